@@ -1,0 +1,50 @@
+//! Every bound and default, with its unit and its reason. Relations are proved at compile time.
+
+/// A daemon with nothing to do exits after this.
+pub const IDLE_EXIT_MS: u64 = 60_000;
+/// A shim that holds nothing ends this long after it lost its daemon.
+pub const SHIM_IDLE_EXIT_MS: u64 = 60_000;
+/// A shim that answers nothing for so long is ended together with its tree.
+pub const SHIM_MUTE_MS: u64 = 5_000;
+/// A client waits so long for a daemon to appear.
+pub const DAEMON_START_MS: u64 = 10_000;
+/// A client in the foreground looks so long for another daemon before it trusts the shim alone.
+pub const DAEMON_GONE_MS: u64 = 2_000;
+/// A foreground start waits so long for its client's standard input, then takes `/dev/null`.
+pub const ATTACH_WAIT_MS: u64 = 10_000;
+
+/// Between the first signal of a stop and SIGKILL.
+pub const GRACE_MS: u64 = 10_000;
+/// Between SIGKILL and the report that something survived it (a process in state D).
+pub const KILL_WAIT_MS: u64 = 5_000;
+
+/// Runs that wait or live in one environment. A line of a batch costs about 500 bytes.
+pub const LIVE_RUNS: usize = 200_000;
+/// Lines of one batch.
+pub const BATCH_LINES: usize = 100_000;
+/// Events for which an ended run stays in the engine: facts older than this are looked up anew.
+pub const ENDED_WINDOW: u64 = 4_096;
+/// Intents that are durable ahead of a free slot, in each queue: a spawn then waits for no sync.
+pub const INTENTS_AHEAD: usize = 32;
+/// Events of one commit; more wait for the next. Bounds the memory of the storage thread.
+pub const COMMIT_EVENTS: usize = 4_096;
+/// Events of one segment; above it the segment is to be sealed.
+pub const SEGMENT_EVENTS: u64 = 500_000;
+/// Cache of each redb file. redb's own default, 1 GiB, really fills.
+pub const CACHE_BYTES: usize = 16 << 20;
+
+/// Newest bytes kept of each output stream of an attempt.
+pub const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+/// Output up to this size gets a digest when the attempt ends; hashing more would hold up the slot.
+pub const OUTPUT_DIGEST_BYTES: u64 = 4 << 20;
+/// Arguments of one command together; the kernel's own limit is near 2 MiB.
+pub const COMMAND_BYTES: usize = 2 << 20;
+/// A request or reply of the daemon's socket: the largest batch fits.
+pub const MESSAGE_BYTES: usize = 64 << 20;
+/// A payload of the log.
+pub const PAYLOAD_BYTES: usize = 4 << 20;
+
+const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
+const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");
+const _: () = assert!(DAEMON_GONE_MS < SHIM_MUTE_MS, "a client gives up on a daemon first");
+const _: () = assert!(PAYLOAD_BYTES < MESSAGE_BYTES);

@@ -1,0 +1,114 @@
+//! What is to be done in the world, and what is to be answered: data, released when durable.
+
+use super::event::LostReason;
+use super::id::{CommandId, RunId};
+use super::signal::Signal;
+use super::command::Rejection;
+use super::spec::RunSpec;
+use std::sync::Arc;
+
+/// An effect. The shell performs it; what comes of it returns as an observation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Give the attempt to a shim. Idempotent by (run, attempt).
+    Start {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// What to start.
+        spec: Arc<RunSpec>,
+    },
+    /// Withdraw the start if nothing has begun, else end the tree. The shim answers which.
+    Stop {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// First signal.
+        signal: Signal,
+        /// Until SIGKILL, in milliseconds.
+        grace_ms: u64,
+    },
+    /// Send a signal to the attempt's process group.
+    Signal {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// The end of the attempt is in the log: the shim may forget it.
+    Forget {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// No run that needs these values can start any more.
+    DropSecrets {
+        /// The command that they came with.
+        owner: RunId,
+    },
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The run is in the log.
+    Admitted {
+        /// Its id; an older one where the key or the command's id was known.
+        run: RunId,
+        /// It was there before.
+        existing: bool,
+    },
+    /// Each run that was to be stopped.
+    Stopping(Vec<(RunId, StopAnswer)>),
+    /// Each run that was to get a signal.
+    Signalling(Vec<(RunId, SignalAnswer)>),
+    /// It is done.
+    Done,
+    /// It is not done.
+    Rejected(Rejection),
+}
+
+/// What a stop does to one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopAnswer {
+    /// It had not begun and has ended now.
+    Cancelled,
+    /// It is being stopped.
+    Stopping,
+    /// It had ended before.
+    AlreadyEnded,
+}
+
+/// What a signal does to one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalAnswer {
+    /// It is being sent.
+    Sending,
+    /// Nothing runs there.
+    NotRunning,
+}
+
+/// A reply with its addressee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The command.
+    pub to: CommandId,
+    /// What to say.
+    pub reply: Reply,
+}
+
+/// A lost attempt, as the shell's fence reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Which run.
+    pub run: RunId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why.
+    pub reason: LostReason,
+}

@@ -1,0 +1,550 @@
+//! Facts: what was accepted or seen, in today's shape. The stored shapes are in `log::versions`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::id::{CommandId, EnvironmentId, QueueName, RunId};
+use super::signal::Signal;
+use super::spec::RunSpec;
+use super::time::{BootId, UnixMillis};
+
+/// One fact at its place in the log. Never edited; a correction is a further event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Place in the environment's log: from 1, without gaps. The only order that counts.
+    pub seq: u64,
+    /// Wall clock at the append. For people, not for logic.
+    pub time: UnixMillis,
+    /// The command behind it; `None` for what the daemon saw by itself.
+    pub cause: Option<Cause>,
+    /// The fact.
+    pub event: Event,
+}
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The client's command; repeated when the client sends it again.
+    pub command: CommandId,
+    /// The user of the client, by the socket's peer credentials.
+    pub uid: u32,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The log begins.
+    EnvironmentCreated {
+        /// Its name.
+        id: EnvironmentId,
+    },
+    /// A daemon took the environment.
+    DaemonStarted {
+        /// Its process.
+        pid: u32,
+        /// Version of jr.
+        version: String,
+        /// The boot that it lives in.
+        boot: BootId,
+        /// Usable cores: the limit of a queue that nobody set.
+        cores: u32,
+    },
+    /// A daemon gave the environment up in good order.
+    DaemonStopped {
+        /// Why.
+        reason: DaemonStopReason,
+    },
+    /// All that was found at the start of a daemon has been dealt with.
+    RecoveryFinished {
+        /// Attempts that live on.
+        adopted: u32,
+        /// Attempts that had ended, with their status.
+        ended: u32,
+        /// Attempts of which nobody knows the end.
+        lost: u32,
+        /// Attempts that never began; their runs wait again.
+        requeued: u32,
+    },
+    /// The wall clock moved against `CLOCK_BOOTTIME`.
+    ClockJumped {
+        /// How far, in milliseconds; negative is back.
+        by_ms: i64,
+    },
+    /// A run was accepted.
+    RunAdmitted {
+        /// Its name for ever.
+        run: RunId,
+        /// What it is.
+        spec: Box<RunSpec>,
+    },
+    /// An attempt will be started. Durable before anything is.
+    AttemptIntended {
+        /// Of which run.
+        run: RunId,
+        /// From 1; never used again.
+        attempt: u32,
+    },
+    /// A process exists.
+    AttemptStarted {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// What is known of the process.
+        process: Process,
+    },
+    /// The attempt is over.
+    AttemptEnded {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        end: AttemptEnd,
+    },
+    /// The run is over; nothing of it lives again.
+    RunEnded {
+        /// Which.
+        run: RunId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The run will be stopped. Durable before any signal.
+    StopRequested {
+        /// Which.
+        run: RunId,
+        /// Why.
+        reason: StopReason,
+        /// First signal.
+        signal: Signal,
+        /// Until SIGKILL, in milliseconds.
+        grace_ms: u64,
+    },
+    /// A signal will be sent. Durable before it is.
+    SignalRequested {
+        /// To which run.
+        run: RunId,
+        /// To which attempt of it.
+        attempt: u32,
+        /// Which.
+        signal: Signal,
+    },
+    /// A signal was sent, or could not be.
+    SignalSent {
+        /// To which run.
+        run: RunId,
+        /// To which attempt of it.
+        attempt: u32,
+        /// Which.
+        signal: Signal,
+        /// `errno` if it failed.
+        errno: Option<i32>,
+    },
+    /// The limit of a queue was set; creates the queue.
+    QueueSet {
+        /// Which.
+        queue: QueueName,
+        /// Slots.
+        limit: u32,
+    },
+    /// Some output is gone.
+    OutputLost {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How many bytes, where that is known.
+        bytes: Option<u64>,
+        /// Why.
+        reason: OutputLossReason,
+    },
+}
+
+/// A started process, as its parent saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`, in clock ticks since boot: tells a reused pid apart.
+    pub start_ticks: u64,
+    /// When, by the shim's wall clock.
+    pub at: UnixMillis,
+    /// How its tree is followed.
+    pub tracking: Tracking,
+    /// The shim that holds it.
+    pub shim: u32,
+}
+
+/// How a process tree is followed and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracking {
+    /// A cgroup v2 leaf of its own: nothing escapes.
+    Cgroup,
+    /// Process group and subreaper: everything that descends from it, by walking `/proc`.
+    Subreaper,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// What was observed, never invented.
+    pub status: ExitStatus,
+    /// When, by the shim's wall clock; of a loss, when it was noticed.
+    pub at: UnixMillis,
+    /// From start to end on `CLOCK_BOOTTIME`; `None` where nobody measured it.
+    pub duration_ms: Option<u64>,
+    /// What it used; `None` where nobody measured it.
+    pub usage: Option<Usage>,
+    /// Processes that outlived the main one and were then ended or left, by policy.
+    pub strays: u32,
+    /// Processes of it that could not be ended.
+    pub survivors: Vec<u32>,
+    /// What it printed; `None` where nothing started.
+    pub output: Option<OutputEnd>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// The main process exited.
+    Exited(i32),
+    /// The main process was ended by a signal.
+    Signalled(Signal),
+    /// Its time was over and it was stopped; with what its main process then said.
+    TimedOut(Final),
+    /// No process was made.
+    NotStarted(SpawnError),
+    /// It was intended and given back before anything began.
+    NeverStarted,
+    /// It began and nobody saw the end.
+    Lost(LostReason),
+}
+
+/// The last word of a process: wait(2)'s status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Final {
+    /// Exit code.
+    Exited(i32),
+    /// Signal.
+    Signalled(Signal),
+}
+
+/// Why no process was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpawnError {
+    /// There is no such program.
+    NotFound,
+    /// It cannot be executed.
+    NotExecutable,
+    /// Something else: the `errno` of clone(2), chdir(2) or execve(2).
+    Errno(i32),
+    /// The values behind its markers are gone.
+    SecretsGone,
+}
+
+/// Why nobody knows how an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostReason {
+    /// Its shim was killed.
+    ShimDied,
+    /// Its shim answered nothing for `limits::SHIM_MUTE_MS` and was ended with its processes.
+    ShimUnresponsive,
+    /// The machine went down meanwhile.
+    Reboot,
+}
+
+/// Resources of an attempt's whole tree as far as it was waited for, and its peak memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User CPU time, milliseconds (getrusage(2)).
+    pub user_ms: u64,
+    /// System CPU time, milliseconds.
+    pub system_ms: u64,
+    /// Highest resident set of one process, bytes.
+    pub max_rss_bytes: u64,
+}
+
+/// What an attempt printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputEnd {
+    /// Bytes written to stdout, kept or not.
+    pub stdout_bytes: u64,
+    /// Bytes written to stderr, kept or not.
+    pub stderr_bytes: u64,
+    /// blake3 of what is kept of stdout, where it is at most `limits::OUTPUT_DIGEST_BYTES`.
+    pub stdout_digest: Option<Digest>,
+    /// The same for stderr.
+    pub stderr_digest: Option<Digest>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As it should.
+    Succeeded,
+    /// It said no, could not be started, or (a batch) some line failed.
+    Failed(RunReason),
+    /// A signal that jr did not send ended it.
+    Signalled(Signal),
+    /// Its time was over.
+    TimedOut,
+    /// Somebody asked for it after it had begun.
+    Stopped(StopReason),
+    /// Somebody asked for it before it had begun.
+    Cancelled(StopReason),
+    /// Nobody saw the end.
+    Lost(LostReason),
+}
+
+/// What a failed run failed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunReason {
+    /// Exit code.
+    Code(i32),
+    /// It could not be started.
+    NotStarted(SpawnError),
+    /// So many lines of the batch did not succeed.
+    Lines(u32),
+}
+
+/// Why a run was to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// `jr stop`.
+    Asked,
+    /// Ctrl-C at the client that owned it.
+    Interrupted,
+    /// The batch that it is a line of was stopped.
+    ParentStopped,
+    /// Another line of its `--fail-fast` batch failed.
+    FailFast,
+}
+
+/// Why a daemon went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DaemonStopReason {
+    /// Nothing lived, nothing waited, nobody was connected.
+    Idle,
+    /// `jr daemon stop`, or SIGTERM.
+    Asked,
+    /// A newer jr took over.
+    Upgraded,
+}
+
+/// Why output is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLossReason {
+    /// The file was deleted or replaced underneath.
+    FileGone,
+    /// The disk was full.
+    NoSpace,
+    /// More was printed than `output_bytes_max`; the newest is kept.
+    OverLimit,
+    /// The file became shorter underneath.
+    Truncated,
+}
+
+impl Event {
+    /// The name of its kind, as `jr events` prints it.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::EnvironmentCreated { .. } => "environment_created",
+            Self::DaemonStarted { .. } => "daemon_started",
+            Self::DaemonStopped { .. } => "daemon_stopped",
+            Self::RecoveryFinished { .. } => "recovery_finished",
+            Self::ClockJumped { .. } => "clock_jumped",
+            Self::RunAdmitted { .. } => "run_admitted",
+            Self::AttemptIntended { .. } => "attempt_intended",
+            Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::RunEnded { .. } => "run_ended",
+            Self::StopRequested { .. } => "stop_requested",
+            Self::SignalRequested { .. } => "signal_requested",
+            Self::SignalSent { .. } => "signal_sent",
+            Self::QueueSet { .. } => "queue_set",
+            Self::OutputLost { .. } => "output_lost",
+        }
+    }
+
+    /// The run that it is about.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::RunAdmitted { run, .. }
+            | Self::AttemptIntended { run, .. }
+            | Self::AttemptStarted { run, .. }
+            | Self::AttemptEnded { run, .. }
+            | Self::RunEnded { run, .. }
+            | Self::StopRequested { run, .. }
+            | Self::SignalRequested { run, .. }
+            | Self::SignalSent { run, .. }
+            | Self::OutputLost { run, .. } => Some(*run),
+            Self::EnvironmentCreated { .. }
+            | Self::DaemonStarted { .. }
+            | Self::DaemonStopped { .. }
+            | Self::RecoveryFinished { .. }
+            | Self::ClockJumped { .. }
+            | Self::QueueSet { .. } => None,
+        }
+    }
+}
+
+impl ExitStatus {
+    /// What the main process said last, where it was seen.
+    pub fn last_word(self) -> Option<Final> {
+        match self {
+            Self::Exited(code) => Some(Final::Exited(code)),
+            Self::Signalled(signal) => Some(Final::Signalled(signal)),
+            Self::TimedOut(last) => Some(last),
+            Self::NotStarted(_) | Self::NeverStarted | Self::Lost(_) => None,
+        }
+    }
+}
+
+impl AttemptEnd {
+    /// An end of which nothing was measured.
+    pub fn unmeasured(status: ExitStatus, at: UnixMillis) -> Self {
+        let (strays, survivors) = (0, Vec::new());
+        Self { status, at, duration_ms: None, usage: None, strays, survivors, output: None }
+    }
+}
+
+impl Outcome {
+    /// The word of `--json` and `--outcome`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Signalled(_) => "signalled",
+            Self::TimedOut => "timed_out",
+            Self::Stopped(_) => "stopped",
+            Self::Cancelled(_) => "cancelled",
+            Self::Lost(_) => "lost",
+        }
+    }
+
+    /// Whether nothing more is to be wished.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Succeeded)
+    }
+
+    /// The reason of `--json`, where the outcome has one beyond a code or signal.
+    pub fn reason(self) -> Option<String> {
+        match self {
+            Self::Failed(RunReason::NotStarted(error)) => Some(error.to_string()),
+            Self::Failed(RunReason::Lines(count)) => Some(format!("lines_failed:{count}")),
+            Self::Stopped(reason) | Self::Cancelled(reason) => Some(reason.word().to_owned()),
+            Self::Lost(reason) => Some(reason.word().to_owned()),
+            Self::Succeeded
+            | Self::Failed(RunReason::Code(_))
+            | Self::Signalled(_)
+            | Self::TimedOut => None,
+        }
+    }
+}
+
+impl StopReason {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Interrupted => "interrupted",
+            Self::ParentStopped => "parent_stopped",
+            Self::FailFast => "fail_fast",
+        }
+    }
+}
+
+impl LostReason {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ShimDied => "shim_died",
+            Self::ShimUnresponsive => "shim_unresponsive",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+impl DaemonStopReason {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Asked => "asked",
+            Self::Upgraded => "upgraded",
+        }
+    }
+}
+
+impl OutputLossReason {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FileGone => "file_gone",
+            Self::NoSpace => "no_space",
+            Self::OverLimit => "over_limit",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+impl Tracking {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Subreaper => "subreaper",
+        }
+    }
+}
+
+/// `not_found`, `not_executable`, `spawn:E…`: the reasons of exit codes 127, 126 and 125.
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("not_found"),
+            Self::NotExecutable => f.write_str("not_executable"),
+            Self::SecretsGone => f.write_str("secrets_gone"),
+            Self::Errno(number) => write!(f, "spawn:{}", errno_name(*number)),
+        }
+    }
+}
+
+/// The symbol of an errno(3) that starting a process can meet, Linux numbering.
+fn errno_name(number: i32) -> String {
+    let name = match number {
+        1 => "EPERM",
+        2 => "ENOENT",
+        5 => "EIO",
+        7 => "E2BIG",
+        8 => "ENOEXEC",
+        11 => "EAGAIN",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        14 => "EFAULT",
+        20 => "ENOTDIR",
+        21 => "EISDIR",
+        22 => "EINVAL",
+        23 => "ENFILE",
+        24 => "EMFILE",
+        26 => "ETXTBSY",
+        28 => "ENOSPC",
+        30 => "EROFS",
+        36 => "ENAMETOOLONG",
+        40 => "ELOOP",
+        _ => return format!("E{number}"),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,110 @@
+//! What the world says: shims, clocks and the process table report, the engine decides.
+
+use super::event::{AttemptEnd, DaemonStopReason, LostReason, OutputLossReason, Process};
+use super::id::{EnvironmentId, RunId};
+use super::signal::Signal;
+use super::time::BootId;
+
+/// Past tense, with the world as subject. All of it may come late, twice, or never.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// The environment was just made.
+    EnvironmentMade {
+        /// Its name.
+        id: EnvironmentId,
+    },
+    /// This daemon begins.
+    DaemonBegan {
+        /// Its process.
+        pid: u32,
+        /// Version of jr.
+        version: String,
+        /// The boot that it lives in.
+        boot: BootId,
+        /// Usable cores.
+        cores: u32,
+    },
+    /// This daemon is about to end.
+    DaemonEnds {
+        /// Why.
+        reason: DaemonStopReason,
+    },
+    /// The wall clock moved against `CLOCK_BOOTTIME`.
+    ClockJumped {
+        /// How far, in milliseconds.
+        by_ms: i64,
+    },
+    /// A shim made the process.
+    ProcessStarted {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// The process.
+        process: Process,
+    },
+    /// A shim saw the end, or that nothing could begin.
+    ProcessEnded {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        end: AttemptEnd,
+    },
+    /// A shim gave the start back and will refuse it for ever.
+    StartWithdrawn {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// The shim is gone and its tree was proven empty.
+    ShimLost {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        reason: LostReason,
+    },
+    /// A shim sent a signal.
+    SignalDelivered {
+        /// To which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// Which.
+        signal: Signal,
+        /// `errno` if it failed.
+        errno: Option<i32>,
+    },
+    /// A shim lost output.
+    OutputMissing {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How much.
+        bytes: Option<u64>,
+        /// Why.
+        reason: OutputLossReason,
+    },
+}
+
+/// What the shell found of one intended attempt when the daemon started (docs/recovery.md).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// A whole exit record in a shim's journal, of any boot.
+    Exited(AttemptEnd),
+    /// Its shim answers: running.
+    Running(Process),
+    /// Its shim answers: held, not begun.
+    Held,
+    /// Claimed in this boot; the shim was gone or mute and has been fenced.
+    Fenced(LostReason),
+    /// No shim claimed it in this boot.
+    Unclaimed,
+    /// It was intended in another boot and there is no exit record.
+    OtherBoot,
+}
