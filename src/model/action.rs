@@ -1,9 +1,9 @@
 //! What is to be done in the world, and what is to be answered: data, released when durable.
 
+use super::command::Rejection;
 use super::event::LostReason;
 use super::id::{CommandId, RunId};
 use super::signal::Signal;
-use super::command::Rejection;
 use super::spec::RunSpec;
 use std::sync::Arc;
 

@@ -282,7 +282,9 @@ mod tests {
             assert!(good.parse::<EnvironmentId>().is_ok(), "{good}");
         }
         let long = "x".repeat(64);
-        for bad in ["", ".", "../x", "-x", "A", "a b", "a\n", "a/b", "ü", long.as_str(), "\u{1b}[2J"] {
+        for bad in
+            ["", ".", "../x", "-x", "A", "a b", "a\n", "a/b", "ü", long.as_str(), "\u{1b}[2J"]
+        {
             assert!(bad.parse::<EnvironmentId>().is_err(), "{bad:?}");
         }
         assert!(check_run_name("héllo wörld").is_ok());

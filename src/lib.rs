@@ -1,0 +1,4 @@
+//! `jr` runs jobs and services and never forgets what happened to them.
+
+pub mod limits;
+pub mod model;

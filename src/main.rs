@@ -1,0 +1,2 @@
+//! The command line; a shim branches off before anything else is built.
+fn main() {}
