@@ -2,3 +2,6 @@
 
 pub mod limits;
 pub mod model;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+pub mod projections;

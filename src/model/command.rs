@@ -1,5 +1,7 @@
 //! What is asked, and why not.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
@@ -27,7 +29,7 @@ pub enum Command {
         /// Its fresh id.
         run: RunId,
         /// What it is.
-        spec: Box<RunSpec>,
+        spec: Arc<RunSpec>,
         /// An older run, known to the views only, that holds the same key.
         key_holder: Option<KeyHolder>,
     },
@@ -36,7 +38,7 @@ pub enum Command {
         /// Its fresh id.
         run: RunId,
         /// What it is; its queue is where the lines go, else one of its own.
-        spec: Box<RunSpec>,
+        spec: Arc<RunSpec>,
         /// Slots of the queue of its own.
         jobs: u32,
         /// Its lines, each with a fresh id.

@@ -1,6 +1,7 @@
 //! Facts: what was accepted or seen, in today's shape. The stored shapes are in `log::versions`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ pub enum Event {
         /// Its name for ever.
         run: RunId,
         /// What it is.
-        spec: Box<RunSpec>,
+        spec: Arc<RunSpec>,
     },
     /// An attempt will be started. Durable before anything is.
     AttemptIntended {

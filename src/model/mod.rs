@@ -10,24 +10,36 @@
 pub mod action;
 pub mod bytestring;
 pub mod command;
+pub mod decide;
 pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod id;
 pub mod observation;
+pub mod phase;
+pub mod react;
+pub mod recover;
+pub mod run;
+pub mod schedule;
 pub mod signal;
 pub mod spec;
+pub mod state;
 pub mod time;
 
 pub use action::{Action, Reply};
 pub use bytestring::ByteString;
 pub use command::{Command, Rejection, Request};
 pub use digest::Digest;
+pub use engine::{Engine, Input, Release};
 pub use event::{
     AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, RunReason,
     SpawnError, Usage,
 };
 pub use id::{BadName, CommandId, EnvironmentId, QueueName, RunId};
 pub use observation::{Finding, Observation};
+pub use phase::{IllegalEvent, Phase};
+pub use run::Run;
 pub use signal::Signal;
 pub use spec::{Kind, RunSpec, Strays};
+pub use state::State;
 pub use time::{BootId, Now, UnixMillis};

@@ -1,0 +1,259 @@
+//! What follows from a command or an observation: events, or a reason why not. Pure.
+
+use std::sync::Arc;
+
+use super::action::{Reply, SignalAnswer, StopAnswer};
+use super::command::{BatchLine, Command, KeyHolder, Rejection, Request};
+use super::event::{AttemptEnd, Event, ExitStatus, StopReason};
+use super::id::{QueueName, RunId};
+use super::observation::Observation;
+use super::phase::Phase;
+use super::run::Run;
+use super::signal::Signal;
+use super::spec::{Kind, RunSpec};
+use super::state::State;
+use super::time::Now;
+use crate::limits;
+
+/// The events of an accepted command, and what to answer once they are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// In order; consequences follow from [`super::react`].
+    pub events: Vec<Event>,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// [`Rejection`]: nothing happens, and why.
+pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> {
+    match &request.command {
+        Command::Run { run, spec, key_holder } => {
+            admit_run(state, request, *run, spec, key_holder.as_ref())
+        }
+        Command::Batch { run, spec, jobs, lines } => {
+            admit_batch(state, request, *run, spec, *jobs, lines)
+        }
+        Command::Stop { runs, reason, grace_ms } => Ok(stop(state, runs, *reason, *grace_ms)),
+        Command::Signal { runs, signal } => Ok(signal_runs(state, runs, *signal)),
+        Command::SetQueue { queue, limit } => {
+            if *limit == 0 {
+                return Err(Rejection::NoSlots);
+            }
+            let events = vec![Event::QueueSet { queue: queue.clone(), limit: *limit }];
+            Ok(Decision { events, reply: Reply::Done })
+        }
+    }
+}
+
+/// The run that this very command admitted when it came before.
+fn seen_before(state: &State, request: &Request) -> Option<Decision> {
+    let run = *state.commands.get(&request.cause.command)?;
+    Some(Decision { events: Vec::new(), reply: Reply::Admitted { run, existing: true } })
+}
+
+fn room_for(state: &State, more: usize) -> Result<(), Rejection> {
+    let (live, limit) = (state.runs.len(), limits::LIVE_RUNS);
+    if live + more > limit { Err(Rejection::TooManyRuns { live, limit }) } else { Ok(()) }
+}
+
+fn fresh(state: &State, run: RunId) -> Result<(), Rejection> {
+    let taken = state.runs.contains_key(&run) || state.ended_lately(run).is_some();
+    if taken { Err(Rejection::IdTaken(run)) } else { Ok(()) }
+}
+
+fn admit_run(
+    state: &State,
+    request: &Request,
+    run: RunId,
+    spec: &Arc<RunSpec>,
+    key_holder: Option<&KeyHolder>,
+) -> Result<Decision, Rejection> {
+    if let Some(decision) = seen_before(state, request) {
+        return Ok(decision);
+    }
+    if let Some(key) = &spec.key {
+        let holder = match holder_in_memory(state, key) {
+            Some(holder) => Some(holder),
+            None => {
+                check_facts(state, request.facts_seq)?;
+                key_holder.cloned()
+            }
+        };
+        if let Some(holder) = holder {
+            if holder.command != spec.command {
+                return Err(Rejection::KeyConflict { key: key.clone(), holder: holder.run });
+            }
+            let reply = Reply::Admitted { run: holder.run, existing: true };
+            return Ok(Decision { events: Vec::new(), reply });
+        }
+    }
+    room_for(state, 1)?;
+    fresh(state, run)?;
+    let events = vec![Event::RunAdmitted { run, spec: Arc::clone(spec) }];
+    Ok(Decision { events, reply: Reply::Admitted { run, existing: false } })
+}
+
+/// What was looked up in the views holds only while memory covers all that came since.
+fn check_facts(state: &State, read_at: u64) -> Result<(), Rejection> {
+    let head = state.seq;
+    if read_at.saturating_add(limits::ENDED_WINDOW) < head {
+        return Err(Rejection::StaleFacts { read_at, head });
+    }
+    Ok(())
+}
+
+fn holder_in_memory(state: &State, key: &str) -> Option<KeyHolder> {
+    let run = *state.keys.get(key)?;
+    let command = match state.runs.get(&run) {
+        Some(live) => live.spec.command.clone(),
+        None => state.ended_lately(run)?.command.clone(),
+    };
+    Some(KeyHolder { run, command })
+}
+
+fn admit_batch(
+    state: &State,
+    request: &Request,
+    run: RunId,
+    spec: &Arc<RunSpec>,
+    jobs: u32,
+    lines: &[BatchLine],
+) -> Result<Decision, Rejection> {
+    if let Some(decision) = seen_before(state, request) {
+        return Ok(decision);
+    }
+    if lines.is_empty() {
+        return Err(Rejection::EmptyBatch);
+    }
+    if jobs == 0 {
+        return Err(Rejection::NoSlots);
+    }
+    room_for(state, lines.len() + 1)?;
+    fresh(state, run)?;
+    lines.iter().try_for_each(|line| fresh(state, line.run))?;
+    let mut events = Vec::with_capacity(lines.len() + 2);
+    let queue = spec.queue.clone().unwrap_or_else(|| {
+        let queue = QueueName::of_batch(run);
+        events.push(Event::QueueSet { queue: queue.clone(), limit: jobs });
+        queue
+    });
+    events.push(Event::RunAdmitted { run, spec: Arc::clone(spec) });
+    for line in lines {
+        let spec = RunSpec {
+            name: line.name.clone(),
+            kind: Kind::Job,
+            command: line.command.clone(),
+            queue: Some(queue.clone()),
+            parent: Some(run),
+            line: Some(line.line.clone()),
+            key: None,
+            fail_fast: false,
+            ..(**spec).clone()
+        };
+        events.push(Event::RunAdmitted { run: line.run, spec: Arc::new(spec) });
+    }
+    Ok(Decision { events, reply: Reply::Admitted { run, existing: false } })
+}
+
+fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>) -> Decision {
+    let mut events = Vec::new();
+    let mut answers = Vec::new();
+    for run in runs {
+        let Some(live) = state.runs.get(run) else {
+            answers.push((*run, StopAnswer::AlreadyEnded));
+            continue;
+        };
+        events.push(stop_event(live, reason, grace_ms));
+        let begun = live.attempt_lives || live.spec.kind == Kind::Batch;
+        answers.push((*run, if begun { StopAnswer::Stopping } else { StopAnswer::Cancelled }));
+    }
+    Decision { events, reply: Reply::Stopping(answers) }
+}
+
+/// The stop of one run, with its own signal and grace time.
+pub(super) fn stop_event(run: &Run, reason: StopReason, grace_ms: Option<u64>) -> Event {
+    let grace_ms = grace_ms.unwrap_or(run.spec.grace_ms);
+    Event::StopRequested { run: run.id, reason, signal: run.spec.stop_signal, grace_ms }
+}
+
+fn signal_runs(state: &State, runs: &[RunId], signal: Signal) -> Decision {
+    let mut events = Vec::new();
+    let mut answers = Vec::new();
+    for run in runs {
+        match state.runs.get(run) {
+            Some(live) if live.process.is_some() && live.attempt_lives => {
+                events.push(Event::SignalRequested { run: *run, attempt: live.attempt, signal });
+                answers.push((*run, SignalAnswer::Sending));
+            }
+            _ => answers.push((*run, SignalAnswer::NotRunning)),
+        }
+    }
+    Decision { events, reply: Reply::Signalling(answers) }
+}
+
+/// Decides an observation. What is late, repeated or about nothing we know changes nothing.
+pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
+    match seen {
+        Observation::EnvironmentMade { id } => {
+            if state.environment.is_some() {
+                return Vec::new();
+            }
+            vec![Event::EnvironmentCreated { id: id.clone() }]
+        }
+        Observation::DaemonBegan { pid, version, boot, cores } => vec![Event::DaemonStarted {
+            pid: *pid,
+            version: version.clone(),
+            boot: *boot,
+            cores: *cores,
+        }],
+        Observation::DaemonEnds { reason } => vec![Event::DaemonStopped { reason: *reason }],
+        Observation::ClockJumped { by_ms } => vec![Event::ClockJumped { by_ms: *by_ms }],
+        Observation::ProcessStarted { run, attempt, process } => {
+            let waits = |live: &&Run| live.process.is_none();
+            let (run, attempt, process) = (*run, *attempt, process.clone());
+            let fits = live_attempt(state, run, attempt).filter(waits).is_some();
+            fits.then_some(Event::AttemptStarted { run, attempt, process }).into_iter().collect()
+        }
+        Observation::ProcessEnded { run, attempt, end } => {
+            attempt_ended(state, *run, *attempt, end.clone())
+        }
+        Observation::StartWithdrawn { run, attempt } => {
+            let never =
+                live_attempt(state, *run, *attempt).is_some_and(|run| run.process.is_none());
+            let end = AttemptEnd::unmeasured(ExitStatus::NeverStarted, now.wall);
+            if never { attempt_ended(state, *run, *attempt, end) } else { Vec::new() }
+        }
+        Observation::ShimLost { run, attempt, reason } => {
+            let end = AttemptEnd::unmeasured(ExitStatus::Lost(*reason), now.wall);
+            attempt_ended(state, *run, *attempt, end)
+        }
+        Observation::SignalDelivered { run, attempt, signal, errno } => {
+            let (run, attempt, signal, errno) = (*run, *attempt, *signal, *errno);
+            let fits = live_attempt(state, run, attempt)
+                .is_some_and(|run| matches!(run.phase, Phase::Running | Phase::Stopping));
+            let event = Event::SignalSent { run, attempt, signal, errno };
+            fits.then_some(event).into_iter().collect()
+        }
+        Observation::OutputMissing { run, attempt, bytes, reason } => {
+            let (run, attempt, bytes, reason) = (*run, *attempt, *bytes, *reason);
+            let fits = live_attempt(state, run, attempt).is_some();
+            let event = Event::OutputLost { run, attempt, bytes, reason };
+            fits.then_some(event).into_iter().collect()
+        }
+    }
+}
+
+fn attempt_ended(state: &State, run: RunId, attempt: u32, end: AttemptEnd) -> Vec<Event> {
+    match live_attempt(state, run, attempt) {
+        Some(_) => vec![Event::AttemptEnded { run, attempt, end }],
+        None => Vec::new(),
+    }
+}
+
+/// The run, if this attempt of it is the one that lives.
+fn live_attempt(state: &State, run: RunId, attempt: u32) -> Option<&Run> {
+    state.runs.get(&run).filter(|live| live.attempt_lives && live.attempt == attempt)
+}

@@ -1,0 +1,307 @@
+//! The synchronous machine: input in, events out; effects and replies come out when their
+//! events are durable. It knows no clock, no disk and no runtime.
+//!
+//! ```text
+//! step(input, now) ─▶ events, applied in memory (head) ─▶ the shell commits them (durable)
+//! durable(seq)     ─▶ the actions and replies that rest on seq or less
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::action::{Action, Answer, Reply};
+use super::command::Request;
+use super::decide;
+use super::event::{Cause, Envelope, Event};
+use super::id::{CommandId, RunId};
+use super::observation::{Finding, Observation};
+use super::phase::IllegalEvent;
+use super::react;
+use super::recover;
+use super::schedule::{self, Dispatched};
+use super::state::State;
+use super::time::Now;
+
+/// Anything that the engine takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Somebody asks.
+    Command(Request),
+    /// The world reports.
+    Observed(Observation),
+    /// What was found of an attempt that an earlier daemon left.
+    Found {
+        /// Of which run.
+        run: RunId,
+        /// What.
+        finding: Finding,
+    },
+    /// Every attempt of [`Engine::to_find`] was found.
+    RecoveryDone,
+}
+
+/// What may leave the engine once its seq is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Release {
+    /// To be done.
+    Act(Action),
+    /// To be said.
+    Say(Answer),
+}
+
+/// Counts of a recovery, for its closing event.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tally {
+    adopted: u32,
+    ended: u32,
+    lost: u32,
+    requeued: u32,
+}
+
+/// State, what rests on events that are not durable yet, and who has a slot.
+#[derive(Debug)]
+pub struct Engine {
+    state: State,
+    durable: u64,
+    held: BTreeMap<u64, Vec<Release>>,
+    dispatched: Dispatched,
+    unqueued: Vec<RunId>,
+    recovering: Option<Tally>,
+}
+
+impl Engine {
+    /// An engine over the state that a durable log folds to. It starts nothing before
+    /// [`Input::RecoveryDone`].
+    pub fn new(state: State) -> Self {
+        let durable = state.seq;
+        let recovering = Some(Tally::default());
+        let (held, dispatched) = (BTreeMap::new(), Dispatched::default());
+        Self { state, durable, held, dispatched, unqueued: Vec::new(), recovering }
+    }
+
+    /// The state at head.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The latest event, durable or not.
+    pub fn head(&self) -> u64 {
+        self.state.seq
+    }
+
+    /// The latest event known to be durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.durable
+    }
+
+    /// Attempts that the shell has to look for before anything else: (run, attempt).
+    pub fn to_find(&self) -> Vec<(RunId, u32)> {
+        let lives = self.state.runs.values().filter(|run| run.attempt_lives);
+        lives.map(|run| (run.id, run.attempt)).collect()
+    }
+
+    /// Takes one input; the events are to be committed together, in order.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]: a bug of jr; the engine must be dropped and the log read again.
+    pub fn step(&mut self, input: Input, now: Now) -> Result<Vec<Envelope>, IllegalEvent> {
+        let mut step = Step { now, cause: None, envelopes: Vec::new() };
+        match input {
+            Input::Command(request) => self.take_command(&mut step, &request)?,
+            Input::Observed(seen) => self.take_observation(&mut step, &seen)?,
+            Input::Found { run, finding } => self.take_finding(&mut step, run, finding)?,
+            Input::RecoveryDone => self.finish_recovery(&mut step)?,
+        }
+        step.cause = None;
+        if self.recovering.is_none() {
+            self.schedule(&mut step)?;
+        }
+        Ok(step.envelopes)
+    }
+
+    /// Everything up to `seq` is durable: what rested on it may go out, in order.
+    pub fn durable(&mut self, seq: u64) -> Vec<Release> {
+        self.durable = self.durable.max(seq);
+        let later = self.held.split_off(&(self.durable + 1));
+        std::mem::replace(&mut self.held, later).into_values().flatten().collect()
+    }
+
+    /// What rests on nothing that is not durable already.
+    pub fn released(&mut self) -> Vec<Release> {
+        self.durable(self.durable)
+    }
+
+    fn hold(&mut self, seq: u64, release: Release) {
+        #[cfg(feature = "mutants")]
+        let seq =
+            if crate::mutants::is_on("ack_before_commit") && matches!(release, Release::Say(_)) {
+                self.durable
+            } else {
+                seq
+            };
+        self.held.entry(seq).or_default().push(release);
+    }
+
+    fn take_command(&mut self, step: &mut Step, request: &Request) -> Result<(), IllegalEvent> {
+        step.cause = Some(request.cause);
+        let reply = match decide::command(&self.state, request) {
+            Ok(decision) => {
+                self.append_all(step, decision.events)?;
+                decision.reply
+            }
+            Err(rejection) => Reply::Rejected(rejection),
+        };
+        self.answer(request.cause.command, reply);
+        Ok(())
+    }
+
+    /// A reply rests on all that was decided before it, its own events included.
+    fn answer(&mut self, to: CommandId, reply: Reply) {
+        self.hold(self.state.seq, Release::Say(Answer { to, reply }));
+    }
+
+    fn take_observation(
+        &mut self,
+        step: &mut Step,
+        seen: &Observation,
+    ) -> Result<(), IllegalEvent> {
+        let events = decide::observation(&self.state, seen, step.now);
+        if events.is_empty()
+            && let Observation::ProcessEnded { run, attempt, .. } = seen
+        {
+            // It is in the log already; the shim repeats itself until it is told so.
+            let forget = Action::Forget { run: *run, attempt: *attempt };
+            self.hold(self.state.seq, Release::Act(forget));
+        }
+        self.append_all(step, events)
+    }
+
+    fn take_finding(
+        &mut self,
+        step: &mut Step,
+        run: RunId,
+        finding: Finding,
+    ) -> Result<(), IllegalEvent> {
+        let Some(live) = self.state.runs.get(&run).filter(|run| run.attempt_lives) else {
+            return Ok(());
+        };
+        let older_boot = self.state.older_boot.contains(&run);
+        let attempt = live.attempt;
+        let verdict = recover::verdict(live, older_boot, finding, step.now);
+        if let Some(tally) = &mut self.recovering {
+            tally.count(&verdict);
+        }
+        if verdict.lives {
+            self.dispatched.insert(run, attempt);
+        }
+        self.append_all(step, verdict.events)?;
+        for action in verdict.actions {
+            self.hold(self.state.seq, Release::Act(action));
+        }
+        Ok(())
+    }
+
+    fn finish_recovery(&mut self, step: &mut Step) -> Result<(), IllegalEvent> {
+        let Some(tally) = self.recovering.take() else { return Ok(()) };
+        let Tally { adopted, ended, lost, requeued } = tally;
+        let event = Event::RecoveryFinished { adopted, ended, lost, requeued };
+        self.append_all(step, vec![event])
+    }
+
+    /// Applies events and all that follows from them, each directly after its reason.
+    fn append_all(&mut self, step: &mut Step, events: Vec<Event>) -> Result<(), IllegalEvent> {
+        let mut waiting = VecDeque::from(events);
+        while let Some(event) = waiting.pop_front() {
+            let ending = match &event {
+                Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
+                _ => None,
+            };
+            let seq = self.state.seq + 1;
+            let envelope = Envelope { seq, time: step.now.wall, cause: step.cause, event };
+            self.state.apply(&envelope)?;
+            let mut following = react::consequences(&self.state, &envelope.event);
+            for action in react::actions(&self.state, &envelope.event) {
+                self.hold(seq, Release::Act(action));
+            }
+            match &envelope.event {
+                Event::AttemptEnded { run, .. } => self.dispatched.remove(*run),
+                Event::AttemptIntended { run, .. } => self.note_unqueued(*run),
+                Event::RunEnded { outcome, .. } => {
+                    if let Some(ended) = ending {
+                        if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
+                            self.hold(seq, Release::Act(action));
+                        }
+                        if let Some(parent) = ended.spec.parent {
+                            let more = react::batch_consequences(&self.state, parent, *outcome);
+                            following.extend(more);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            step.envelopes.push(envelope);
+            for event in following.into_iter().rev() {
+                waiting.push_front(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// A run without a queue needs no slot: its attempt goes out with the next schedule.
+    fn note_unqueued(&mut self, run: RunId) {
+        if self.state.runs.get(&run).is_some_and(|live| live.spec.queue.is_none()) {
+            self.unqueued.push(run);
+        }
+    }
+
+    fn schedule(&mut self, step: &mut Step) -> Result<(), IllegalEvent> {
+        let intents = schedule::intents(&self.state);
+        self.append_all(step, intents)?;
+        let unqueued = std::mem::take(&mut self.unqueued);
+        let unqueued = unqueued.iter().filter_map(|run| self.state.runs.get(run));
+        let unqueued = unqueued.filter(|run| run.attempt_lives);
+        let queued = self.dispatched.next(&self.state);
+        let starts: Vec<_> = unqueued
+            .chain(queued)
+            .map(|run| (run.id, run.attempt, self.rests_on(run.last_seq), react::start(run)))
+            .collect();
+        for (run, attempt, seq, start) in starts {
+            self.dispatched.insert(run, attempt);
+            self.hold(seq, Release::Act(start));
+        }
+        Ok(())
+    }
+
+    /// A start rests on its intent, the run's latest record.
+    fn rests_on(&self, intent: u64) -> u64 {
+        #[cfg(feature = "mutants")]
+        if crate::mutants::is_on("forget_intent") {
+            return self.durable;
+        }
+        intent
+    }
+}
+
+/// One input's worth of events.
+struct Step {
+    now: Now,
+    cause: Option<Cause>,
+    envelopes: Vec<Envelope>,
+}
+
+impl Tally {
+    fn count(&mut self, verdict: &recover::Verdict) {
+        use super::event::ExitStatus::{Lost, NeverStarted};
+        if verdict.lives {
+            self.adopted += 1;
+        }
+        for event in &verdict.events {
+            if let Event::AttemptEnded { end, .. } = event {
+                match end.status {
+                    Lost(_) => self.lost += 1,
+                    NeverStarted => self.requeued += 1,
+                    _ => self.ended += 1,
+                }
+            }
+        }
+    }
+}

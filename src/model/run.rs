@@ -1,0 +1,158 @@
+//! One run as the fold of its own records: the same fold for live state, history and `--at`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{AttemptEnd, Cause, Envelope, Event, Outcome, Process, StopReason};
+use super::id::RunId;
+use super::phase::{self, IllegalEvent, Phase};
+use super::spec::{Kind, RunSpec};
+use super::time::UnixMillis;
+
+/// A run at some seq.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name for ever.
+    pub id: RunId,
+    /// Who asked for it.
+    pub cause: Option<Cause>,
+    /// What was asked.
+    pub spec: Arc<RunSpec>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The latest attempt; 0 before the first.
+    pub attempt: u32,
+    /// Whether that attempt was intended and has not ended.
+    pub attempt_lives: bool,
+    /// The process of the latest attempt that had one.
+    pub process: Option<Process>,
+    /// How the latest ended attempt ended.
+    pub last_end: Option<AttemptEnd>,
+    /// Who asked it to stop.
+    pub stop: Option<StopReason>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Its admission.
+    pub first_seq: u64,
+    /// Its latest record.
+    pub last_seq: u64,
+    /// When it was admitted.
+    pub created_at: UnixMillis,
+    /// When its first process was made.
+    pub started_at: Option<UnixMillis>,
+    /// When it was over.
+    pub ended_at: Option<UnixMillis>,
+}
+
+impl Run {
+    /// The run that `envelope` admits; `None` if it admits none.
+    pub fn admitted(envelope: &Envelope) -> Option<Self> {
+        let Event::RunAdmitted { run, spec } = &envelope.event else { return None };
+        let phase = match spec.kind {
+            Kind::Job => Phase::Queued,
+            Kind::Batch => Phase::Running,
+        };
+        Some(Self {
+            id: *run,
+            cause: envelope.cause,
+            spec: Arc::clone(spec),
+            phase,
+            attempt: 0,
+            attempt_lives: false,
+            process: None,
+            last_end: None,
+            stop: None,
+            outcome: None,
+            first_seq: envelope.seq,
+            last_seq: envelope.seq,
+            created_at: envelope.time,
+            started_at: (spec.kind == Kind::Batch).then_some(envelope.time),
+            ended_at: None,
+        })
+    }
+
+    /// Takes one more of its records.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]: the record cannot follow; nothing is changed.
+    pub fn apply(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let phase = phase::next(self.phase, &envelope.event)?;
+        self.check_attempt(&envelope.event)?;
+        self.phase = phase;
+        self.last_seq = envelope.seq;
+        match &envelope.event {
+            Event::AttemptIntended { attempt, .. } => {
+                self.attempt = *attempt;
+                self.attempt_lives = true;
+                self.process = None;
+            }
+            Event::AttemptStarted { process, .. } => {
+                self.started_at = self.started_at.or(Some(process.at));
+                self.process = Some(process.clone());
+            }
+            Event::AttemptEnded { end, .. } => {
+                self.attempt_lives = false;
+                self.last_end = Some(end.clone());
+            }
+            Event::StopRequested { reason, .. } => self.stop = self.stop.or(Some(*reason)),
+            Event::RunEnded { outcome, .. } => {
+                self.outcome = Some(*outcome);
+                let seen = self.last_end.as_ref().filter(|_| self.started_at.is_some());
+                self.ended_at = Some(seen.map_or(envelope.time, |end| end.at));
+            }
+            Event::SignalRequested { .. }
+            | Event::SignalSent { .. }
+            | Event::OutputLost { .. }
+            | Event::RunAdmitted { .. }
+            | Event::EnvironmentCreated { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopped { .. }
+            | Event::RecoveryFinished { .. }
+            | Event::ClockJumped { .. }
+            | Event::QueueSet { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Attempts come one at a time, numbered from 1 without gaps; a run ends after its attempt.
+    fn check_attempt(&self, event: &Event) -> Result<(), IllegalEvent> {
+        let at = self.attempt;
+        let clash = |found: u32| IllegalEvent::Attempt {
+            run: self.id,
+            at,
+            found,
+            event: event.kind_name(),
+        };
+        match event {
+            Event::AttemptIntended { attempt, .. } if *attempt != at + 1 || self.attempt_lives => {
+                Err(clash(*attempt))
+            }
+            Event::AttemptStarted { attempt, .. }
+            | Event::AttemptEnded { attempt, .. }
+            | Event::SignalRequested { attempt, .. }
+            | Event::SignalSent { attempt, .. }
+                if *attempt != at || !self.attempt_lives =>
+            {
+                Err(clash(*attempt))
+            }
+            Event::RunEnded { .. } if self.attempt_lives => {
+                Err(IllegalEvent::AttemptLives { run: self.id, attempt: at })
+            }
+            Event::RunEnded { .. }
+                if self.phase == Phase::Running && self.spec.kind != Kind::Batch =>
+            {
+                Err(IllegalEvent::Phase { phase: self.phase, event: event.kind_name() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The state that people see: an intended attempt that waits in a queue is still `queued`.
+    pub fn shown_state(&self) -> &'static str {
+        match self.phase {
+            Phase::Starting if self.spec.queue.is_some() => Phase::Queued.word(),
+            phase => phase.word(),
+        }
+    }
+}

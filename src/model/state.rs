@@ -1,0 +1,266 @@
+//! What decisions rest on: a function of the log alone, held in memory by the engine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::bytestring::ByteString;
+use super::event::{Envelope, Event, Outcome};
+use super::id::{CommandId, EnvironmentId, QueueName, RunId};
+use super::phase::{IllegalEvent, Phase};
+use super::run::Run;
+use super::spec::Kind;
+use super::time::{BootId, UnixMillis};
+use crate::limits;
+
+/// Everything that has not ended, and what ended within the last `limits::ENDED_WINDOW` events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The environment's name, once it was created.
+    pub environment: Option<EnvironmentId>,
+    /// The boot of the latest daemon.
+    pub boot: BootId,
+    /// The limit of a queue that nobody set.
+    pub cores: u32,
+    /// A daemon began and has not ended in good order.
+    pub daemon_lives: bool,
+    /// The latest record.
+    pub seq: u64,
+    /// Highest time of any record so far: what `--at TIME` compares with.
+    pub time_max: UnixMillis,
+    /// All that lives, by id.
+    pub runs: BTreeMap<RunId, Run>,
+    /// Queues that were set, or in which something lives.
+    pub queues: BTreeMap<QueueName, Queue>,
+    /// Batches that live.
+    pub batches: BTreeMap<RunId, Batch>,
+    /// Who holds which idempotency key, live or just ended.
+    pub keys: BTreeMap<String, RunId>,
+    /// What ended lately, oldest first.
+    pub ended: VecDeque<EndedRun>,
+    /// Ids in `ended`.
+    pub ended_ids: BTreeSet<RunId>,
+    /// Who has a live attempt that was intended in an earlier boot.
+    pub older_boot: BTreeSet<RunId>,
+    /// The run that a command's id admitted, live or just ended.
+    pub commands: BTreeMap<CommandId, RunId>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Slots, where somebody set them.
+    pub limit: Option<u32>,
+    /// Who waits, by place: the seq of its admission, kept when it comes back.
+    pub waiting: BTreeMap<u64, RunId>,
+    /// Who has a live attempt, by place.
+    pub attempts: BTreeMap<u64, RunId>,
+}
+
+/// The lines of a batch that lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Lines that have not ended, by place.
+    pub open: BTreeMap<u64, RunId>,
+    /// Lines in all.
+    pub lines: u32,
+    /// Lines that ended otherwise than they should, and not by being cancelled.
+    pub failed: u32,
+    /// Lines that never began.
+    pub cancelled: u32,
+}
+
+/// An ended run, while commands may still name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedRun {
+    /// The seq of its end.
+    pub seq: u64,
+    /// Which.
+    pub id: RunId,
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: Option<String>,
+    /// Its command, where it holds a key.
+    pub command: Vec<ByteString>,
+    /// The command that admitted it.
+    pub admitted_by: Option<CommandId>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl State {
+    /// Slots of a queue: as set, else the number of cores.
+    pub fn limit(&self, queue: &QueueName) -> u32 {
+        let set = self.queues.get(queue).and_then(|queue| queue.limit);
+        set.unwrap_or(self.cores).max(1)
+    }
+
+    /// What the window says of a run that ended lately.
+    pub fn ended_lately(&self, run: RunId) -> Option<&EndedRun> {
+        if !self.ended_ids.contains(&run) {
+            return None;
+        }
+        self.ended.iter().rev().find(|ended| ended.id == run)
+    }
+
+    /// Whether any run or queue would make a daemon useful.
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]: it cannot follow; nothing is changed. From a log it means damage.
+    pub fn apply(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let expected = self.seq + 1;
+        if envelope.seq != expected {
+            return Err(IllegalEvent::Seq { expected, found: envelope.seq });
+        }
+        self.apply_event(envelope)?;
+        self.seq = envelope.seq;
+        self.time_max = self.time_max.max(envelope.time);
+        self.forget_old();
+        Ok(())
+    }
+
+    fn apply_event(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let event = envelope.event.kind_name();
+        match &envelope.event {
+            Event::EnvironmentCreated { id } => {
+                if self.environment.is_some() || self.seq != 0 {
+                    return Err(IllegalEvent::OutOfPlace { event });
+                }
+                self.environment = Some(id.clone());
+            }
+            Event::DaemonStarted { boot, cores, .. } => {
+                if *boot != self.boot {
+                    let lives = self.runs.values().filter(|run| run.attempt_lives);
+                    self.older_boot.extend(lives.map(|run| run.id));
+                }
+                self.boot = *boot;
+                self.cores = *cores;
+                self.daemon_lives = true;
+            }
+            Event::DaemonStopped { .. } => self.daemon_lives = false,
+            Event::RecoveryFinished { .. } | Event::ClockJumped { .. } => {}
+            Event::QueueSet { queue, limit } => {
+                self.queues.entry(queue.clone()).or_default().limit = Some(*limit);
+            }
+            Event::RunAdmitted { .. } => self.admit(envelope)?,
+            Event::AttemptIntended { run, .. }
+            | Event::AttemptStarted { run, .. }
+            | Event::AttemptEnded { run, .. }
+            | Event::StopRequested { run, .. }
+            | Event::SignalRequested { run, .. }
+            | Event::SignalSent { run, .. }
+            | Event::OutputLost { run, .. } => {
+                let live = self.runs.get_mut(run);
+                let live = live.ok_or(IllegalEvent::NoSuchRun { run: *run, event })?;
+                live.apply(envelope)?;
+                place_in_queue(&mut self.queues, live);
+                if !live.attempt_lives {
+                    self.older_boot.remove(run);
+                }
+            }
+            Event::RunEnded { run, .. } => {
+                let live = self.runs.get_mut(run);
+                let live = live.ok_or(IllegalEvent::NoSuchRun { run: *run, event })?;
+                live.apply(envelope)?;
+                self.end(*run);
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let event = envelope.event.kind_name();
+        let run = Run::admitted(envelope).ok_or(IllegalEvent::OutOfPlace { event })?;
+        if self.runs.contains_key(&run.id) || self.ended_ids.contains(&run.id) {
+            return Err(IllegalEvent::AdmittedTwice { run: run.id });
+        }
+        if let Some(key) = &run.spec.key {
+            self.keys.insert(key.clone(), run.id);
+        }
+        if let Some(cause) = envelope.cause {
+            // The first run of a command stands for it: of a batch, the batch.
+            self.commands.entry(cause.command).or_insert(run.id);
+        }
+        if run.spec.kind == Kind::Batch {
+            self.batches.insert(run.id, Batch::default());
+        } else if let Some(batch) = run.spec.parent.and_then(|id| self.batches.get_mut(&id)) {
+            batch.open.insert(run.first_seq, run.id);
+            batch.lines += 1;
+        }
+        place_in_queue(&mut self.queues, &run);
+        self.runs.insert(run.id, run);
+        Ok(())
+    }
+
+    fn end(&mut self, id: RunId) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        let Some(outcome) = run.outcome else { return };
+        place_in_queue(&mut self.queues, &run);
+        if let Some(batch) = run.spec.parent.and_then(|id| self.batches.get_mut(&id)) {
+            batch.open.remove(&run.first_seq);
+            match outcome {
+                Outcome::Succeeded => {}
+                Outcome::Cancelled(_) => batch.cancelled += 1,
+                Outcome::Failed(_)
+                | Outcome::Signalled(_)
+                | Outcome::TimedOut
+                | Outcome::Stopped(_)
+                | Outcome::Lost(_) => batch.failed += 1,
+            }
+        }
+        if self.batches.remove(&id).is_some() {
+            self.queues.remove(&QueueName::of_batch(id));
+        }
+        let admitted_by = run.cause.map(|cause| cause.command);
+        let admitted_by = admitted_by.filter(|command| self.commands.get(command) == Some(&id));
+        let command = if run.spec.key.is_some() { run.spec.command.clone() } else { Vec::new() };
+        let (name, key) = (run.spec.name.clone(), run.spec.key.clone());
+        let seq = run.last_seq;
+        self.ended_ids.insert(id);
+        self.ended.push_back(EndedRun { seq, id, name, key, command, admitted_by, outcome });
+    }
+
+    /// Lets go of what ended more than `limits::ENDED_WINDOW` events ago.
+    fn forget_old(&mut self) {
+        while let Some(oldest) = self.ended.front() {
+            if oldest.seq + limits::ENDED_WINDOW > self.seq {
+                return;
+            }
+            let Some(oldest) = self.ended.pop_front() else { return };
+            self.ended_ids.remove(&oldest.id);
+            if let Some(key) = &oldest.key
+                && self.keys.get(key) == Some(&oldest.id)
+            {
+                self.keys.remove(key);
+            }
+            if let Some(command) = &oldest.admitted_by {
+                self.commands.remove(command);
+            }
+        }
+    }
+}
+
+/// Keeps the two indexes of the run's queue in step with its phase.
+fn place_in_queue(queues: &mut BTreeMap<QueueName, Queue>, run: &Run) {
+    if run.spec.kind == Kind::Batch {
+        return;
+    }
+    let Some(name) = &run.spec.queue else { return };
+    if run.phase == Phase::Queued && !queues.contains_key(name) {
+        queues.insert(name.clone(), Queue::default());
+    }
+    let Some(queue) = queues.get_mut(name) else { return };
+    queue.waiting.remove(&run.first_seq);
+    queue.attempts.remove(&run.first_seq);
+    if run.attempt_lives {
+        queue.attempts.insert(run.first_seq, run.id);
+    } else if run.phase == Phase::Queued {
+        queue.waiting.insert(run.first_seq, run.id);
+    }
+}

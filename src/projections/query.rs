@@ -1,0 +1,182 @@
+//! What can be asked of an environment: the same question goes to a daemon or to the files.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::view::{EventView, List, OutputView, QueueView, RunView, ShowView};
+
+/// A moment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    /// A place.
+    Seq(u64),
+    /// The greatest place whose running maximum of time is at most this, in Unix milliseconds.
+    Time(i64),
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// `jr ps`.
+    Ps(PsQuery),
+    /// `jr history`.
+    History(HistoryQuery),
+    /// `jr show`.
+    Show {
+        /// One run.
+        selector: String,
+    },
+    /// Which runs some selectors mean, newest first per selector.
+    Resolve {
+        /// As typed.
+        selectors: Vec<String>,
+        /// Which runs count.
+        scope: Scope,
+    },
+    /// `jr logs`: the outputs of the selected runs, oldest first.
+    Outputs {
+        /// As typed; empty is all.
+        selectors: Vec<String>,
+        /// Only this attempt.
+        attempt: Option<u32>,
+    },
+    /// `jr events`.
+    Events(EventsQuery),
+    /// `jr queue list`.
+    Queues,
+}
+
+/// What a selector may mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Exactly one run; several are an error that names them.
+    One,
+    /// Globs and `all` mean live runs.
+    Live,
+    /// Globs and `all` mean every run.
+    Any,
+}
+
+/// `jr ps`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PsQuery {
+    /// Also what ended.
+    pub all: bool,
+    /// At most so many rows.
+    pub limit: Option<usize>,
+    /// At another moment.
+    pub at: Option<At>,
+}
+
+/// `jr history`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryQuery {
+    /// Name glob, or part of the command line.
+    pub pattern: Option<String>,
+    /// Ended otherwise than succeeded.
+    pub failed: bool,
+    /// Succeeded.
+    pub ok: bool,
+    /// This outcome.
+    pub outcome: Option<String>,
+    /// Exactly this name.
+    pub name: Option<String>,
+    /// This kind.
+    pub kind: Option<String>,
+    /// All of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Lines and continuations of this run.
+    pub parent: Option<String>,
+    /// Admitted at or after, in Unix milliseconds.
+    pub since: Option<i64>,
+    /// Admitted before, in Unix milliseconds.
+    pub until: Option<i64>,
+    /// Longest first.
+    pub slowest: bool,
+    /// At most so many rows.
+    pub limit: Option<usize>,
+    /// At another moment.
+    pub at: Option<At>,
+}
+
+/// `jr events`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventsQuery {
+    /// From this place on, itself included.
+    pub from: Option<u64>,
+    /// Only of this run (an id).
+    pub run: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// An answer; its JSON is what `--json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Document {
+    /// `jr show`.
+    Show(Box<ShowView>),
+    /// Runs.
+    Runs(List<RunView>),
+    /// Queues.
+    Queues(List<QueueView>),
+    /// Outputs.
+    Outputs(List<OutputView>),
+    /// Records.
+    Events(List<EventView>),
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryError {
+    /// Exit 3.
+    #[error("no run matches {selector:?}")]
+    NoSuchRun {
+        /// As typed.
+        selector: String,
+    },
+    /// Exit 2.
+    #[error("{selector:?} could mean {}", candidates.join(", "))]
+    Ambiguous {
+        /// As typed.
+        selector: String,
+        /// What it could mean.
+        candidates: Vec<String>,
+    },
+    /// Exit 2.
+    #[error("{selector:?} is not a selector: {why}")]
+    BadSelector {
+        /// As typed.
+        selector: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Exit 2.
+    #[error("the log begins after that: what came before seq {first} was pruned")]
+    Pruned {
+        /// What is kept.
+        first: u64,
+    },
+    /// Exit 2: `--at` beyond the log.
+    #[error("the log ends at seq {head}")]
+    Beyond {
+        /// Its end.
+        head: u64,
+    },
+    /// Exit 1.
+    #[error("{message}")]
+    Log {
+        /// What, where, why.
+        message: String,
+    },
+}

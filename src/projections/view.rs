@@ -1,0 +1,216 @@
+//! What a client sees: plain types whose JSON is the contract of `--json`.
+//!
+//! Keys are snake_case, enums lower-case words, times RFC 3339 in UTC with milliseconds,
+//! durations integer `*_ms`; what is not known is `null`, never a missing key.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The run object of `ps`, `history`, `show` and `wait`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// 12 characters.
+    pub run_id: String,
+    /// Its name.
+    pub name: String,
+    /// `job` or `batch`.
+    pub kind: String,
+    /// `process`.
+    pub runner: String,
+    /// Id of its environment.
+    pub environment: String,
+    /// `queued`, `starting`, `running`, `stopping`, `delayed` or `ended`.
+    pub state: String,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// What its main process returned, of the latest attempt.
+    pub exit_code: Option<i32>,
+    /// The number of the signal that ended its main process.
+    pub signal: Option<i32>,
+    /// Why, where a word says more.
+    pub reason: Option<String>,
+    /// The latest attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// argv, masked.
+    pub command: Vec<String>,
+    /// Working directory.
+    pub cwd: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The batch that it is a line of, or what it continues.
+    pub parent: Option<String>,
+    /// Main process, while it lives.
+    pub pid: Option<u32>,
+    /// Ports by name.
+    pub ports: BTreeMap<String, u16>,
+    /// Health of a service.
+    pub health: Option<String>,
+    /// Image of an instance.
+    pub image: Option<String>,
+    /// Where it waits or waited.
+    pub queue: Option<String>,
+    /// Admission.
+    pub created_at: String,
+    /// First process.
+    pub started_at: Option<String>,
+    /// End.
+    pub ended_at: Option<String>,
+    /// From the first process to the end, or to now.
+    pub duration_ms: Option<i64>,
+    /// Its admission.
+    pub first_seq: u64,
+    /// Its latest record.
+    pub last_seq: u64,
+    /// Of a batch: what became of its lines.
+    pub batch: Option<BatchView>,
+}
+
+/// The lines of a batch, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchView {
+    /// In all.
+    pub lines: u32,
+    /// Waiting.
+    pub queued: u32,
+    /// Starting, running or stopping.
+    pub running: u32,
+    /// As they should.
+    pub succeeded: u32,
+    /// Failed, signalled, timed out, stopped or lost.
+    pub failed: u32,
+    /// Cancelled before they began.
+    pub cancelled: u32,
+}
+
+/// One attempt, in `show`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// From 1.
+    pub attempt: u32,
+    /// `intended`, `running` or `ended`.
+    pub state: String,
+    /// `exited`, `signalled`, `timed_out`, `not_started`, `never_started` or `lost`.
+    pub status: Option<String>,
+    /// What its main process returned.
+    pub exit_code: Option<i32>,
+    /// The signal that ended its main process.
+    pub signal: Option<i32>,
+    /// Why it was lost or did not start.
+    pub reason: Option<String>,
+    /// Main process.
+    pub pid: Option<u32>,
+    /// `cgroup` or `subreaper`: how its tree is followed.
+    pub tracking: Option<String>,
+    /// Start.
+    pub started_at: Option<String>,
+    /// End.
+    pub ended_at: Option<String>,
+    /// On `CLOCK_BOOTTIME`.
+    pub duration_ms: Option<u64>,
+    /// User CPU time.
+    pub user_ms: Option<u64>,
+    /// System CPU time.
+    pub system_ms: Option<u64>,
+    /// Highest resident set.
+    pub max_rss_bytes: Option<u64>,
+    /// Processes that outlived the main one.
+    pub strays: u32,
+    /// Processes that could not be ended.
+    pub survivors: Vec<u32>,
+    /// Bytes printed to stdout.
+    pub stdout_bytes: Option<u64>,
+    /// Bytes printed to stderr.
+    pub stderr_bytes: Option<u64>,
+}
+
+/// One record, in `events` and the timeline of `show`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its place.
+    pub seq: u64,
+    /// When.
+    pub time: String,
+    /// Its kind.
+    pub kind: String,
+    /// The run that it is about.
+    pub run_id: Option<String>,
+    /// The command behind it.
+    pub command_id: Option<String>,
+    /// The user behind it.
+    pub uid: Option<u32>,
+    /// The chain's hash at it.
+    pub hash: String,
+    /// What else its kind says.
+    #[serde(flatten)]
+    pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+/// A queue, in `queue list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// Slots.
+    pub limit: u32,
+    /// Whether somebody set them.
+    pub limit_set: bool,
+    /// Starting, running or stopping in it.
+    pub running: u32,
+    /// Waiting in it.
+    pub queued: u32,
+}
+
+/// Where the output of one attempt lies, for `logs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputView {
+    /// Of which run.
+    pub run_id: String,
+    /// Its name.
+    pub name: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Files `<base>.out`, `<base>.err` and `<base>.idx`.
+    pub base: String,
+    /// Whether more may come.
+    pub open: bool,
+    /// Whether the run may still get another attempt.
+    pub run_open: bool,
+}
+
+/// A list with its schema, e.g. `jr.ps/1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// Name and version.
+    pub schema: String,
+    /// The rows.
+    pub items: Vec<T>,
+}
+
+/// `jr show`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShowView {
+    /// `jr.show/1`.
+    pub schema: String,
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// Its key.
+    pub key: Option<String>,
+    /// Its time limit.
+    pub timeout_ms: Option<u64>,
+    /// First signal of a stop.
+    pub stop_signal: String,
+    /// Until SIGKILL.
+    pub grace_ms: u64,
+    /// `kill` or `keep`.
+    pub strays: String,
+    /// Its environment variables, masked; names sorted.
+    pub variables: BTreeMap<String, String>,
+    /// Its attempts.
+    pub attempts: Vec<AttemptView>,
+    /// Its records.
+    pub timeline: Vec<EventView>,
+    /// Of a batch: the ids of its lines, in order.
+    pub lines: Vec<String>,
+}
