@@ -120,7 +120,7 @@ pub struct EventsQuery {
 }
 
 /// An answer; its JSON is what `--json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Document {
     /// `jr show`.

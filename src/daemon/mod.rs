@@ -1,0 +1,4 @@
+//! L3. The imperative shell: the engine's loop, its effects, recovery, timers and the socket.
+
+pub mod place;
+pub mod protocol;

@@ -1,0 +1,179 @@
+//! Where an environment lies: its directory, its socket, its output.
+//!
+//! ```text
+//! $JR_HOME                      default $XDG_STATE_HOME/jr, else ~/.local/state/jr
+//!   envs/<id>/                  starting lock log/ views.redb output/ blobs/ secrets/ shims/
+//! $XDG_RUNTIME_DIR/jr/<16 hex>  sockets; else $JR_HOME/run/<16 hex>
+//!   daemon.sock  s-<shim>.sock
+//! ```
+//! The hexadecimal digits are of the blake3 of the environment's directory, so that a long name
+//! fits the 107 bytes of a socket's path (unix(7)).
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::model::bytestring::to_hex;
+use crate::model::{EnvironmentId, RunId};
+
+/// A path of a Unix socket has at most this many bytes (`sun_path` less its NUL).
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// The directories of one environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name.
+    pub id: EnvironmentId,
+    /// `$JR_HOME`.
+    pub home: PathBuf,
+    /// `$JR_HOME/envs/<id>`.
+    pub root: PathBuf,
+    /// Directory of its sockets.
+    pub run: PathBuf,
+}
+
+/// Why there is no place for an environment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// Nothing says where state lies.
+    #[error("neither JR_HOME, XDG_STATE_HOME nor HOME is set")]
+    NoHome,
+    /// Sockets would not fit.
+    #[error(
+        "socket path {0:?} is longer than {SOCKET_PATH_BYTES} bytes; set JR_HOME to a shorter path"
+    )]
+    SocketPath(PathBuf),
+    /// Relative paths mean something else to each process.
+    #[error("{0} must be an absolute path")]
+    Relative(&'static str),
+}
+
+/// The variables that decide it, as the caller read them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaceVariables {
+    /// `JR_HOME`.
+    pub jr_home: Option<OsString>,
+    /// `XDG_STATE_HOME`.
+    pub state_home: Option<OsString>,
+    /// `XDG_RUNTIME_DIR`.
+    pub runtime_dir: Option<OsString>,
+    /// `HOME`.
+    pub home: Option<OsString>,
+}
+
+impl PlaceVariables {
+    /// Reads them from this process.
+    pub fn of_process() -> Self {
+        let read = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            jr_home: read("JR_HOME"),
+            state_home: read("XDG_STATE_HOME"),
+            runtime_dir: read("XDG_RUNTIME_DIR"),
+            home: read("HOME"),
+        }
+    }
+
+    /// `$JR_HOME` with its defaults.
+    ///
+    /// # Errors
+    /// [`PlaceError::NoHome`] or [`PlaceError::Relative`].
+    pub fn jr_home(&self) -> Result<PathBuf, PlaceError> {
+        if let Some(path) = &self.jr_home {
+            return absolute(path.into(), "JR_HOME");
+        }
+        if let Some(path) = &self.state_home {
+            return absolute(Path::new(path).join("jr"), "XDG_STATE_HOME");
+        }
+        let home = self.home.as_ref().ok_or(PlaceError::NoHome)?;
+        absolute(Path::new(home).join(".local/state/jr"), "HOME")
+    }
+}
+
+fn absolute(path: PathBuf, name: &'static str) -> Result<PathBuf, PlaceError> {
+    if path.is_absolute() { Ok(path) } else { Err(PlaceError::Relative(name)) }
+}
+
+impl Place {
+    /// The place of a global environment.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn of(id: EnvironmentId, variables: &PlaceVariables) -> Result<Self, PlaceError> {
+        let home = variables.jr_home()?;
+        let root = home.join("envs").join(id.as_str());
+        let digest = blake3::hash(root.as_os_str().as_encoded_bytes());
+        let short = to_hex(&digest.as_bytes()[..8]);
+        let base = match &variables.runtime_dir {
+            // A private JR_HOME (a test, a second installation) keeps to itself.
+            Some(path) if variables.jr_home.is_none() => Path::new(path).join("jr"),
+            _ => home.join("run"),
+        };
+        let run = base.join(short);
+        let place = Self { id, home, root, run };
+        let longest = place.shim_socket(u32::MAX);
+        if longest.as_os_str().len() > SOCKET_PATH_BYTES {
+            return Err(PlaceError::SocketPath(longest));
+        }
+        Ok(place)
+    }
+
+    /// Taken by a daemon while it starts.
+    pub fn starting(&self) -> PathBuf {
+        self.root.join("starting")
+    }
+
+    /// Held by the daemon for life; taken shared by a reader for one look.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Segments of the log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// Read models; deletable.
+    pub fn views(&self) -> PathBuf {
+        self.root.join("views.redb")
+    }
+
+    /// Content-addressed things.
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// Values behind markers.
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// A directory for each shim.
+    pub fn shims(&self) -> PathBuf {
+        self.root.join("shims")
+    }
+
+    /// What a daemon that failed had to say.
+    pub fn daemon_log(&self) -> PathBuf {
+        self.root.join("daemon.log")
+    }
+
+    /// Output of an attempt: `<base>.out`, `<base>.err`, `<base>.idx`.
+    pub fn output(&self, run: RunId, attempt: u32) -> PathBuf {
+        let text = run.to_string();
+        self.root.join("output").join(&text[..2]).join(format!("{text}.{attempt}"))
+    }
+
+    /// The daemon's socket.
+    pub fn daemon_socket(&self) -> PathBuf {
+        self.run.join("daemon.sock")
+    }
+
+    /// A shim's directory.
+    pub fn shim(&self, shim: u32) -> PathBuf {
+        self.shims().join(format!("{shim:08x}"))
+    }
+
+    /// A shim's socket.
+    pub fn shim_socket(&self, shim: u32) -> PathBuf {
+        self.run.join(format!("s-{shim:08x}.sock"))
+    }
+}

@@ -1,0 +1,239 @@
+//! The one API for the command line and, later, the page: HTTP/1.1 + JSON on the Unix socket.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/version` | | [`VersionReply`] |
+//! | `POST /v1/run` | [`RunRequest`] | lines of [`RunLine`] |
+//! | `POST /v1/batch` | [`BatchRequest`] | lines of [`RunLine`] |
+//! | `POST /v1/stop` | [`StopRequest`] | [`StopReply`] |
+//! | `POST /v1/signal` | [`SignalRequest`] | [`SignalReply`] |
+//! | `POST /v1/queue` | [`QueueRequest`] | `{}` |
+//! | `POST /v1/read` | `projections::query::Query` | its document |
+//! | `POST /v1/wait` | [`WaitRequest`] | `List<RunView>`, once they ended or the time is over |
+//! | `POST /v1/events` | `projections::query::EventsQuery` | lines of `EventView`, without end |
+//! | `POST /v1/daemon/stop` | [`DaemonStopRequest`] | `{}` once nothing more will be appended |
+//!
+//! Errors are [`ErrorBody`] with a status of 4xx or 5xx. A newer side adds optional fields; an
+//! unknown field is ignored. The header `jr-protocol` carries [`PROTOCOL`] both ways.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ByteString, CommandId, QueueName, RunId, Signal, Strays};
+use crate::projections::view::RunView;
+
+/// Raised with any change that an older side would misread.
+pub const PROTOCOL: u32 = 1;
+/// The header that carries it.
+pub const PROTOCOL_HEADER: &str = "jr-protocol";
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionReply {
+    /// Version of jr.
+    pub version: String,
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Its environment.
+    pub environment: String,
+    /// The latest durable record.
+    pub seq: u64,
+    /// What lives.
+    pub live: usize,
+    /// How long it has been up, in milliseconds.
+    pub uptime_ms: u64,
+}
+
+/// What one command needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// Its name; `None` takes the command's file name.
+    pub name: Option<String>,
+    /// argv, not empty.
+    pub command: Vec<ByteString>,
+    /// What all kinds of runs need.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Where it waits; `None` starts at once.
+    pub queue: Option<QueueName>,
+    /// A client will hand over standard input.
+    pub attached: bool,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// The answer goes on until the run has ended.
+    pub wait: bool,
+}
+
+/// What runs and lines of batches have in common.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Common {
+    /// Working directory, absolute.
+    pub cwd: ByteString,
+    /// Environment variables.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Time limit.
+    pub timeout_ms: Option<u64>,
+    /// First signal of a stop; SIGTERM.
+    pub stop_signal: Option<Signal>,
+    /// Until SIGKILL; `limits::GRACE_MS`.
+    pub grace_ms: Option<u64>,
+    /// What outlives the main process.
+    pub strays: Strays,
+    /// Newest bytes kept of each stream; `limits::OUTPUT_BYTES_MAX`.
+    pub output_bytes_max: Option<u64>,
+}
+
+/// A batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// Its name; `None` is `batch`.
+    pub name: Option<String>,
+    /// Lines as written, without their ends, blank lines and comments left out.
+    pub lines: Vec<ByteString>,
+    /// Slots of its own queue; `None` is the number of cores.
+    pub jobs: Option<u32>,
+    /// Another queue.
+    pub queue: Option<QueueName>,
+    /// The first failure cancels the rest.
+    pub fail_fast: bool,
+    /// Instead of `lines`: what of an older batch is to be done.
+    pub continued: Option<Continue>,
+    /// What all its lines have in common.
+    #[serde(flatten)]
+    pub common: Common,
+    /// The answer goes on until the batch has ended.
+    pub wait: bool,
+}
+
+/// `jr batch --continue`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continue {
+    /// Which batch; `None` is the newest.
+    pub selector: Option<String>,
+    /// Also what failed.
+    pub failed: bool,
+}
+
+/// One line of the answer to a run or batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunLine {
+    /// It is durable.
+    Admitted {
+        /// Its id.
+        run_id: RunId,
+        /// It was there before (same key or same command).
+        existing: bool,
+        /// Of a batch: its lines.
+        lines: u32,
+    },
+    /// Its shim waits for standard input.
+    Attach {
+        /// The shim's socket.
+        socket: String,
+        /// The attempt.
+        attempt: u32,
+        /// Base of its output files.
+        output: String,
+    },
+    /// Of a batch, now and then: how far it is.
+    Progress(Box<RunView>),
+    /// It is over, and that is durable.
+    Ended(Box<RunView>),
+}
+
+/// `jr stop`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// As typed; globs and `all` mean what lives.
+    pub selectors: Vec<String>,
+    /// Until SIGKILL.
+    pub grace_ms: Option<u64>,
+    /// Ctrl-C at the client that owned it.
+    pub interrupted: bool,
+}
+
+/// What a stop does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReply {
+    /// Run and `cancelled`, `stopping` or `already_ended`.
+    pub runs: Vec<(RunId, String)>,
+}
+
+/// `jr signal`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// As typed; globs and `all` mean what lives.
+    pub selectors: Vec<String>,
+    /// Which signal.
+    pub signal: Signal,
+}
+
+/// What a signal does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalReply {
+    /// Run and `sending` or `not_running`.
+    pub runs: Vec<(RunId, String)>,
+}
+
+/// `jr queue set`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// Which.
+    pub queue: QueueName,
+    /// Slots.
+    pub limit: u32,
+}
+
+/// `jr wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitRequest {
+    /// As typed; globs and `all` mean what lives.
+    pub selectors: Vec<String>,
+    /// The first end is enough.
+    pub any: bool,
+    /// At most so long.
+    pub timeout_ms: Option<u64>,
+}
+
+/// `jr daemon stop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStopRequest {
+    /// A newer jr takes over.
+    pub upgrade: bool,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// The error of `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// A word, e.g. `no_such_run`.
+    pub code: String,
+    /// What, where, why.
+    pub message: String,
+    /// The next command.
+    pub hint: Option<String>,
+    /// The exit code that the command line ends with.
+    pub exit_code: i32,
+}
