@@ -1,4 +1,5 @@
 //! `jr` runs jobs and services and never forgets what happened to them.
 
 pub mod limits;
+pub mod log;
 pub mod model;
