@@ -7,3 +7,4 @@ pub mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod projections;
+pub mod runners;
