@@ -8,7 +8,9 @@
 //! environment and the simulator are shells around it.
 
 pub mod action;
+pub mod batch_line;
 pub mod bytestring;
+pub mod check;
 pub mod command;
 pub mod decide;
 pub mod digest;
@@ -21,6 +23,7 @@ pub mod react;
 pub mod recover;
 pub mod run;
 pub mod schedule;
+pub mod secret;
 pub mod signal;
 pub mod spec;
 pub mod state;
@@ -28,6 +31,7 @@ pub mod time;
 
 pub use action::{Action, Reply};
 pub use bytestring::ByteString;
+pub use check::{Checker, Violation};
 pub use command::{Command, Rejection, Request};
 pub use digest::Digest;
 pub use engine::{Engine, Input, Release};
