@@ -143,8 +143,8 @@ fn the_readme_tour_works() {
 #[test]
 fn steps_are_read_from_their_part_of_the_page() {
     let page = "## Before\n```console\n$ no\n```\n## Tour\ntext\n```sh\nno\n```\n```console\n\
-                $ a b  # exit 3\nx\n\n…y\n$ c \\\n> d\n```\n### Deeper\n```console\n$ e\n```\n## After\n\
-                ```console\n$ no\n```\n";
+                $ a b  # exit 3\nx\n\n…y\n$ c \\\n> d\n```\n### Deeper\n```console\n$ e\n```\n\
+                ## After\n```console\n$ no\n```\n";
     let step = |line, command: &str, exit, shown: &[&str]| {
         let shown = shown.iter().map(|line| (*line).to_owned()).collect();
         Step { line, command: command.to_owned(), exit, shown }
@@ -180,8 +180,8 @@ fn shown_lines_come_in_order() {
 
 #[test]
 fn one_shell_runs_all_steps_and_differences_are_told() {
-    let page = "## T\n```console\n$ x=1; cd /\n$ echo $x; pwd\n1\n/\n$ sh -c 'echo $JR_HOME; exit 7' # exit 7\n\
-                …/jr\n$ echo a\nb\n$ false\n$ echo err >&2; cat\nerr\n```\n";
+    let page = "## T\n```console\n$ x=1; cd /\n$ echo $x; pwd\n1\n/\n\
+                $ sh -c 'echo $JR_HOME; exit 7' # exit 7\n…/jr\n$ echo a\nb\n$ false\n$ echo err >&2; cat\nerr\n```\n";
     let steps = steps(page, "T");
     let told = differences(&steps, &run(&steps, Path::new("/nowhere")));
     assert_eq!(told.len(), 2, "{told:?}");
