@@ -181,7 +181,8 @@ fn shown_lines_come_in_order() {
 #[test]
 fn one_shell_runs_all_steps_and_differences_are_told() {
     let page = "## T\n```console\n$ x=1; cd /\n$ echo $x; pwd\n1\n/\n\
-                $ sh -c 'echo $JR_HOME; exit 7' # exit 7\n…/jr\n$ echo a\nb\n$ false\n$ echo err >&2; cat\nerr\n```\n";
+                $ sh -c 'echo $JR_HOME; exit 7' # exit 7\n\
+                …/jr\n$ echo a\nb\n$ false\n$ echo err >&2; cat\nerr\n```\n";
     let steps = steps(page, "T");
     let told = differences(&steps, &run(&steps, Path::new("/nowhere")));
     assert_eq!(told.len(), 2, "{told:?}");
