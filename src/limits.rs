@@ -33,6 +33,17 @@ pub const SEGMENT_EVENTS: u64 = 500_000;
 /// Cache of each redb file. redb's own default, 1 GiB, really fills.
 pub const CACHE_BYTES: usize = 16 << 20;
 
+/// Commands of clients that are being decided or committed at one time; more wait in their sockets.
+pub const ASKS: usize = 1_024;
+/// Connections at one time; more wait in the backlog, then get EAGAIN and try again.
+pub const CONNECTIONS: usize = 4_096;
+/// A client has so long to send a whole request.
+pub const REQUEST_MS: u64 = 30_000;
+/// Runs changed since the views were last written; above it they are written.
+pub const VIEWS_DIRTY: usize = 4_096;
+/// Views are written after so long without a change.
+pub const VIEWS_IDLE_MS: u64 = 1_000;
+
 /// Newest bytes kept of each output stream of an attempt.
 pub const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 /// Output up to this size gets a digest when the attempt ends; hashing more would hold up the slot.

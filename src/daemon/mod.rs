@@ -1,4 +1,34 @@
 //! L3. The imperative shell: the engine's loop, its effects, recovery, timers and the socket.
+//!
+//! ```text
+//! lifecycle   locks, socket, end                     start      opens, recovers, starts threads
+//! server/     HTTP on the Unix socket                admission  asks ─▶ commands, secrets kept out
+//! engine_loop the one owner of the engine            storage    the one writer of the log
+//! pool        gives attempts to shims                launch     what a shim needs for a start
+//! views_loop  the one owner of the views             recovery   what an earlier daemon left
+//! offline     the same answers without a daemon
+//! ```
 
+pub mod admission;
+pub mod engine_loop;
+pub mod error;
+pub mod filesystem;
+pub mod launch;
+pub mod ledger;
+pub mod lifecycle;
+pub mod mailbox;
+pub mod message;
+pub mod offline;
+pub mod orders;
 pub mod place;
+pub mod pool;
 pub mod protocol;
+pub mod recovery;
+pub mod server;
+pub mod start;
+pub mod storage;
+pub mod views_loop;
+
+pub use error::DaemonError;
+pub use lifecycle::{RunOptions, run};
+pub use place::Place;

@@ -172,6 +172,11 @@ impl Place {
         self.shims().join(format!("{shim:08x}"))
     }
 
+    /// The number behind the name of a shim's directory.
+    pub fn shim_number(name: &str) -> Option<u32> {
+        u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 8)
+    }
+
     /// A shim's socket.
     pub fn shim_socket(&self, shim: u32) -> PathBuf {
         self.run.join(format!("s-{shim:08x}.sock"))

@@ -19,7 +19,7 @@ use super::segments::{self, SegmentHeader};
 use super::upcast::Shape;
 use super::versions;
 use crate::limits;
-use crate::model::Envelope;
+use crate::model::{Digest, Envelope};
 
 /// The one writer of a log. The caller holds the environment's lock, exclusively.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where each record ends in `bytes`.
     ends: Vec<usize>,
+    hashes: Vec<Digest>,
     kinds: BTreeSet<Shape>,
 }
 
@@ -50,6 +51,7 @@ impl Batch {
             head: previous,
             bytes: Vec::with_capacity(envelopes.len() * 192),
             ends: Vec::with_capacity(envelopes.len()),
+            hashes: Vec::with_capacity(envelopes.len()),
             kinds: BTreeSet::new(),
         };
         for envelope in envelopes {
@@ -63,6 +65,7 @@ impl Batch {
             }
             batch.head = Head { seq, hash };
             batch.ends.push(batch.bytes.len());
+            batch.hashes.push(hash);
             batch.kinds.insert(shape);
         }
         Ok(batch)
@@ -71,6 +74,11 @@ impl Batch {
     /// The head after it.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The chain's hash at each event.
+    pub fn hashes(&self) -> &[Digest] {
+        &self.hashes
     }
 
     /// Seq and bytes of each record.
@@ -181,10 +189,13 @@ impl Store {
     /// After any error nothing is accepted any more: whether the commit became durable is
     /// unknown. The process ends and reads again.
     pub fn append(&mut self, envelopes: &[Envelope]) -> Result<Head, LogError> {
-        match Batch::encode(self.head, envelopes) {
-            Ok(batch) => self.append_batch(&batch),
-            Err(refusal) => Err(self.refuse(refusal)),
-        }
+        let batch = self.encode(envelopes)?;
+        self.append_batch(&batch)
+    }
+
+    /// Encodes events for the present head.
+    pub fn encode(&mut self, envelopes: &[Envelope]) -> Result<Batch, LogError> {
+        Batch::encode(self.head, envelopes).map_err(|refusal| self.refuse(refusal))
     }
 
     /// As [`Self::append`] for what was encoded before.

@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
+use super::id::RunId;
 
 /// What stands where a secret stood.
 pub const MARKER: &str = "[secret]";
@@ -20,8 +21,8 @@ pub struct Secrets {
     pub variables: Variables,
     /// Arguments of a run, by index in its argv.
     pub arguments: BTreeMap<u32, ByteString>,
-    /// Of a batch, by the index of the line.
-    pub lines: BTreeMap<u32, LineSecrets>,
+    /// Of a batch, by the run of the line.
+    pub lines: BTreeMap<RunId, LineSecrets>,
 }
 
 /// The originals behind the markers of one line of a batch.

@@ -1,0 +1,276 @@
+//! Asks become commands: checked, named, masked, with their blobs and secrets on disk before the
+//! engine hears of them. A crash in between leaves files that nothing refers to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::StatusCode;
+
+use super::place::Place;
+use super::protocol::{BatchRequest, Common, Continue, RunRequest};
+use super::server::Refusal;
+use super::views_loop::Questions;
+use crate::limits;
+use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
+use crate::model::command::BatchLine;
+use crate::model::id::check_run_name;
+use crate::model::secret::{self, LineSecrets, Secrets};
+use crate::model::{
+    ByteString, Command, Digest, Kind, QueueName, RunId, RunSpec, Signal, batch_line,
+};
+use crate::projections::BatchLineState;
+use crate::projections::query::{Document, Query, Scope};
+
+/// The way from a client's words to the engine's.
+#[derive(Clone)]
+pub struct Admission {
+    place: Place,
+    /// Variables that are known to be on disk: the same for most commands of a person.
+    known: Arc<Mutex<BTreeSet<Digest>>>,
+}
+
+/// Variables, masked and stored, and what their markers stand for.
+struct Stored {
+    variables: Digest,
+    secrets: Vec<(ByteString, ByteString)>,
+}
+
+impl Admission {
+    /// For one environment.
+    pub fn new(place: Place) -> Self {
+        Self { place, known: Arc::new(Mutex::new(BTreeSet::new())) }
+    }
+
+    /// The command of a run.
+    pub(super) async fn run(&self, asked: RunRequest) -> Result<(RunId, Command), Refusal> {
+        let this = self.clone();
+        blocking(move || this.run_now(asked)).await
+    }
+
+    fn run_now(&self, asked: RunRequest) -> Result<(RunId, Command), Refusal> {
+        let run = fresh_run_id();
+        check_command(&asked.command)?;
+        let name = asked.name.unwrap_or_else(|| file_name(&asked.command[0]));
+        let stored = self.store_variables(&asked.common)?;
+        let command = secret::mask_command(asked.command);
+        let secrets = Secrets {
+            variables: stored.secrets,
+            arguments: command.secrets,
+            lines: BTreeMap::new(),
+        };
+        let owner = self.store_secrets(run, &secrets)?;
+        let spec = RunSpec {
+            command: command.values,
+            queue: asked.queue,
+            attached: asked.attached,
+            key: asked.key,
+            ..spec_of(name, Kind::Job, &asked.common, Some(stored.variables), owner)?
+        };
+        Ok((run, Command::Run { run, spec: Arc::new(spec), key_holder: None }))
+    }
+
+    /// The command of a batch, or of what an older one left.
+    pub(super) async fn batch(
+        &self,
+        mut asked: BatchRequest,
+        questions: &Questions,
+    ) -> Result<Command, Refusal> {
+        let mut parent = None;
+        if let Some(continued) = asked.continued.take() {
+            let (batch, lines) = left_of_batch(&continued, questions).await?;
+            asked.lines = lines;
+            parent = Some(batch);
+        }
+        let this = self.clone();
+        blocking(move || this.batch_now(asked, parent)).await
+    }
+
+    fn batch_now(&self, asked: BatchRequest, parent: Option<RunId>) -> Result<Command, Refusal> {
+        if asked.lines.len() > limits::BATCH_LINES {
+            let limit = limits::BATCH_LINES;
+            let message = format!("{} lines; one batch takes {limit}", asked.lines.len());
+            return Err(usage("too_many_lines", message));
+        }
+        let run = fresh_run_id();
+        let stored = self.store_variables(&asked.common)?;
+        let mut secrets = Secrets { variables: stored.secrets, ..Secrets::default() };
+        let mut lines = Vec::with_capacity(asked.lines.len());
+        for line in asked.lines {
+            let id = fresh_run_id();
+            let command = secret::mask_command(batch_line::argv(&line));
+            let name = batch_line::name(&line);
+            let line = secret::mask_line(line);
+            let originals = LineSecrets { line: line.secrets, arguments: command.secrets };
+            if !originals.is_empty() {
+                secrets.lines.insert(id, originals);
+            }
+            lines.push(BatchLine { run: id, name, command: command.values, line: line.values });
+        }
+        let owner = self.store_secrets(run, &secrets)?;
+        let name = asked.name.unwrap_or_else(|| "batch".to_owned());
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = asked.jobs.unwrap_or_else(|| u32::try_from(cores).unwrap_or(u32::MAX));
+        let spec = RunSpec {
+            queue: asked.queue,
+            parent,
+            fail_fast: asked.fail_fast,
+            ..spec_of(name, Kind::Batch, &asked.common, Some(stored.variables), owner)?
+        };
+        Ok(Command::Batch { run, spec: Arc::new(spec), jobs, lines })
+    }
+
+    fn store_variables(&self, common: &Common) -> Result<Stored, Refusal> {
+        let mut variables = common.variables.clone();
+        variables.sort();
+        variables.dedup_by(|later, earlier| later.0 == earlier.0);
+        let masked = secret::mask_variables(variables);
+        let bytes = codec::encode(&masked.values);
+        let digest = Digest(*blake3::hash(&bytes).as_bytes());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
+        if !known {
+            Blobs::new(&self.place.blobs()).put(&bytes).map_err(|error| not_stored(&error))?;
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        }
+        Ok(Stored { variables: digest, secrets: masked.secrets })
+    }
+
+    /// Writes the originals, synced; `Some` where there are any.
+    fn store_secrets(&self, owner: RunId, secrets: &Secrets) -> Result<Option<RunId>, Refusal> {
+        if secrets.is_empty() {
+            return Ok(None);
+        }
+        let files = SecretFiles::new(&self.place.secrets());
+        files.write(owner, &codec::encode(secrets)).map_err(|error| not_stored(&error))?;
+        Ok(Some(owner))
+    }
+}
+
+/// The lines that a continuation has to do, as they were written.
+async fn left_of_batch(
+    continued: &Continue,
+    questions: &Questions,
+) -> Result<(RunId, Vec<ByteString>), Refusal> {
+    let selector = continued.selector.clone().unwrap_or_else(|| "last".to_owned());
+    let query = match &continued.selector {
+        Some(selector) => {
+            let selectors = vec![selector.clone()];
+            Query::Resolve { selectors, scope: Scope::One }
+        }
+        None => Query::History(crate::projections::query::HistoryQuery {
+            kind: Some("batch".to_owned()),
+            limit: Some(1),
+            ..Default::default()
+        }),
+    };
+    let document = questions.ask(query).await.map_err(|error| super::server::refuse_query(&error))?;
+    let batch = match document {
+        Document::Runs(runs) => runs.items.into_iter().next(),
+        _ => None,
+    };
+    let Some(batch) = batch.filter(|run| run.kind == "batch") else {
+        let message = format!("{selector:?} is not a batch");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, 3, "no_such_batch", message)
+            .hint("see what there is: jr history --kind batch"));
+    };
+    if batch.state != "ended" {
+        let message = format!("batch {} has not ended", batch.run_id);
+        return Err(usage("batch_lives", message).hint("wait for it: jr wait, or end it: jr stop"));
+    }
+    let Ok(id) = batch.run_id.parse() else { return Err(Refusal::ending()) };
+    let lines = questions.batch_lines(id).await;
+    let lines = lines.map_err(|error| super::server::refuse_query(&error))?;
+    let open = |line: &BatchLineState| line.is_to_do(continued.failed);
+    let left = lines.unwrap_or_default().into_iter().filter(open);
+    let left: Vec<ByteString> = left.map(|line| line.line).collect();
+    if left.is_empty() {
+        let message = format!("batch {} has nothing left to do", batch.run_id);
+        let refusal = Refusal::new(StatusCode::CONFLICT, 4, "nothing_to_do", message);
+        return Err(refusal.hint("to run what failed as well: --failed"));
+    }
+    if let Some(line) = left.iter().find(|line| line.to_text().contains(secret::MARKER)) {
+        let message =
+            format!("the secret in line {:?} was not kept beyond its batch", line.to_text());
+        let hint = "give the lines anew, with the secret in a variable";
+        return Err(usage("secrets_gone", message).hint(hint));
+    }
+    Ok((id, left))
+}
+
+fn spec_of(
+    name: String,
+    kind: Kind,
+    common: &Common,
+    variables: Option<Digest>,
+    secrets: Option<RunId>,
+) -> Result<RunSpec, Refusal> {
+    check_run_name(&name).map_err(|error| usage("bad_name", error.to_string()))?;
+    if common.cwd.as_bytes().first() != Some(&b'/') {
+        return Err(usage("bad_cwd", "the working directory must be an absolute path".to_owned()));
+    }
+    Ok(RunSpec {
+        name,
+        kind,
+        command: Vec::new(),
+        cwd: common.cwd.clone(),
+        variables,
+        secrets,
+        labels: common.labels.clone(),
+        queue: None::<QueueName>,
+        attached: false,
+        timeout_ms: common.timeout_ms,
+        stop_signal: common.stop_signal.unwrap_or(Signal::TERM),
+        grace_ms: common.grace_ms.unwrap_or(limits::GRACE_MS),
+        strays: common.strays,
+        output_bytes_max: common.output_bytes_max.unwrap_or(limits::OUTPUT_BYTES_MAX),
+        key: None,
+        parent: None,
+        line: None,
+        fail_fast: false,
+    })
+}
+
+fn check_command(command: &[ByteString]) -> Result<(), Refusal> {
+    if command.is_empty() || command[0].as_bytes().is_empty() {
+        return Err(usage("no_command", "there is no command".to_owned()));
+    }
+    let bytes: usize = command.iter().map(|argument| argument.as_bytes().len() + 1).sum();
+    if bytes > limits::COMMAND_BYTES {
+        let limit = limits::COMMAND_BYTES;
+        return Err(usage("command_too_long", format!("{bytes} bytes of arguments; limit {limit}")));
+    }
+    if command.iter().any(|argument| argument.as_bytes().contains(&0)) {
+        return Err(usage("bad_command", "an argument contains a NUL byte".to_owned()));
+    }
+    Ok(())
+}
+
+fn file_name(program: &ByteString) -> String {
+    let text = program.to_text();
+    let name = text.rsplit('/').find(|part| !part.is_empty()).unwrap_or("job");
+    let tame = name.chars().filter(|char| !char.is_control()).take(50).collect::<String>();
+    if tame.is_empty() { "job".to_owned() } else { tame }
+}
+
+fn fresh_run_id() -> RunId {
+    let mut bytes = [0_u8; 8];
+    // 8 bytes come whole, and block only before the kernel's pool was ever filled.
+    while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {}
+    RunId::from_chance(u64::from_le_bytes(bytes))
+}
+
+fn usage(code: &str, message: String) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, 2, code, message)
+}
+
+fn not_stored(error: &LogError) -> Refusal {
+    let code = if matches!(error, LogError::OutOfSpace { .. }) { "disk_full" } else { "io" };
+    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, 1, code, error.to_string())
+        .hint("nothing was started; make room and ask again")
+}
+
+/// Runs what waits for the disk beside the thread of the sockets.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Refusal::ending()))
+}

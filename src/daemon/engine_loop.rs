@@ -1,0 +1,151 @@
+//! The one owner of the engine: takes messages, hands events to the disk, and lets replies and
+//! actions go when their events are durable.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{oneshot, watch};
+
+use super::error::DaemonError;
+use super::mailbox::Mailbox;
+use super::message::{Order, ToEngine, ToStorage};
+use super::orders::Orders;
+use crate::model::event::DaemonStopReason;
+use crate::model::{CommandId, Engine, Input, Observation, Release, Reply};
+use crate::runners::linux::clock;
+
+/// What the engine thread works with.
+pub struct EngineLoop {
+    engine: Engine,
+    inbox: Mailbox<ToEngine>,
+    storage: Mailbox<ToStorage>,
+    orders: Orders,
+    live: watch::Sender<usize>,
+    replies: BTreeMap<CommandId, Vec<oneshot::Sender<Reply>>>,
+    ending: Option<(u64, oneshot::Sender<bool>)>,
+}
+
+impl EngineLoop {
+    /// Ready to run; `engine` has been through its recovery inputs or is about to.
+    pub fn new(
+        engine: Engine,
+        inbox: Mailbox<ToEngine>,
+        storage: Mailbox<ToStorage>,
+        orders: Orders,
+        live: watch::Sender<usize>,
+    ) -> Self {
+        Self { engine, inbox, storage, orders, live, replies: BTreeMap::new(), ending: None }
+    }
+
+    /// Takes the inputs of a recovery, then runs.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn begin_and_run(mut self, inputs: Vec<Input>) -> Result<(), DaemonError> {
+        for input in inputs {
+            self.feed(input)?;
+        }
+        self.run()
+    }
+
+    /// Runs until the end is durable or the disk fails.
+    ///
+    /// # Errors
+    /// [`DaemonError::Log`]: the outcome of a commit is unknown. [`DaemonError::Bug`]: the engine
+    /// decided what the lifecycle forbids. Either way nothing more was told to anyone.
+    fn run(mut self) -> Result<(), DaemonError> {
+        loop {
+            for message in self.inbox.take() {
+                if self.take(message)? {
+                    return Ok(());
+                }
+            }
+            self.live.send_replace(self.engine.state().runs.len());
+        }
+    }
+
+    /// Feeds an input whose reply nobody waits for.
+    fn feed(&mut self, input: Input) -> Result<(), DaemonError> {
+        let events = self.engine.step(input, clock::now()).map_err(DaemonError::Bug)?;
+        if !events.is_empty() {
+            self.storage.post(ToStorage::Batch(events));
+        }
+        let released = self.engine.released();
+        self.let_go(released);
+        Ok(())
+    }
+
+    fn take(&mut self, message: ToEngine) -> Result<bool, DaemonError> {
+        match message {
+            ToEngine::Ask { request, reply } => {
+                if self.ending.is_some() {
+                    return Ok(false); // the client sees a closed reply and asks the next daemon
+                }
+                self.replies.entry(request.cause.command).or_default().push(reply);
+                self.feed(Input::Command(*request))?;
+            }
+            ToEngine::Observed(seen) => {
+                for observation in seen {
+                    self.feed(Input::Observed(observation))?;
+                }
+            }
+            ToEngine::AwaitAttach { run, lines } => {
+                self.orders.post(Order::AwaitAttach { run, lines });
+            }
+            ToEngine::Durable(seq) => {
+                let released = self.engine.durable(seq);
+                self.let_go(released);
+                return Ok(self.is_over());
+            }
+            ToEngine::StorageFailed(error) => return Err(DaemonError::Log(error)),
+            ToEngine::End { reason, done } => self.end(reason, done)?,
+        }
+        Ok(false)
+    }
+
+    fn end(
+        &mut self,
+        reason: DaemonStopReason,
+        done: oneshot::Sender<bool>,
+    ) -> Result<(), DaemonError> {
+        let refused = reason == DaemonStopReason::Idle && !self.engine.state().is_idle();
+        if refused || self.ending.is_some() {
+            let _gone = done.send(false);
+            return Ok(());
+        }
+        self.feed(Input::Observed(Observation::DaemonEnds { reason }))?;
+        self.ending = Some((self.engine.head(), done));
+        Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        let durable = self.engine.durable_seq();
+        match self.ending.take() {
+            Some((seq, done)) if seq <= durable => {
+                let _gone = done.send(true);
+                true
+            }
+            waiting => {
+                self.ending = waiting;
+                false
+            }
+        }
+    }
+
+    fn let_go(&mut self, released: Vec<Release>) {
+        for release in released {
+            match release {
+                Release::Act(action) => self.orders.post(Order::Act(action)),
+                Release::Say(answer) => {
+                    let Some(waiting) = self.replies.get_mut(&answer.to) else { continue };
+                    if !waiting.is_empty() {
+                        // A client that went away is no concern of ours.
+                        let _gone = waiting.remove(0).send(answer.reply);
+                    }
+                    if waiting.is_empty() {
+                        self.replies.remove(&answer.to);
+                    }
+                }
+            }
+        }
+    }
+}

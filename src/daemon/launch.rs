@@ -1,0 +1,123 @@
+//! What a shim needs for a start: the run's spec with its variables and secrets put together.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::rc::Rc;
+
+use super::place::Place;
+use crate::log::{Blobs, Secrets as SecretFiles, codec};
+use crate::model::event::SpawnError;
+use crate::model::secret::{self, Secrets};
+use crate::model::{ByteString, Digest, RunId, RunSpec};
+use crate::runners::protocol::{AttemptId, Start};
+
+/// EIO: what must be there could not be read.
+const IO_ERROR: i32 = 5;
+/// Sets of variables, and of secrets, kept in memory; most runs share a few.
+const KEPT: usize = 8;
+
+type Variables = Vec<(ByteString, ByteString)>;
+
+/// Puts starts together.
+pub struct Launcher {
+    place: Place,
+    variables: BTreeMap<Digest, Rc<Variables>>,
+    secrets: BTreeMap<RunId, Rc<Secrets>>,
+}
+
+impl Launcher {
+    /// For one environment.
+    pub fn new(place: Place) -> Self {
+        Self { place, variables: BTreeMap::new(), secrets: BTreeMap::new() }
+    }
+
+    /// The start of an attempt.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: what the attempt ends with.
+    pub fn prepare(&mut self, id: AttemptId, spec: &RunSpec) -> Result<Start, SpawnError> {
+        let variables = match spec.variables {
+            Some(digest) => self.variables(digest)?,
+            None => Rc::default(),
+        };
+        let mut variables = Variables::clone(&variables);
+        let mut command = spec.command.clone();
+        if let Some(owner) = spec.secrets {
+            let secrets = self.secrets(owner)?;
+            variables = secret::unmask_variables(variables, &secrets.variables);
+            let arguments = match secrets.lines.get(&id.run) {
+                Some(line) => &line.arguments,
+                None => &secrets.arguments,
+            };
+            command = secret::unmask_command(command, arguments);
+        }
+        self.add_own(id, spec, &mut variables);
+        let output = self.place.output(id.run, id.attempt);
+        if let Some(directory) = output.parent() {
+            // Where it cannot be made, opening the files says why.
+            let _opened_later = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        }
+        Ok(Start {
+            id,
+            command,
+            variables,
+            cwd: spec.cwd.clone(),
+            timeout_ms: spec.timeout_ms,
+            stop_signal: spec.stop_signal,
+            grace_ms: spec.grace_ms,
+            strays: spec.strays,
+            output: output.into_os_string().into(),
+            output_bytes_max: spec.output_bytes_max,
+            attached: spec.attached,
+        })
+    }
+
+    /// What every run finds in its environment.
+    fn add_own(&self, id: AttemptId, spec: &RunSpec, variables: &mut Variables) {
+        let path = |path: &std::path::Path| ByteString::from(path.as_os_str().to_owned());
+        let own = [
+            ("JR_RUN_ID", ByteString::from(id.run.to_string())),
+            ("JR_NAME", ByteString::from(spec.name.as_str())),
+            ("JR_ATTEMPT", ByteString::from(id.attempt.to_string())),
+            ("JR_ENV", ByteString::from(self.place.id.as_str())),
+            ("JR_HOME", path(&self.place.home)),
+            ("JR_SOCKET", path(&self.place.daemon_socket())),
+        ];
+        variables.retain(|(name, _)| !own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes()));
+        variables.extend(own.map(|(name, value)| (ByteString::from(name), value)));
+    }
+
+    fn variables(&mut self, digest: Digest) -> Result<Rc<Variables>, SpawnError> {
+        if let Some(known) = self.variables.get(&digest) {
+            return Ok(Rc::clone(known));
+        }
+        let bytes = Blobs::new(&self.place.blobs()).get(digest);
+        let bytes = bytes.map_err(|_| SpawnError::Errno(IO_ERROR))?;
+        let read: Variables = codec::decode(&bytes).map_err(|_| SpawnError::Errno(IO_ERROR))?;
+        if self.variables.len() >= KEPT {
+            self.variables.clear();
+        }
+        Ok(Rc::clone(self.variables.entry(digest).or_insert(Rc::new(read))))
+    }
+
+    fn secrets(&mut self, owner: RunId) -> Result<Rc<Secrets>, SpawnError> {
+        if let Some(known) = self.secrets.get(&owner) {
+            return Ok(Rc::clone(known));
+        }
+        let bytes = SecretFiles::new(&self.place.secrets()).read(owner);
+        let bytes = bytes.map_err(|_| SpawnError::SecretsGone)?;
+        let read: Secrets = codec::decode(&bytes).map_err(|_| SpawnError::SecretsGone)?;
+        if self.secrets.len() >= KEPT {
+            self.secrets.clear();
+        }
+        Ok(Rc::clone(self.secrets.entry(owner).or_insert(Rc::new(read))))
+    }
+
+    /// No run can need them any more.
+    pub fn drop_secrets(&mut self, owner: RunId) {
+        self.secrets.remove(&owner);
+        // A file that stays is found by `jr doctor`; it hinders nothing.
+        let _stays = SecretFiles::new(&self.place.secrets()).remove(owner);
+    }
+}

@@ -1,0 +1,267 @@
+//! A daemon's life: locks, log, recovery, socket, service, and the end in good order.
+//!
+//! ```text
+//! starting (taken: exit 0) ─▶ lock ─▶ log ─▶ views ─▶ recovery ─▶ socket ─▶ serve
+//!                                                                  starting is let go
+//! idle | asked | upgraded ─▶ daemon_stopped durable ─▶ socket gone ─▶ views written ─▶ exit
+//! ```
+//! Killed anywhere, the next daemon begins at the top; nothing here is needed for a job to go on.
+
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use super::error::DaemonError;
+use super::filesystem;
+use super::mailbox::Mailbox;
+use super::message::ToEngine;
+use super::place::Place;
+use super::server::{self, EndWish, Shared};
+use super::start::{self, Started};
+use crate::limits;
+use crate::log::{Lock, LogError, Sharing};
+use crate::model::event::DaemonStopReason;
+use crate::runners::linux::clock;
+
+/// How a daemon is to live.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// It exits after so long with nothing to do.
+    pub idle_exit_ms: u64,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { idle_exit_ms: limits::IDLE_EXIT_MS }
+    }
+}
+
+/// Between two looks at a lock that another daemon holds.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
+
+/// Serves an environment until there is nothing to do. `Ok` also where another one does.
+///
+/// # Errors
+/// [`DaemonError`].
+pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
+    detach();
+    prepare(place)?;
+    let starting = match Lock::attempt(&place.starting(), Sharing::Exclusive) {
+        Ok(lock) => lock,
+        Err(LogError::Busy { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(lock) = take_lock(place)? else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
+    let started = start::start(place)?;
+    let served = runtime.block_on(live(place, options, started, starting));
+    drop(lock);
+    served
+}
+
+/// Away from the terminal and the group of whoever asked for us.
+fn detach() {
+    // Fails where we lead a group already, as under a service manager: then it is done.
+    let _leader = rustix::process::setsid();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+fn prepare(place: &Place) -> Result<(), DaemonError> {
+    for directory in [&place.root, &place.run, &place.shims(), &place.root.join("output")] {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(DaemonError::io("create", directory))?;
+        check_private(directory)?;
+    }
+    filesystem::check_local(&place.root)
+}
+
+/// Ours, and nobody else's to write.
+fn check_private(directory: &Path) -> Result<(), DaemonError> {
+    let data = std::fs::symlink_metadata(directory);
+    let data = data.map_err(DaemonError::io("look at", directory))?;
+    let ours = data.uid() == rustix::process::geteuid().as_raw();
+    if data.is_dir() && ours && data.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let why = "it must be a directory that belongs to you and that only you can write";
+    Err(DaemonError::ForeignSocket { path: directory.to_owned(), why })
+}
+
+/// The environment's lock; `None` if another daemon serves. One that is ending is waited for.
+fn take_lock(place: &Place) -> Result<Option<Lock>, DaemonError> {
+    loop {
+        match Lock::attempt(&place.lock(), Sharing::Exclusive) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LogError::Busy { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if std::os::unix::net::UnixStream::connect(place.daemon_socket()).is_ok() {
+            return Ok(None);
+        }
+        std::thread::sleep(LOCK_LOOK);
+    }
+}
+
+/// Makes the socket under another name and renames it, so that it is never there half.
+fn bind(place: &Place) -> Result<UnixListener, DaemonError> {
+    let path = place.daemon_socket();
+    if let Ok(there) = std::fs::symlink_metadata(&path) {
+        let ours = there.uid() == rustix::process::geteuid().as_raw();
+        if !there.file_type().is_socket() || !ours {
+            let why = "something else lies there; move it away";
+            return Err(DaemonError::ForeignSocket { path, why });
+        }
+    }
+    let temporary = place.run.join(format!("d-{:08x}.tmp", std::process::id()));
+    let _absent = std::fs::remove_file(&temporary);
+    let listener = UnixListener::bind(&temporary);
+    let listener = listener.map_err(DaemonError::io("bind", &temporary))?;
+    std::fs::rename(&temporary, &path).map_err(DaemonError::io("rename to", &path))?;
+    Ok(listener)
+}
+
+async fn live(
+    place: &Place,
+    options: RunOptions,
+    started: Started,
+    starting: Lock,
+) -> Result<(), DaemonError> {
+    let Started { engine, questions, applied, live, admission, threads } = started;
+    let (end, end_wish) = watch::channel(None);
+    let shared = Arc::new(Shared {
+        place: place.clone(),
+        engine: engine.clone(),
+        questions,
+        applied,
+        live,
+        admission,
+        connections: std::sync::atomic::AtomicUsize::new(0),
+        began_ms: clock::boottime_ms(),
+        end,
+        asks: tokio::sync::Semaphore::new(limits::ASKS),
+    });
+    let listener = bind(place)?;
+    drop(starting);
+    let over = watch_for_end(Arc::clone(&shared), options, end_wish, engine, threads.failed.clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&shared), async {
+        let _closed = stopped.await;
+    }));
+    over.await;
+    // Before the lock: the next daemon makes a socket of its own.
+    let _gone = std::fs::remove_file(place.daemon_socket());
+    drop(stop);
+    let _served = serving.await;
+    threads.end()
+}
+
+/// Waits until the daemon has ended in good order, or a thread of it failed.
+async fn watch_for_end(
+    shared: Arc<Shared>,
+    options: RunOptions,
+    mut wish: watch::Receiver<Option<EndWish>>,
+    engine: Mailbox<ToEngine>,
+    mut failed: watch::Receiver<bool>,
+) {
+    let mut terminate = signal(SignalKind::terminate()).ok();
+    let mut interrupt = signal(SignalKind::interrupt()).ok();
+    let mut jump = ClockWatch::new();
+    let look = Duration::from_millis((options.idle_exit_ms / 8).clamp(20, 5_000));
+    let mut tick = tokio::time::interval(look);
+    let mut idle_since = clock::boottime_ms();
+    loop {
+        let reason = tokio::select! {
+            () = next(&mut terminate) => Some(DaemonStopReason::Asked),
+            () = next(&mut interrupt) => Some(DaemonStopReason::Asked),
+            _ = wish.changed() => Some(match *wish.borrow_and_update() {
+                Some(EndWish::Upgraded) => DaemonStopReason::Upgraded,
+                _ => DaemonStopReason::Asked,
+            }),
+            _ = failed.changed() => return,
+            _ = tick.tick() => {
+                jump.look(&engine);
+                let now = clock::boottime_ms();
+                let busy = *shared.live.borrow() > 0
+                    || shared.connections.load(Ordering::Relaxed) > 0;
+                if busy {
+                    idle_since = now;
+                }
+                let idle = now.saturating_sub(idle_since) >= options.idle_exit_ms;
+                idle.then_some(DaemonStopReason::Idle)
+            }
+        };
+        let Some(reason) = reason else { continue };
+        let (done, ended) = oneshot::channel();
+        engine.post(ToEngine::End { reason, done });
+        tokio::select! {
+            ended = ended => if ended != Ok(false) { return },
+            _ = failed.changed() => return,
+        }
+    }
+}
+
+async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Notices when the wall clock moves against `CLOCK_BOOTTIME`.
+struct ClockWatch {
+    offset_ms: i64,
+}
+
+impl ClockWatch {
+    /// Smaller moves are the work of a time service and need no mention.
+    const WORTH_SAYING_MS: i64 = 1_000;
+
+    fn new() -> Self {
+        Self { offset_ms: Self::offset() }
+    }
+
+    fn offset() -> i64 {
+        let now = clock::now();
+        now.wall.0.saturating_sub(i64::try_from(now.boottime_ms).unwrap_or(i64::MAX))
+    }
+
+    fn look(&mut self, engine: &Mailbox<ToEngine>) {
+        let offset = Self::offset();
+        let by_ms = offset - self.offset_ms;
+        if by_ms.abs() >= Self::WORTH_SAYING_MS {
+            self.offset_ms = offset;
+            let jump = crate::model::Observation::ClockJumped { by_ms };
+            engine.post(ToEngine::Observed(vec![jump]));
+        }
+    }
+}
+
+/// The threads of a daemon.
+pub struct Threads {
+    /// Becomes true when the engine thread is over without having been asked.
+    pub failed: watch::Receiver<bool>,
+    /// Its result.
+    pub engine: JoinHandle<Result<(), DaemonError>>,
+    /// Ends the others and waits for them.
+    pub finish: Box<dyn FnOnce() -> Result<(), DaemonError>>,
+}
+
+impl Threads {
+    fn end(self) -> Result<(), DaemonError> {
+        let engine = match self.engine.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        engine.and((self.finish)())
+    }
+}

@@ -1,0 +1,85 @@
+//! Answers without a daemon: from the files alone, of which no byte changes.
+
+use super::error::DaemonError;
+use super::place::Place;
+use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
+use crate::model::{Digest, RunId};
+use crate::projections::query::{Document, Query, QueryError};
+use crate::projections::{Views, Where, answer};
+use crate::runners::linux::clock;
+
+/// Why the files could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// A daemon holds them, or is about to: ask it.
+    #[error("a daemon holds the environment")]
+    DaemonLives,
+    /// There is no such environment.
+    #[error("environment {0} has no state yet")]
+    NoState(String),
+    /// The question has no answer.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The files cannot be read.
+    #[error(transparent)]
+    Files(#[from] DaemonError),
+}
+
+/// The log as it lies there, and the lock that keeps a daemon from it for this look.
+#[derive(Debug)]
+pub struct Look {
+    /// The log.
+    pub reader: Reader,
+    _lock: Lock,
+}
+
+/// Takes one look at the files.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn look(place: &Place) -> Result<Look, OfflineError> {
+    let no_state = || OfflineError::NoState(place.id.to_string());
+    match Lock::attempt(&place.starting(), Sharing::Shared) {
+        Ok(_let_go) => {}
+        Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
+        Err(_) => return Err(no_state()),
+    }
+    let lock = match Lock::attempt(&place.lock(), Sharing::Shared) {
+        Ok(lock) => lock,
+        Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
+        Err(_) => return Err(no_state()),
+    };
+    match Reader::open(&place.log()) {
+        Ok(reader) => Ok(Look { reader, _lock: lock }),
+        Err(LogError::NotFound { .. }) => Err(no_state()),
+        Err(error) => Err(OfflineError::Files(error.into())),
+    }
+}
+
+/// Answers one question from the files.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn ask(place: &Place, query: &Query) -> Result<Document, OfflineError> {
+    let Look { reader, _lock } = look(place)?;
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let views = Views::open_readonly(&place.views(), boot, &reader).map_err(DaemonError::from)?;
+    let answered = with_world(place, |world| answer(query, &views, &reader, world, clock::now()));
+    if !matches!(answered, Err(QueryError::Damaged { .. })) {
+        return Ok(answered?);
+    }
+    // The log has everything; the next daemon makes the file anew.
+    let views = Views::in_memory(boot, &reader).map_err(DaemonError::from)?;
+    Ok(with_world(place, |world| answer(query, &views, &reader, world, clock::now()))?)
+}
+
+/// What answers say of the world outside the log.
+pub fn with_world<R>(place: &Place, ask: impl FnOnce(&Where<'_>) -> R) -> R {
+    let output = |run: RunId, attempt: u32| place.output(run, attempt);
+    let variables = |digest: Digest| {
+        let bytes = Blobs::new(&place.blobs()).get(digest).map_err(|error| error.to_string())?;
+        codec::decode(&bytes).map_err(|error| error.to_string())
+    };
+    ask(&Where { environment: place.id.as_str(), output: &output, variables: &variables })
+}

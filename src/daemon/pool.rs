@@ -1,0 +1,400 @@
+//! The shims thread: gives attempts to shims and reports what they see.
+//!
+//! A shim runs one attempt at a time. One that is free takes the next start; where none is, a new
+//! one is made. The thread never waits for one shim: a mute or dead one is fenced by a thread of
+//! its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
+
+use super::launch::Launcher;
+use super::ledger::Ledger;
+use super::mailbox::Mailbox;
+use super::message::{Order, ToEngine};
+use super::orders::Orders;
+use super::place::Place;
+use super::protocol::RunLine;
+use crate::limits;
+use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
+use crate::model::{Action, Observation, RunId, RunSpec};
+use crate::runners::linux::clock;
+use crate::runners::process::{self, Fenced, Setup, ShimHandle};
+use crate::runners::shim::args::Args;
+use crate::runners::protocol::{AttemptId, FromShim, Stop, ToShim};
+
+/// Free shims that are kept; more are let go. Making one costs about a millisecond.
+const SPARE: usize = 8;
+/// How often silence is measured.
+const TICK_MS: i64 = 1_000;
+/// ESRCH: nothing there to get a signal.
+const NO_PROCESS: i32 = 3;
+
+/// A shim as this daemon knows it.
+#[derive(Debug)]
+pub struct Shim {
+    handle: ShimHandle,
+    holds: BTreeSet<AttemptId>,
+    /// Since when an answer is due, on `CLOCK_BOOTTIME`.
+    due_since_ms: Option<u64>,
+    state: Standing,
+}
+
+/// Whether a shim is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It takes starts.
+    Serving,
+    /// It was told to end, or keeps strays: it gets no more starts.
+    Leaving,
+    /// It is dead or mute and being ended.
+    Fencing,
+}
+
+/// The thread's state.
+pub struct Pool {
+    place: Place,
+    engine: Mailbox<ToEngine>,
+    orders: Orders,
+    launcher: Launcher,
+    shims: BTreeMap<u32, Shim>,
+    holders: BTreeMap<AttemptId, u32>,
+    attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
+    seen: Vec<Observation>,
+    next_shim: u32,
+}
+
+impl Pool {
+    /// A pool with the shims that recovery found alive, and what each holds.
+    pub fn new(
+        place: Place,
+        engine: Mailbox<ToEngine>,
+        orders: Orders,
+        adopted: Vec<(u32, ShimHandle, Vec<AttemptId>)>,
+        next_shim: u32,
+    ) -> Self {
+        let launcher = Launcher::new(place.clone());
+        let mut pool = Self {
+            place,
+            engine,
+            orders,
+            launcher,
+            shims: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            attaching: BTreeMap::new(),
+            seen: Vec::new(),
+            next_shim,
+        };
+        for (id, handle, holds) in adopted {
+            pool.holders.extend(holds.iter().map(|attempt| (*attempt, id)));
+            let holds = holds.into_iter().collect();
+            let shim = Shim { handle, holds, due_since_ms: None, state: Standing::Serving };
+            pool.shims.insert(id, shim);
+        }
+        pool
+    }
+
+    /// Runs until told to end. Shims that hold something go on without us.
+    pub fn run(mut self) {
+        loop {
+            self.wait();
+            for order in self.orders.take() {
+                match order {
+                    Order::Act(action) => self.act(action),
+                    Order::AwaitAttach { run, lines } => {
+                        self.attaching.insert(run, lines);
+                    }
+                    Order::Fenced { shim, reason, survivors } => {
+                        self.fenced(shim, reason, survivors.as_deref());
+                    }
+                    Order::End => {
+                        self.end();
+                        return;
+                    }
+                }
+            }
+            self.read_shims();
+            self.look_for_mute();
+            if !self.seen.is_empty() {
+                self.engine.post(ToEngine::Observed(std::mem::take(&mut self.seen)));
+            }
+        }
+    }
+
+    /// Waits until an order or a shim has something to say, or an answer is overdue.
+    fn wait(&self) {
+        let mut fds = vec![PollFd::new(self.orders.fd(), PollFlags::IN)];
+        let listening = self.shims.values().filter(|shim| shim.state != Standing::Fencing);
+        for shim in listening {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, shim.handle.wants_write());
+            fds.push(PollFd::from_borrowed_fd(shim.handle.as_fd(), flags));
+        }
+        let due = self.shims.values().any(|shim| shim.due_since_ms.is_some());
+        let tick = Timespec { tv_sec: TICK_MS / 1_000, tv_nsec: 0 };
+        // EINTR and its like: the loop looks again.
+        let _again = poll(&mut fds, due.then_some(&tick));
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start { run, attempt, spec } => self.start(AttemptId { run, attempt }, &spec),
+            Action::Stop { run, attempt, signal, grace_ms } => {
+                let id = AttemptId { run, attempt };
+                let stop = ToShim::Stop(Stop { id, signal, grace_ms });
+                if !self.send_to_holder(id, &stop) {
+                    // It never left this thread, and the engine starts nothing that stops.
+                    self.seen.push(Observation::StartWithdrawn { run, attempt });
+                }
+            }
+            Action::Signal { run, attempt, signal } => {
+                let id = AttemptId { run, attempt };
+                if !self.send_to_holder(id, &ToShim::Signal(id, signal)) {
+                    let errno = Some(NO_PROCESS);
+                    self.seen.push(Observation::SignalDelivered { run, attempt, signal, errno });
+                }
+            }
+            Action::Forget { run, attempt } => self.forget(AttemptId { run, attempt }),
+            Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
+        }
+    }
+
+    fn send_to_holder(&mut self, id: AttemptId, message: &ToShim) -> bool {
+        let shim = self.holders.get(&id).and_then(|shim| self.shims.get_mut(shim));
+        let Some(shim) = shim else { return false };
+        shim.ask(message);
+        true
+    }
+
+    fn start(&mut self, id: AttemptId, spec: &Arc<RunSpec>) {
+        if self.holders.contains_key(&id) {
+            return;
+        }
+        let started = self.launcher.prepare(id, spec).and_then(|start| {
+            let shim = self.free_shim().map_err(|error| not_started(&error))?;
+            Ok((start, shim))
+        });
+        let (start, number) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let now = clock::now().wall;
+                let end = AttemptEnd::unmeasured(ExitStatus::NotStarted(error), now);
+                let AttemptId { run, attempt } = id;
+                self.seen.push(Observation::ProcessEnded { run, attempt, end });
+                return;
+            }
+        };
+        let Some(shim) = self.shims.get_mut(&number) else { return };
+        shim.holds.insert(id);
+        if spec.strays == crate::model::Strays::Keep {
+            shim.state = Standing::Leaving;
+        }
+        shim.ask(&ToShim::Start(Box::new(start)));
+        self.holders.insert(id, number);
+        self.tell_attaching(id, number);
+    }
+
+    fn tell_attaching(&mut self, id: AttemptId, shim: u32) {
+        let Some(lines) = self.attaching.remove(&id.run) else { return };
+        let socket = self.place.shim_socket(shim).to_string_lossy().into_owned();
+        let output = self.place.output(id.run, id.attempt).to_string_lossy().into_owned();
+        let attach = RunLine::Attach { socket, attempt: id.attempt, output };
+        // A client that went away is waited for by the shim, for a while.
+        let _gone = lines.try_send(attach);
+    }
+
+    fn free_shim(&mut self) -> std::io::Result<u32> {
+        let free = |shim: &Shim| shim.state == Standing::Serving && shim.holds.is_empty();
+        if let Some((id, _)) = self.shims.iter().find(|(_, shim)| free(shim)) {
+            return Ok(*id);
+        }
+        let id = self.next_shim;
+        self.next_shim += 1;
+        let directory = self.place.shim(id);
+        std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        let args = Args { socket: self.place.shim_socket(id), ..Args::new(directory) };
+        let home = (OsString::from("JR_HOME"), self.place.home.clone().into_os_string());
+        let setup = Setup { exe: PathBuf::from("/proc/self/exe"), args, variables: vec![home] };
+        let handle = ShimHandle::spawn(&setup)?;
+        let (holds, state) = (BTreeSet::new(), Standing::Serving);
+        self.shims.insert(id, Shim { handle, holds, due_since_ms: None, state });
+        Ok(id)
+    }
+
+    fn forget(&mut self, id: AttemptId) {
+        let Some(number) = self.holders.remove(&id) else { return };
+        let free = self.shims.values().filter(|shim| shim.is_free()).count();
+        let Some(shim) = self.shims.get_mut(&number) else { return };
+        shim.holds.remove(&id);
+        if shim.state == Standing::Fencing {
+            return;
+        }
+        // A connection that is gone is noticed where it is read.
+        let _gone = shim.handle.send(&ToShim::Forget(id));
+        if shim.holds.is_empty() && (shim.state == Standing::Leaving || free > SPARE) {
+            shim.state = Standing::Leaving;
+            let _gone = shim.handle.send(&ToShim::Exit);
+        }
+    }
+
+    fn read_shims(&mut self) {
+        let ids: Vec<u32> = self.shims.keys().copied().collect();
+        for id in ids {
+            let Some(shim) = self.shims.get_mut(&id) else { continue };
+            if shim.state == Standing::Fencing {
+                continue;
+            }
+            let written = shim.handle.on_writable();
+            match shim.handle.on_readable().and_then(|messages| written.map(|()| messages)) {
+                Ok(messages) => {
+                    if !messages.is_empty() {
+                        shim.due_since_ms = None;
+                    }
+                    for message in messages {
+                        self.heard(id, message);
+                    }
+                }
+                Err(_) => self.gone(id),
+            }
+        }
+    }
+
+    fn heard(&mut self, shim: u32, message: FromShim) {
+        let observation = match message {
+            FromShim::Started(AttemptId { run, attempt }, process) => {
+                Observation::ProcessStarted { run, attempt, process }
+            }
+            FromShim::Ended(id, end) => {
+                if let Some(shim) = self.shims.get_mut(&shim) {
+                    // Free for the next start; the holder is remembered until it is forgotten.
+                    shim.holds.remove(&id);
+                }
+                self.holders.insert(id, shim);
+                let AttemptId { run, attempt } = id;
+                Observation::ProcessEnded { run, attempt, end }
+            }
+            FromShim::Withdrawn(id) => {
+                if let Some(shim) = self.shims.get_mut(&shim) {
+                    shim.holds.remove(&id);
+                }
+                self.holders.remove(&id);
+                Observation::StartWithdrawn { run: id.run, attempt: id.attempt }
+            }
+            FromShim::SignalSent(AttemptId { run, attempt }, signal, errno) => {
+                Observation::SignalDelivered { run, attempt, signal, errno }
+            }
+            FromShim::OutputMissing(AttemptId { run, attempt }, bytes, reason) => {
+                Observation::OutputMissing { run, attempt, bytes, reason }
+            }
+            FromShim::Hello(_)
+            | FromShim::Held(_)
+            | FromShim::State(_)
+            | FromShim::Synced(_) => return,
+        };
+        self.seen.push(observation);
+    }
+
+    /// The connection is gone: the shim is dead, or left as it was told.
+    fn gone(&mut self, id: u32) {
+        let Some(shim) = self.shims.get(&id) else { return };
+        if shim.holds.is_empty() && shim.state == Standing::Leaving {
+            self.shims.remove(&id);
+            self.bury(id);
+            return;
+        }
+        self.fence(id, LostReason::ShimDied);
+    }
+
+    fn look_for_mute(&mut self) {
+        let now = clock::boottime_ms();
+        let mute = |shim: &Shim| {
+            let due = shim.due_since_ms.is_some_and(|since| since + limits::SHIM_MUTE_MS < now);
+            due && shim.state != Standing::Fencing
+        };
+        let ids: Vec<u32> =
+            self.shims.iter().filter(|(_, shim)| mute(shim)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.fence(id, LostReason::ShimUnresponsive);
+        }
+    }
+
+    /// Ends the shim and its tree in a thread of its own; the answer comes as an order.
+    fn fence(&mut self, id: u32, reason: LostReason) {
+        let Some(shim) = self.shims.get_mut(&id) else { return };
+        shim.state = Standing::Fencing;
+        shim.due_since_ms = None;
+        let (directory, orders) = (self.place.shim(id), self.orders.clone());
+        std::thread::spawn(move || {
+            let survivors = match process::fence(&directory) {
+                Ok(Fenced::Empty) => Some(Vec::new()),
+                Ok(Fenced::Survivors(survivors)) => Some(survivors),
+                // It cannot be proven to be ours, so it was not touched; look again later.
+                Err(_) => None,
+            };
+            orders.post(Order::Fenced { shim: id, reason, survivors });
+        });
+    }
+
+    /// The shim is gone: what its journal says is true, the rest is lost or never began.
+    fn fenced(&mut self, id: u32, reason: LostReason, survivors: Option<&[u32]>) {
+        if survivors.is_none_or(|survivors| !survivors.is_empty()) {
+            // Law 5: nothing follows while something of it may live.
+            self.fence(id, reason);
+            return;
+        }
+        let Some(mut shim) = self.shims.remove(&id) else { return };
+        shim.handle.try_reap();
+        let ledger = Ledger::of(&self.place.shim(id), reason);
+        for attempt in &shim.holds {
+            let AttemptId { run, attempt: number } = *attempt;
+            let observation = match (ledger.end_of(*attempt), ledger.lost(*attempt)) {
+                (Some(end), _) => {
+                    Observation::ProcessEnded { run, attempt: number, end: end.clone() }
+                }
+                (None, Some(reason)) => Observation::ShimLost { run, attempt: number, reason },
+                (None, None) => Observation::StartWithdrawn { run, attempt: number },
+            };
+            self.seen.push(observation);
+        }
+        self.holders.retain(|_, holder| *holder != id);
+    }
+
+    /// A shim that left: its directory and leaf go too, unless something of it still lives.
+    fn bury(&mut self, id: u32) {
+        if let Some(mut shim) = self.shims.remove(&id) {
+            shim.handle.try_reap();
+        }
+        // What stays is looked at again by the next daemon's recovery.
+        let _stays = process::remove(&self.place.shim(id));
+    }
+
+    /// Free shims end now, the others when they are.
+    fn end(&mut self) {
+        for shim in self.shims.values_mut().filter(|shim| shim.is_free()) {
+            let _gone = shim.handle.send(&ToShim::Exit);
+        }
+    }
+}
+
+impl Shim {
+    /// Sends what has to be answered in time.
+    fn ask(&mut self, message: &ToShim) {
+        // A connection that is gone is noticed where it is read.
+        let _gone = self.handle.send(message);
+        self.due_since_ms = self.due_since_ms.or_else(|| Some(clock::boottime_ms()));
+    }
+
+    fn is_free(&self) -> bool {
+        self.holds.is_empty() && self.state == Standing::Serving
+    }
+}
+
+fn not_started(error: &std::io::Error) -> SpawnError {
+    SpawnError::Errno(error.raw_os_error().unwrap_or(0))
+}

@@ -1,0 +1,118 @@
+//! The daemon's socket: HTTP/1.1, a connection a task, all of them on one thread.
+
+mod body;
+mod follow;
+mod routes;
+mod run;
+
+pub(super) use body::Refusal;
+pub(super) use routes::refuse_query;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::admission::Admission;
+use super::mailbox::Mailbox;
+use super::message::ToEngine;
+use super::place::Place;
+use super::views_loop::Questions;
+use crate::limits;
+use crate::runners::linux::clock;
+
+/// What every request needs.
+pub struct Shared {
+    /// The environment.
+    pub place: Place,
+    /// Commands.
+    pub engine: Mailbox<ToEngine>,
+    /// Reads.
+    pub questions: Questions,
+    /// The seq that the views have.
+    pub applied: watch::Receiver<u64>,
+    /// How much lives.
+    pub live: watch::Receiver<usize>,
+    /// Turns asks into commands.
+    pub admission: Admission,
+    /// Who is connected.
+    pub connections: AtomicUsize,
+    /// `CLOCK_BOOTTIME` at the start.
+    pub began_ms: u64,
+    /// Raised when the daemon is to end.
+    pub end: watch::Sender<Option<EndWish>>,
+    /// Commands at one time.
+    pub asks: Semaphore,
+}
+
+/// Somebody wants the daemon to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndWish {
+    /// `jr daemon stop` or a signal.
+    Asked,
+    /// A newer jr.
+    Upgraded,
+}
+
+/// Takes connections until `over`.
+pub async fn serve(listener: UnixListener, shared: Arc<Shared>, over: impl Future<Output = ()>) {
+    let mut over = pin!(over);
+    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    loop {
+        let permit = tokio::select! {
+            () = &mut over => return,
+            permit = Arc::clone(&room).acquire_owned() => permit,
+        };
+        let accepted = tokio::select! {
+            () = &mut over => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // EMFILE and its like: leave descriptors to running jobs and try again, unhurried.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        if !is_ours(&stream) {
+            continue;
+        }
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let _permit = permit;
+            shared.connections.fetch_add(1, Ordering::Relaxed);
+            connection(stream, &shared).await;
+            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Only the owner of the environment may speak to it.
+fn is_ours(stream: &UnixStream) -> bool {
+    let uid = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == uid)
+}
+
+async fn connection(stream: UnixStream, shared: &Arc<Shared>) {
+    let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+    let service = service_fn(|request| routes::answer(Arc::clone(shared), uid, request));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits::REQUEST_MS))
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    // A client that went away in the middle is its own affair.
+    drop(served);
+}
+
+impl Shared {
+    /// How long this daemon has been up.
+    pub fn uptime_ms(&self) -> u64 {
+        clock::boottime_ms().saturating_sub(self.began_ms)
+    }
+}

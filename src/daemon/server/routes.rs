@@ -1,0 +1,232 @@
+//! Which request goes where.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use super::body::{Out, Refusal, read, whole};
+use super::{EndWish, Shared, follow, run};
+use crate::daemon::message::ToEngine;
+use crate::daemon::protocol::{
+    DaemonStopRequest, PROTOCOL, QueueRequest, SignalReply, SignalRequest, StopReply, StopRequest,
+    VersionReply, WaitRequest,
+};
+use crate::model::action::{SignalAnswer, StopAnswer};
+use crate::model::event::{Cause, StopReason};
+use crate::model::{Command, CommandId, Rejection, Reply, RunId};
+use crate::projections::query::{Document, Query, QueryError, Scope};
+use crate::projections::view::List;
+
+type Answered = Result<Response<Out>, Refusal>;
+
+/// Answers one request.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    uid: u32,
+    request: Request<Incoming>,
+) -> Result<Response<Out>, Infallible> {
+    let route = (request.method().clone(), request.uri().path().to_owned());
+    let answered = match (&route.0, route.1.as_str()) {
+        (&Method::GET, "/v1/version") => Ok(version(&shared)),
+        (&Method::POST, "/v1/run") => run::run(shared, uid, request).await,
+        (&Method::POST, "/v1/batch") => run::batch(shared, uid, request).await,
+        (&Method::POST, "/v1/stop") => stop(&shared, uid, request).await,
+        (&Method::POST, "/v1/signal") => signal(&shared, uid, request).await,
+        (&Method::POST, "/v1/queue") => queue(&shared, uid, request).await,
+        (&Method::POST, "/v1/read") => read_views(&shared, request).await,
+        (&Method::POST, "/v1/wait") => wait(&shared, request).await,
+        (&Method::POST, "/v1/events") => follow::events(shared, request).await,
+        (&Method::POST, "/v1/daemon/stop") => daemon_stop(&shared, request).await,
+        (method, path) => {
+            let message = format!("there is no {method} {path} in protocol {PROTOCOL}");
+            Err(Refusal::new(StatusCode::NOT_FOUND, 69, "no_such_route", message))
+        }
+    };
+    Ok(answered.unwrap_or_else(Refusal::into_response))
+}
+
+fn version(shared: &Shared) -> Response<Out> {
+    let reply = VersionReply {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        pid: std::process::id(),
+        environment: shared.place.id.to_string(),
+        seq: *shared.applied.borrow(),
+        live: *shared.live.borrow(),
+        uptime_ms: shared.uptime_ms(),
+    };
+    whole(StatusCode::OK, &reply)
+}
+
+/// Sends a command to the engine and waits until its answer is durable. Facts that grew old
+/// while it waited are looked up again.
+pub(super) async fn ask(
+    shared: &Shared,
+    cause: Cause,
+    mut command: Command,
+) -> Result<Reply, Refusal> {
+    let Ok(_permit) = shared.asks.acquire().await else { return Err(Refusal::ending()) };
+    loop {
+        let facts_seq = shared.look_up(&mut command).await?;
+        let request = crate::model::Request { cause, facts_seq, command: command.clone() };
+        let (reply, answer) = oneshot::channel();
+        shared.engine.post(ToEngine::Ask { request: Box::new(request), reply });
+        match answer.await {
+            Ok(Reply::Rejected(Rejection::StaleFacts { .. })) => {}
+            Ok(Reply::Rejected(rejection)) => return Err(refuse(&rejection)),
+            Ok(reply) => return Ok(reply),
+            Err(_) => return Err(Refusal::ending()),
+        }
+    }
+}
+
+fn refuse(rejection: &Rejection) -> Refusal {
+    let (status, exit_code, code) = match rejection {
+        Rejection::KeyConflict { .. } => (StatusCode::CONFLICT, 2, "key_conflict"),
+        Rejection::TooManyRuns { .. } => (StatusCode::TOO_MANY_REQUESTS, 75, "too_many_runs"),
+        Rejection::NoSlots => (StatusCode::BAD_REQUEST, 2, "no_slots"),
+        Rejection::EmptyBatch => (StatusCode::BAD_REQUEST, 4, "empty_batch"),
+        Rejection::StaleFacts { .. } | Rejection::IdTaken(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, 75, "busy")
+        }
+    };
+    let refusal = Refusal::new(status, exit_code, code, rejection.to_string());
+    match rejection {
+        Rejection::TooManyRuns { .. } => refusal.hint("wait for some to end: jr ps"),
+        Rejection::KeyConflict { .. } => refusal.hint("take another --key"),
+        _ => refusal,
+    }
+}
+
+/// The answer to a question that the views refuse.
+pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
+    let (status, exit_code, code, hint) = match error {
+        QueryError::NoSuchRun { .. } => {
+            (StatusCode::NOT_FOUND, 3, "no_such_run", "see what there is: jr history")
+        }
+        QueryError::Ambiguous { .. } => {
+            (StatusCode::CONFLICT, 2, "ambiguous", "give more of the id")
+        }
+        QueryError::BadSelector { .. } => {
+            (StatusCode::BAD_REQUEST, 2, "bad_selector", "see: jr ps --help")
+        }
+        QueryError::Pruned { .. } => (StatusCode::GONE, 2, "pruned", "see: jr log stat"),
+        QueryError::Beyond { .. } => (StatusCode::BAD_REQUEST, 2, "beyond", "see: jr log stat"),
+        QueryError::Log { .. } | QueryError::Damaged { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, 1, "log", "see: jr log verify")
+        }
+    };
+    Refusal::new(status, exit_code, code, error.to_string()).hint(hint)
+}
+
+/// What the selectors mean, each run once.
+async fn resolve(shared: &Shared, selectors: Vec<String>) -> Result<Vec<RunId>, Refusal> {
+    let query = Query::Resolve { selectors, scope: Scope::Live };
+    let document = shared.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
+    let Document::Runs(List { items, .. }) = document else { return Ok(Vec::new()) };
+    let mut runs: Vec<RunId> = Vec::with_capacity(items.len());
+    for id in items.iter().filter_map(|run| run.run_id.parse().ok()) {
+        if !runs.contains(&id) {
+            runs.push(id);
+        }
+    }
+    Ok(runs)
+}
+
+async fn stop(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
+    let asked: StopRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let reason = if asked.interrupted { StopReason::Interrupted } else { StopReason::Asked };
+    let command = Command::Stop { runs, reason, grace_ms: asked.grace_ms };
+    let cause = Cause { command: asked.command_id, uid };
+    let Reply::Stopping(answers) = ask(shared, cause, command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        StopAnswer::Cancelled => "cancelled".to_owned(),
+        StopAnswer::Stopping => "stopping".to_owned(),
+        StopAnswer::AlreadyEnded => "already_ended".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &StopReply { runs }))
+}
+
+async fn signal(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
+    let asked: SignalRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let command = Command::Signal { runs, signal: asked.signal };
+    let cause = Cause { command: asked.command_id, uid };
+    let Reply::Signalling(answers) = ask(shared, cause, command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        SignalAnswer::Sending => "sending".to_owned(),
+        SignalAnswer::NotRunning => "not_running".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &SignalReply { runs }))
+}
+
+async fn queue(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
+    let asked: QueueRequest = read(request).await?;
+    let command = Command::SetQueue { queue: asked.queue, limit: asked.limit };
+    let cause = Cause { command: asked.command_id, uid };
+    ask(shared, cause, command).await?;
+    Ok(whole(StatusCode::OK, &serde_json::json!({})))
+}
+
+async fn read_views(shared: &Shared, request: Request<Incoming>) -> Answered {
+    let query: Query = read(request).await?;
+    let document = shared.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
+    Ok(whole(StatusCode::OK, &document))
+}
+
+async fn wait(shared: &Shared, request: Request<Incoming>) -> Answered {
+    let asked: WaitRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let ended = shared.questions.ended(runs, asked.any);
+    let waited = match asked.timeout_ms {
+        Some(limit) => tokio::time::timeout(Duration::from_millis(limit), ended).await,
+        None => Ok(ended.await),
+    };
+    match waited {
+        Ok(Ok(items)) => {
+            Ok(whole(StatusCode::OK, &List { schema: "jr.wait/1".to_owned(), items }))
+        }
+        Ok(Err(error)) => Err(refuse_query(&error)),
+        Err(_) => {
+            let message = "the time is over and not all have ended".to_owned();
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, 124, "timeout", message))
+        }
+    }
+}
+
+async fn daemon_stop(shared: &Shared, request: Request<Incoming>) -> Answered {
+    let asked: DaemonStopRequest = read(request).await?;
+    let wish = if asked.upgrade { EndWish::Upgraded } else { EndWish::Asked };
+    shared.end.send_replace(Some(wish));
+    Ok(whole(StatusCode::OK, &serde_json::json!({})))
+}
+
+impl Shared {
+    /// Fills in what the command needs to know of older runs; the seq at which it was read.
+    async fn look_up(&self, command: &mut Command) -> Result<u64, Refusal> {
+        let Command::Run { spec, key_holder, .. } = command else {
+            return Ok(u64::MAX);
+        };
+        let Some(key) = spec.key.clone() else { return Ok(u64::MAX) };
+        let (seq, holder) =
+            self.questions.key_holder(key).await.map_err(|error| refuse_query(&error))?;
+        *key_holder = holder;
+        Ok(seq)
+    }
+
+    /// A fresh id; the engine refuses one that is taken.
+    pub(super) fn cause(command: CommandId, uid: u32) -> Cause {
+        Cause { command, uid }
+    }
+}

@@ -1,0 +1,125 @@
+//! `POST /v1/run` and `/v1/batch`: admission, then lines until the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::body::{LINES, Out, Refusal, line, lines, read};
+use super::routes::ask;
+use crate::daemon::message::ToEngine;
+use crate::daemon::protocol::{BatchRequest, RunLine, RunRequest};
+use crate::model::{Command, Reply, RunId};
+use crate::projections::query::{Document, Query};
+
+/// Between two progress lines of a batch.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// `POST /v1/run`.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    uid: u32,
+    request: Request<Incoming>,
+) -> Result<Response<Out>, Refusal> {
+    let asked: RunRequest = read(request).await?;
+    let (attached, waits) = (asked.attached, asked.wait);
+    let cause = Shared::cause(asked.command_id, uid);
+    let (run, command) = shared.admission.run(asked).await?;
+    let (attach, attaching) = mpsc::channel(1);
+    if attached {
+        // It must lie there before the start can go out.
+        shared.engine.post(ToEngine::AwaitAttach { run, lines: attach });
+    } else {
+        drop(attach);
+    }
+    let first = admitted(ask(&shared, cause, command).await?, 0)?;
+    let (sender, receiver) = mpsc::channel(LINES);
+    tokio::spawn(tell(shared, first, waits, attaching, sender));
+    Ok(lines(receiver))
+}
+
+/// `POST /v1/batch`.
+pub(super) async fn batch(
+    shared: Arc<Shared>,
+    uid: u32,
+    request: Request<Incoming>,
+) -> Result<Response<Out>, Refusal> {
+    let asked: BatchRequest = read(request).await?;
+    let waits = asked.wait;
+    let cause = Shared::cause(asked.command_id, uid);
+    let command = shared.admission.batch(asked, &shared.questions).await?;
+    let count = match &command {
+        Command::Batch { lines, .. } => u32::try_from(lines.len()).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    let first = admitted(ask(&shared, cause, command).await?, count)?;
+    let (sender, receiver) = mpsc::channel(LINES);
+    let (_, attaching) = mpsc::channel(1);
+    tokio::spawn(tell(shared, first, waits, attaching, sender));
+    Ok(lines(receiver))
+}
+
+fn admitted(reply: Reply, lines: u32) -> Result<RunLine, Refusal> {
+    match reply {
+        Reply::Admitted { run, existing } => {
+            Ok(RunLine::Admitted { run_id: run, existing, lines })
+        }
+        _ => Err(Refusal::ending()),
+    }
+}
+
+/// Says all that is to be said of a run until it has ended, or until the client is gone.
+async fn tell(
+    shared: Arc<Shared>,
+    first: RunLine,
+    waits: bool,
+    mut attaching: mpsc::Receiver<RunLine>,
+    sender: mpsc::Sender<Bytes>,
+) {
+    let RunLine::Admitted { run_id, existing, lines } = first else { return };
+    if sender.send(line(&first)).await.is_err() || !waits {
+        return;
+    }
+    let mut ended = std::pin::pin!(shared.questions.ended(vec![run_id], false));
+    let mut may_attach = !existing;
+    let mut tick = tokio::time::interval(PROGRESS);
+    loop {
+        let next = tokio::select! {
+            biased;
+            attach = attaching.recv(), if may_attach => {
+                may_attach = false;
+                attach
+            }
+            ended = &mut ended => {
+                if let Ok(mut runs) = ended
+                    && let Some(run) = runs.pop()
+                {
+                    let last = RunLine::Ended(Box::new(run));
+                    // Nobody listens any more, perhaps.
+                    let _gone = sender.send(line(&last)).await;
+                }
+                return;
+            }
+            _ = tick.tick(), if lines > 0 => progress(&shared, run_id).await,
+            () = sender.closed() => return,
+        };
+        if let Some(next) = next
+            && sender.send(line(&next)).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn progress(shared: &Shared, run: RunId) -> Option<RunLine> {
+    let selectors = vec![run.to_string()];
+    let scope = crate::projections::query::Scope::One;
+    match shared.questions.ask(Query::Resolve { selectors, scope }).await {
+        Ok(Document::Runs(mut runs)) => runs.items.pop().map(Box::new).map(RunLine::Progress),
+        _ => None,
+    }
+}

@@ -1,0 +1,153 @@
+//! Opens what a daemon needs, finds what an earlier one left, and starts the threads.
+
+use std::path::Path;
+use std::thread::{Builder, JoinHandle};
+
+use tokio::sync::watch;
+
+use super::admission::Admission;
+use super::engine_loop::EngineLoop;
+use super::error::DaemonError;
+use super::lifecycle::Threads;
+use super::mailbox::Mailbox;
+use super::message::{Order, ToEngine, ToStorage};
+use super::orders::Orders;
+use super::place::Place;
+use super::pool::Pool;
+use super::recovery;
+use super::storage::Storage;
+use super::views_loop::{Questions, ToViews, ViewsLoop};
+use crate::log::{SegmentHeader, Store, segments};
+use crate::model::{BootId, Engine, Finding, Input, Observation, RunId};
+use crate::projections::Views;
+use crate::runners::linux::clock;
+
+/// Stack of a thread; only what is touched takes memory.
+const STACK_BYTES: usize = 2 << 20;
+
+/// A daemon that is ready to serve.
+pub struct Started {
+    /// Commands.
+    pub engine: Mailbox<ToEngine>,
+    /// Reads.
+    pub questions: Questions,
+    /// The seq that the views have.
+    pub applied: watch::Receiver<u64>,
+    /// How much lives.
+    pub live: watch::Receiver<usize>,
+    /// Turns asks into commands.
+    pub admission: Admission,
+    /// To be joined.
+    pub threads: Threads,
+}
+
+/// Starts everything. The caller holds the environment's lock.
+///
+/// # Errors
+/// [`DaemonError`]: nothing was started.
+pub fn start(place: &Place) -> Result<Started, DaemonError> {
+    let boot = clock::boot_id().map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let store = open_log(place)?;
+    let reader = store.reader();
+    let views = Views::open(&place.views(), boot, &reader)?;
+    let engine = Engine::new(views.state().clone());
+    let inbox: Mailbox<ToEngine> = Mailbox::new();
+    let (to_storage, to_views) = (Mailbox::new(), Mailbox::new());
+    let orders = Orders::new().map_err(DaemonError::io("make an eventfd for", &place.root))?;
+    // Before any thread: what is found now is what the table is applied to.
+    let attempts = engine.to_find();
+    let found = recovery::find(place, &attempts)?;
+
+    let (applied_sender, applied) = watch::channel(views.applied());
+    let (live_sender, live) = watch::channel(0);
+    let (failed_sender, failed) = watch::channel(false);
+    let questions = Questions(to_views.clone());
+    let storage = Storage {
+        store,
+        inbox: to_storage.clone(),
+        engine: inbox.clone(),
+        views: to_views.clone(),
+    };
+    let views_loop = ViewsLoop {
+        views,
+        source: reader,
+        place: place.clone(),
+        boot,
+        inbox: to_views.clone(),
+        applied: applied_sender,
+        waiters: Vec::new(),
+    };
+    let (adopted, next_shim) = (found.adopted, found.next_shim);
+    let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim);
+    let begin = beginning(place, boot, found.findings);
+    let engine_loop = EngineLoop::new(
+        engine,
+        inbox.clone(),
+        to_storage.clone(),
+        orders.clone(),
+        live_sender,
+    );
+
+    let root = &place.root;
+    let storage = spawn("jr-storage", root, move || storage.run())?;
+    let views = spawn("jr-views", root, move || views_loop.run())?;
+    let pool = spawn("jr-shims", root, move || pool.run())?;
+    let engine = spawn("jr-engine", root, move || {
+        let ended = engine_loop.begin_and_run(begin);
+        failed_sender.send_replace(true);
+        ended
+    })?;
+    let finish = Box::new(move || {
+        to_storage.post(ToStorage::End);
+        join(storage);
+        to_views.post(ToViews::End);
+        let views = join(views);
+        orders.post(Order::End);
+        join(pool);
+        views
+    });
+    let admission = Admission::new(place.clone());
+    let threads = Threads { failed, engine, finish };
+    Ok(Started { engine: inbox, questions, applied, live, admission, threads })
+}
+
+/// Opens the log for writing, or makes it. Everything from the last record on is verified here;
+/// the views verify all that they fold.
+fn open_log(place: &Place) -> Result<Store, DaemonError> {
+    let directory = place.log();
+    if segments::list(&directory).is_ok_and(|found| !found.is_empty()) {
+        return Ok(Store::open(&directory, u64::MAX)?);
+    }
+    Ok(Store::create(&directory, &SegmentHeader::first(place.id.clone()), &[])?)
+}
+
+/// What the engine takes before any client.
+fn beginning(place: &Place, boot: BootId, findings: Vec<(RunId, Finding)>) -> Vec<Input> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut inputs = vec![
+        Input::Observed(Observation::EnvironmentMade { id: place.id.clone() }),
+        Input::Observed(Observation::DaemonBegan {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot,
+            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        }),
+    ];
+    inputs.extend(findings.into_iter().map(|(run, finding)| Input::Found { run, finding }));
+    inputs.push(Input::RecoveryDone);
+    inputs
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    root: &Path,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, DaemonError> {
+    let thread = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body);
+    thread.map_err(DaemonError::io("start a thread for", root))
+}
+
+/// A panic of a thread is a bug that ends the daemon, as loudly as it began.
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

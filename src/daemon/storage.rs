@@ -1,0 +1,69 @@
+//! The one writer of the log: while one commit syncs, the next gathers.
+
+use super::mailbox::Mailbox;
+use super::message::{ToEngine, ToStorage};
+use super::views_loop::ToViews;
+use crate::limits;
+use crate::log::{LogError, Store};
+use crate::model::{Digest, Envelope};
+use crate::projections::Stored;
+
+/// The storage thread.
+pub struct Storage {
+    /// The log.
+    pub store: Store,
+    /// Steps of the engine.
+    pub inbox: Mailbox<ToStorage>,
+    /// Who decides.
+    pub engine: Mailbox<ToEngine>,
+    /// Who shows.
+    pub views: Mailbox<ToViews>,
+}
+
+impl Storage {
+    /// Runs until told to end, or until a commit fails: then its outcome is unknown, so that
+    /// nothing is ever written by this process again.
+    pub fn run(mut self) {
+        loop {
+            let mut gathered: Vec<Envelope> = Vec::new();
+            for message in self.inbox.take() {
+                match message {
+                    ToStorage::Batch(events) => gathered.extend(events),
+                    ToStorage::End => return,
+                }
+                // A step is never torn apart: its events become durable together or not at all.
+                if gathered.len() >= limits::COMMIT_EVENTS
+                    && !self.commit(std::mem::take(&mut gathered))
+                {
+                    return;
+                }
+            }
+            if !gathered.is_empty() && !self.commit(gathered) {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self, events: Vec<Envelope>) -> bool {
+        match self.append(&events) {
+            Ok(hashes) => {
+                self.engine.post(ToEngine::Durable(self.store.head().seq));
+                let stored = events.into_iter().zip(hashes);
+                let stored = stored.map(|(envelope, hash)| Stored { envelope, hash }).collect();
+                self.views.post(ToViews::Applied(stored));
+                true
+            }
+            Err(error) => {
+                self.engine.post(ToEngine::StorageFailed(error));
+                false
+            }
+        }
+    }
+
+    /// One durable commit; the chain's hash at each event.
+    fn append(&mut self, events: &[Envelope]) -> Result<Vec<Digest>, LogError> {
+        let batch = self.store.encode(events)?;
+        self.store.append_batch(&batch)?;
+        Ok(batch.hashes().to_vec())
+    }
+}
