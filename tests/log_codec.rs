@@ -103,8 +103,10 @@ struct Ended {
     usage: Option<(u64, u64, u64)>,
     strays: u32,
     survivors: Vec<u32>,
-    output: Option<(u64, u64, Option<[u8; 32]>, Option<[u8; 32]>)>,
+    output: Option<Output>,
 }
+
+type Output = (u64, u64, Option<[u8; 32]>, Option<[u8; 32]>);
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
 enum Status {
@@ -154,7 +156,7 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
         assert_eq!(read, theirs);
     }
     for (number, status) in [
-        (0, Status::Exited(-70_000)),
+        (0_u8, Status::Exited(-70_000)),
         (1, Status::Signalled(9)),
         (2, Status::TimedOut(Last::Exited(1))),
         (3, Status::TimedOut(Last::Signalled(15))),
@@ -165,7 +167,7 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             status,
             at_ms: -5_000_000_000,
             duration_ms: Some(250),
-            usage: (number % 2 == 0).then_some((251, 65_535, 65_536)),
+            usage: number.is_multiple_of(2).then_some((251, 65_535, 65_536)),
             strays: 0,
             survivors: vec![1, 4_000_000],
             output: Some((u64::MAX, 0, Some([number; 32]), None)),

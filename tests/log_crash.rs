@@ -59,7 +59,8 @@ fn assert_holds(disk: &Disk, events: &[Envelope], told: usize, tried: usize, wha
     let verified = verify_records(&reader).unwrap_or_else(|error| panic!("{what}: {error}"));
     let kept = usize::try_from(verified.head.seq).expect("fits");
     assert!((told..=tried).contains(&kept), "{what}: {kept} of {told}..={tried}");
-    let read: Vec<_> = reader.iter(1).expect("opens").map(|event| event.expect("whole")).collect();
+    let read: Vec<_> =
+        reader.events(1).expect("opens").map(|event| event.expect("whole")).collect();
     assert_eq!(read, events[..kept], "{what}");
     drop(reader);
     assert_eq!(before, disk.image(), "{what}: reading changes nothing");
@@ -107,11 +108,11 @@ fn a_power_cut_at_every_sync_loses_nothing_told() {
 
 #[test]
 fn a_power_cut_at_any_time_loses_nothing_told() {
-    let events = lives(60);
+    let events = lives(30);
     for seed in 0..seeds() {
         let mut chance = Chance::new(seed);
         let disk = empty_log();
-        disk.down_at_sync(chance.below(40));
+        disk.down_at_sync(chance.below(24));
         let (mut told, mut tried) = (0, 0);
         if let Ok(mut store) = open(&disk) {
             (told, tried) = append_all(&mut store, &events, &mut chance);
@@ -138,7 +139,7 @@ fn kill_leaves_all_that_was_told_and_perhaps_what_was_tried() {
 /// Every number of a call that fails, with every way to fail.
 #[test]
 fn a_failing_call_is_never_told_as_done() {
-    let events = lives(18);
+    let events = lives(12);
     let disk = empty_log();
     append_all(&mut open(&disk).expect("opens"), &events, &mut Chance::new(2));
     let calls = disk.calls();
@@ -150,8 +151,10 @@ fn a_failing_call_is_never_told_as_done() {
             let (mut told, mut tried) = (0, 0);
             if let Ok(mut store) = open(&disk) {
                 (told, tried) = append_all(&mut store, &events, &mut Chance::new(2));
-                // The process ends: nothing is closed in good order.
-                disk.kill();
+                // The process ends: at once, or after dropping what it has.
+                if call % 2 == 0 {
+                    disk.kill();
+                }
             }
             assert_eq!(disk.syncs_after_failure(), 0, "{what}");
             assert_holds(&disk, &events, told, tried, &what);

@@ -77,7 +77,7 @@ fn mutate(bytes: &mut Vec<u8>, chance: &mut Chance) -> String {
 fn read_all(bytes: &Arc<[u8]>, events: &[Envelope], what: &str) -> Result<(), LogError> {
     let reader = Reader::over(Path::new(FILE), Arc::clone(bytes))?;
     let mut read = 0;
-    for event in reader.iter(1)? {
+    for event in reader.events(1)? {
         assert_eq!(event?, events[read], "{what}: record {}", read + 1);
         read += 1;
     }
@@ -182,7 +182,7 @@ fn reading_changes_no_byte_of_a_file() {
         }
         std::fs::write(&file, &bytes).expect("writes");
         let read = Reader::open(directory.path()).and_then(|reader| {
-            reader.iter(1)?.map(|event| event.map(drop)).collect::<Result<Vec<_>, _>>()
+            reader.events(1)?.map(|event| event.map(drop)).collect::<Result<Vec<_>, _>>()
         });
         let verified = verify(directory.path());
         assert!(seed > 1 || (read.is_ok() && verified.is_ok()), "undamaged: {verified:?}");
@@ -204,7 +204,7 @@ fn a_log_cut_after_any_record_is_a_log() {
     for (place, event) in events.iter().enumerate() {
         let head = store.append(std::slice::from_ref(event)).expect("appends");
         let reader = store.reader();
-        let read: Result<Vec<_>, _> = reader.iter(1).expect("opens").collect();
+        let read: Result<Vec<_>, _> = reader.events(1).expect("opens").collect();
         assert_eq!(read.expect("whole"), events[..=place]);
         assert_eq!(verify_records(&reader).expect("whole").head, head);
         let stored = whole.raw(head.seq).expect("reads").expect("is there");
@@ -212,6 +212,6 @@ fn a_log_cut_after_any_record_is_a_log() {
     }
     assert_eq!(store.reader().get(0).expect("reads"), None);
     assert_eq!(store.reader().get(26).expect("reads"), None);
-    assert_eq!(store.reader().iter(26).expect("opens").count(), 0);
-    assert_eq!(store.reader().iter(99).expect("opens").count(), 0);
+    assert_eq!(store.reader().events(26).expect("opens").count(), 0);
+    assert_eq!(store.reader().events(99).expect("opens").count(), 0);
 }

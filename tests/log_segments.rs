@@ -46,7 +46,7 @@ fn reading_crosses_segments() {
     let reader = Reader::open(directory.path()).expect("opens");
     assert_eq!(reader.head().expect("reads"), head);
     for from in 1..=26 {
-        let read: Result<Vec<_>, _> = reader.iter(from).expect("opens").collect();
+        let read: Result<Vec<_>, _> = reader.events(from).expect("opens").collect();
         let skipped = usize::try_from(from - 1).expect("fits");
         assert_eq!(read.expect("whole"), events[skipped..25], "from {from}");
     }
@@ -63,7 +63,7 @@ fn reading_crosses_segments() {
     assert_eq!((verified.segments, verified.records, verified.head), (3, 25, head));
     let mut store = Store::open(directory.path(), 22).expect("opens the hot one");
     store.append(&events[25..]).expect("goes on");
-    let read: Result<Vec<_>, _> = store.reader().iter(1).expect("opens").collect();
+    let read: Result<Vec<_>, _> = store.reader().events(1).expect("opens").collect();
     assert_eq!(read.expect("whole"), events);
     let stat = stat(&store.reader()).expect("counts");
     assert_eq!((stat.segments, stat.first_seq, stat.head.seq), (3, 1, 30));
@@ -79,8 +79,8 @@ fn a_deleted_first_segment_is_pruned_and_a_deleted_middle_one_is_damage() {
     let middle = segments::segment_path(directory.path(), 11);
     std::fs::remove_file(segments::segment_path(directory.path(), 1)).expect("removes");
     let reader = Reader::open(directory.path()).expect("opens");
-    assert_eq!(reader.iter(11).expect("opens").count(), 15);
-    for error in [reader.get(10).err(), reader.iter(1).err(), reader.snapshot_before(3).err()] {
+    assert_eq!(reader.events(11).expect("opens").count(), 15);
+    for error in [reader.get(10).err(), reader.events(1).err(), reader.snapshot_before(3).err()] {
         assert!(matches!(error, Some(LogError::Pruned { .. })), "{error:?}");
     }
     verify(directory.path()).expect("what is kept is whole");
@@ -168,7 +168,7 @@ fn what_a_newer_jr_wrote_is_neither_guessed_nor_touched() {
             let file = segments::segment_path(directory.path(), 1);
             let before = std::fs::read(&file).expect("reads");
             let reader = Reader::open(directory.path()).expect("reading what is known works");
-            let read: Vec<_> = reader.iter(1).expect("opens").collect();
+            let read: Vec<_> = reader.events(1).expect("opens").collect();
             let known = sample();
             assert_eq!(read.len(), known.len());
             for (read, written) in read.iter().zip(&known[..known.len() - 1]) {
@@ -216,7 +216,7 @@ fn a_pruned_record_is_told_and_the_rest_is_read() {
         records.insert(4, pruned.as_slice()).expect("replaces");
     });
     let reader = Reader::open(directory.path()).expect("opens");
-    let read: Vec<_> = reader.iter(1).expect("opens").collect();
+    let read: Vec<_> = reader.events(1).expect("opens").collect();
     assert_eq!(read.len(), 10);
     for (read, written) in read.iter().zip(&events) {
         match read {

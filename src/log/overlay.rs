@@ -200,8 +200,9 @@ mod tests {
             let original: Arc<[u8]> = copy.clone().into();
             let overlay = Overlay::new(Arc::clone(&original)).expect("measures");
             for _ in 0..40 {
-                let at = splitmix(&mut chance) as usize % 14_000;
-                let size = splitmix(&mut chance) as usize % 9_000;
+                let mut below =
+                    |bound| usize::try_from(splitmix(&mut chance) % bound).expect("fits");
+                let (at, size) = (below(14_000), below(9_000));
                 match splitmix(&mut chance) % 3 {
                     0 => {
                         overlay.set_len(at as u64).expect("cuts");

@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// All events from `from` on, verified and decoded.
-    pub fn iter(&self, from: u64) -> Result<Events, LogError> {
+    pub fn events(&self, from: u64) -> Result<Events, LogError> {
         Ok(Events::new(self.cursor(from)?))
     }
 }

@@ -154,10 +154,10 @@ impl Disk {
         let mut state = self.state();
         let mut chance = Chance::new(seed);
         // How much survives differs from crash to crash: nothing, all, and anything between.
-        let survives = [0, 20, 50, 80, 100][usize::try_from(chance.below(5)).unwrap()];
+        let survives = [0, 20, 50, 80, 100][usize::try_from(chance.below(5)).expect("fits")];
         let mut pending = std::mem::take(&mut state.pending);
         for place in (1..pending.len()).rev() {
-            let other = usize::try_from(chance.below(place as u64 + 1)).unwrap();
+            let other = usize::try_from(chance.below(place as u64 + 1)).expect("fits");
             pending.swap(place, other);
         }
         for change in pending {
@@ -169,7 +169,8 @@ impl Disk {
                 }
             }
         }
-        state.now = state.durable.clone();
+        let State { now, durable, .. } = &mut *state;
+        now.clone_from(durable);
         state.reboot();
     }
 
@@ -271,7 +272,7 @@ impl StorageBackend for Backend {
         if state.call(self.generation)? == Some(Fault::Eio) {
             return fails(EIO);
         }
-        let start = usize::try_from(offset).unwrap();
+        let start = usize::try_from(offset).expect("fits");
         let bytes = state.now.get(start..).and_then(|rest| rest.get(..out.len()));
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -279,7 +280,7 @@ impl StorageBackend for Backend {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        let len = usize::try_from(len).unwrap();
+        let len = usize::try_from(len).expect("fits");
         match state.call(self.generation)? {
             Some(Fault::Eio) => return fails(EIO),
             Some(_) if len > state.now.len() => return fails(ENOSPC),
@@ -313,7 +314,7 @@ impl StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
-        let offset = usize::try_from(offset).unwrap();
+        let offset = usize::try_from(offset).expect("fits");
         match state.call(self.generation)? {
             Some(Fault::Eio) => return fails(EIO),
             Some(Fault::Enospc) => return fails(ENOSPC),
