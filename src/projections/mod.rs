@@ -1,4 +1,45 @@
 //! L2. What people ask: read models folded from the log, deletable and rebuildable at any time.
+//!
+//! ```text
+//! log ──Stored──▶ Views::apply ──▶ State at `applied` + Delta ──flush──▶ views.redb
+//!                                        └───────┬───────┘                  │
+//! Query ──answer──▶ one file per question ◀──────┴──────────────────────────┘──▶ Document
+//! ```
+//! [`views`] keeps them, [`store`](self) holds the checked rows, [`answer`](fn@answer::answer)
+//! takes the questions. docs/projections.md has the tables and the laws.
 
+pub mod answer;
+mod backend;
+mod delta;
+mod error;
+mod event_view;
+mod events;
+mod guard;
+mod history;
+mod lineage;
+mod lookup;
+mod moment;
+mod outputs;
+mod ps;
 pub mod query;
+mod queues;
+mod resolve;
+mod rows;
+pub mod run_view;
+pub mod select;
+mod show;
+pub mod source;
+mod store;
+mod tally;
 pub mod view;
+pub mod views;
+
+pub use answer::{Where, answer};
+pub use backend::NoSync;
+pub use error::ViewsError;
+pub use event_view::event_view;
+pub use lineage::BatchLineState;
+pub use query::{At, Document, Query, QueryError, Scope};
+pub use run_view::run_view;
+pub use source::{LogSource, MemoryLog, SourceError, Stored};
+pub use views::{Pace, Start, Views};

@@ -173,6 +173,12 @@ pub enum QueryError {
         /// Its end.
         head: u64,
     },
+    /// Exit 1, unless the asker opens the views anew and asks again: nothing is lost.
+    #[error("{message}")]
+    Damaged {
+        /// What was found.
+        message: String,
+    },
     /// Exit 1.
     #[error("{message}")]
     Log {

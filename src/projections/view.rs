@@ -207,6 +207,8 @@ pub struct ShowView {
     pub strays: String,
     /// Its environment variables, masked; names sorted.
     pub variables: BTreeMap<String, String>,
+    /// Why they could not be read.
+    pub variables_error: Option<String>,
     /// Its attempts.
     pub attempts: Vec<AttemptView>,
     /// Its records.

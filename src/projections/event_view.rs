@@ -1,0 +1,149 @@
+//! A record as `--json` shows it: every kind says which of its fields appear.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::run_view::{exit_code, kind_word, rfc3339, signal};
+use super::source::Stored;
+use super::view::EventView;
+use crate::model::event::{AttemptEnd, Process};
+use crate::model::{ByteString, Event, ExitStatus, RunSpec};
+
+/// Kinds of events that this version writes, as `jr events --kind` takes them.
+pub(super) const KINDS: [&str; 15] = [
+    "environment_created",
+    "daemon_started",
+    "daemon_stopped",
+    "recovery_finished",
+    "clock_jumped",
+    "run_admitted",
+    "attempt_intended",
+    "attempt_started",
+    "attempt_ended",
+    "run_ended",
+    "stop_requested",
+    "signal_requested",
+    "signal_sent",
+    "queue_set",
+    "output_lost",
+];
+
+/// The record with its kind's fields.
+pub fn event_view(stored: &Stored) -> EventView {
+    let envelope = &stored.envelope;
+    EventView {
+        seq: envelope.seq,
+        time: rfc3339(envelope.time),
+        kind: envelope.event.kind_name().to_owned(),
+        run_id: envelope.event.run().map(|run| run.to_string()),
+        command_id: envelope.cause.map(|cause| cause.command.to_string()),
+        uid: envelope.cause.map(|cause| cause.uid),
+        hash: stored.hash.to_string(),
+        fields: fields(&envelope.event),
+    }
+}
+
+type Fields = BTreeMap<String, Value>;
+
+fn fields(event: &Event) -> Fields {
+    match event {
+        Event::EnvironmentCreated { id } => object(json!({"environment": id})),
+        Event::DaemonStarted { pid, version, boot, cores } => object(json!({
+            "pid": pid, "version": version, "boot": boot.to_string(), "cores": cores,
+        })),
+        Event::DaemonStopped { reason } => object(json!({"reason": reason.word()})),
+        Event::RecoveryFinished { adopted, ended, lost, requeued } => object(json!({
+            "adopted": adopted, "ended": ended, "lost": lost, "requeued": requeued,
+        })),
+        Event::ClockJumped { by_ms } => object(json!({"by_ms": by_ms})),
+        Event::RunAdmitted { run: _, spec } => admission(spec),
+        Event::AttemptIntended { run: _, attempt } => object(json!({"attempt": attempt})),
+        Event::AttemptStarted { run: _, attempt, process } => start(*attempt, process),
+        Event::AttemptEnded { run: _, attempt, end } => ending(*attempt, end),
+        Event::RunEnded { run: _, outcome } => object(json!({
+            "outcome": outcome.word(), "reason": outcome.reason(),
+        })),
+        Event::StopRequested { run: _, reason, signal, grace_ms } => object(json!({
+            "reason": reason.word(), "signal": signal.number(), "grace_ms": grace_ms,
+        })),
+        Event::SignalRequested { run: _, attempt, signal } => object(json!({
+            "attempt": attempt, "signal": signal.number(),
+        })),
+        Event::SignalSent { run: _, attempt, signal, errno } => object(json!({
+            "attempt": attempt, "signal": signal.number(), "errno": errno,
+        })),
+        Event::QueueSet { queue, limit } => object(json!({"queue": queue, "limit": limit})),
+        Event::OutputLost { run: _, attempt, bytes, reason } => object(json!({
+            "attempt": attempt, "bytes": bytes, "reason": reason.word(),
+        })),
+    }
+}
+
+fn object(value: Value) -> Fields {
+    match value {
+        Value::Object(fields) => fields.into_iter().collect(),
+        _ => Fields::new(),
+    }
+}
+
+/// `run_kind`, because `kind` is the event's.
+fn admission(spec: &RunSpec) -> Fields {
+    let command: Vec<String> = spec.command.iter().map(ByteString::to_text).collect();
+    object(json!({
+        "name": spec.name, "run_kind": kind_word(spec.kind), "command": command,
+        "cwd": spec.cwd.to_text(), "labels": spec.labels, "queue": spec.queue,
+        "key": spec.key, "parent": spec.parent.map(|parent| parent.to_string()),
+        "line": spec.line.as_ref().map(ByteString::to_text), "timeout_ms": spec.timeout_ms,
+    }))
+}
+
+fn start(attempt: u32, process: &Process) -> Fields {
+    object(json!({
+        "attempt": attempt, "pid": process.pid, "start_ticks": process.start_ticks,
+        "started_at": rfc3339(process.at), "tracking": process.tracking.word(),
+        "shim": process.shim,
+    }))
+}
+
+fn ending(attempt: u32, end: &AttemptEnd) -> Fields {
+    let last = end.status.last_word();
+    let (usage, output) = (end.usage, end.output);
+    object(json!({
+        "attempt": attempt, "status": status_word(end.status),
+        "exit_code": last.and_then(exit_code), "signal": last.and_then(signal),
+        "reason": status_reason(end.status), "ended_at": rfc3339(end.at),
+        "duration_ms": end.duration_ms, "strays": end.strays, "survivors": end.survivors,
+        "user_ms": usage.map(|usage| usage.user_ms),
+        "system_ms": usage.map(|usage| usage.system_ms),
+        "max_rss_bytes": usage.map(|usage| usage.max_rss_bytes),
+        "stdout_bytes": output.map(|output| output.stdout_bytes),
+        "stderr_bytes": output.map(|output| output.stderr_bytes),
+        "stdout_digest": output.and_then(|output| output.stdout_digest),
+        "stderr_digest": output.and_then(|output| output.stderr_digest),
+    }))
+}
+
+/// How an attempt ended, in a word.
+pub(super) fn status_word(status: ExitStatus) -> &'static str {
+    match status {
+        ExitStatus::Exited(_) => "exited",
+        ExitStatus::Signalled(_) => "signalled",
+        ExitStatus::TimedOut(_) => "timed_out",
+        ExitStatus::NotStarted(_) => "not_started",
+        ExitStatus::NeverStarted => "never_started",
+        ExitStatus::Lost(_) => "lost",
+    }
+}
+
+/// Why it did not start, or was lost.
+pub(super) fn status_reason(status: ExitStatus) -> Option<String> {
+    match status {
+        ExitStatus::NotStarted(error) => Some(error.to_string()),
+        ExitStatus::Lost(reason) => Some(reason.word().to_owned()),
+        ExitStatus::Exited(_)
+        | ExitStatus::Signalled(_)
+        | ExitStatus::TimedOut(_)
+        | ExitStatus::NeverStarted => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! `jr events`: records as they are, ascending.
+
+use std::ops::ControlFlow;
+
+use super::event_view::{KINDS, event_view};
+use super::query::{EventsQuery, QueryError, Scope};
+use super::select::select_rows;
+use super::source::{LogSource, Stored};
+use super::view::{EventView, List};
+use super::views::Views;
+
+/// With a limit and a place to begin, the first ones from there; with a limit alone, the newest.
+pub(super) fn events(
+    query: &EventsQuery,
+    views: &Views,
+    source: &dyn LogSource,
+) -> Result<List<EventView>, QueryError> {
+    if let Some(kind) = query.kind.as_ref().filter(|kind| !KINDS.contains(&kind.as_str())) {
+        let why = format!("a kind of event is one of {}", KINDS.join(", "));
+        return Err(QueryError::BadSelector { selector: kind.clone(), why });
+    }
+    let first = source.first_seq();
+    let from = query.from.unwrap_or(0);
+    if query.from.is_some() && from < first && first > 1 {
+        return Err(QueryError::Pruned { first });
+    }
+    let fits = |stored: &Stored| {
+        query.kind.as_ref().is_none_or(|kind| kind == stored.envelope.event.kind_name())
+    };
+    let from = from.max(first);
+    let records = match &query.run {
+        Some(run) => {
+            let rows = select_rows(views, run, Scope::One)?;
+            let mut seqs = Vec::new();
+            for row in rows {
+                seqs.extend(views.seqs_of(row.run.first_seq)?);
+            }
+            seqs.retain(|seq| *seq >= from);
+            let mut records = source.get_many(&seqs)?;
+            records.retain(fits);
+            limited(records, query)
+        }
+        None if query.from.is_none() && query.limit.is_some() => {
+            newest(query, views, source, &fits)?
+        }
+        None => scanned(query, from, views, source, &fits)?,
+    };
+    let items = records.iter().map(event_view).collect();
+    Ok(List { schema: "jr.events/1".to_owned(), items })
+}
+
+fn limited(mut records: Vec<Stored>, query: &EventsQuery) -> Vec<Stored> {
+    let limit = query.limit.unwrap_or(usize::MAX);
+    if query.from.is_some() {
+        records.truncate(limit);
+    } else {
+        records.drain(..records.len().saturating_sub(limit));
+    }
+    records
+}
+
+fn scanned(
+    query: &EventsQuery,
+    from: u64,
+    views: &Views,
+    source: &dyn LogSource,
+    fits: &dyn Fn(&Stored) -> bool,
+) -> Result<Vec<Stored>, QueryError> {
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut records = Vec::new();
+    source.scan(from, &mut |stored| {
+        if stored.envelope.seq > views.applied() || records.len() >= limit {
+            return ControlFlow::Break(());
+        }
+        if fits(&stored) {
+            records.push(stored);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
+/// From the end backwards, piece by piece, until there are enough.
+fn newest(
+    query: &EventsQuery,
+    views: &Views,
+    source: &dyn LogSource,
+    fits: &dyn Fn(&Stored) -> bool,
+) -> Result<Vec<Stored>, QueryError> {
+    let limit = query.limit.unwrap_or_default();
+    let first = source.first_seq();
+    let (mut end, mut size) = (views.applied() + 1, 256_u64.max(limit as u64));
+    let mut pieces: Vec<Vec<Stored>> = Vec::new();
+    let mut count = 0;
+    while count < limit && end > first {
+        let begin = end.saturating_sub(size).max(first);
+        let mut piece = Vec::new();
+        source.scan(begin, &mut |stored| {
+            if stored.envelope.seq >= end {
+                return ControlFlow::Break(());
+            }
+            if fits(&stored) {
+                piece.push(stored);
+            }
+            ControlFlow::Continue(())
+        })?;
+        count += piece.len();
+        pieces.push(piece);
+        (end, size) = (begin, size.saturating_mul(2));
+    }
+    Ok(limited(pieces.into_iter().rev().flatten().collect(), query))
+}

@@ -1,0 +1,195 @@
+//! `jr history`: live and ended runs, newest first. Without filters it reads what it prints.
+
+use std::collections::BTreeMap;
+
+use globset::GlobMatcher;
+
+use super::answer::{Where, view_at};
+use super::moment::{self, Moment};
+use super::query::{HistoryQuery, QueryError};
+use super::rows::Row;
+use super::run_view::{between, kind_word};
+use super::select::{self, has_glob};
+use super::source::LogSource;
+use super::view::{List, RunView};
+use super::views::Views;
+use super::{error::ViewsError, query::Scope};
+use crate::model::{ByteString, Run};
+
+const KINDS: [&str; 5] = ["job", "service", "batch", "test", "instance"];
+const OUTCOMES: [&str; 9] = [
+    "succeeded",
+    "failed",
+    "signalled",
+    "timed_out",
+    "stopped",
+    "cancelled",
+    "rejected",
+    "skipped",
+    "lost",
+];
+
+pub(super) fn history(
+    query: &HistoryQuery,
+    views: &Views,
+    source: &dyn LogSource,
+    moment: &Moment<'_>,
+    place: &Where<'_>,
+) -> Result<List<RunView>, QueryError> {
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let filter = Filter::new(query, views)?;
+    let mut rows =
+        Rows { slowest: query.slowest, limit, by_duration: BTreeMap::new(), rows: vec![] };
+    let range = (oldest(query, views, source)?, moment.seq());
+    let mut result = Ok(());
+    let mut take = |row: Row| {
+        result = moment.row(row).map(|row| {
+            if filter.takes(&row.run) {
+                rows.push(row, moment);
+            }
+        });
+        result.is_ok() && !rows.is_full()
+    };
+    if limit > 0 {
+        match filter.places(query, views, range)? {
+            Some(places) => {
+                for place in places {
+                    if !take(views.row(place)?) {
+                        break;
+                    }
+                }
+            }
+            None => views.each_row(range, &mut take)?,
+        }
+    }
+    result?;
+    let items = rows.into_vec().iter().map(|row| view_at(row, moment, place)).collect();
+    Ok(List { schema: "jr.history/1".to_owned(), items })
+}
+
+/// What was admitted earlier is older than `since`, whatever the clock did.
+fn oldest(query: &HistoryQuery, views: &Views, source: &dyn LogSource) -> Result<u64, ViewsError> {
+    match query.since.and_then(|since| since.checked_sub(1)) {
+        Some(before) => Ok(moment::seq_at(views, source, before)?.saturating_add(1)),
+        None => Ok(0),
+    }
+}
+
+/// The rows that are kept: the first ones, or those that took longest.
+struct Rows {
+    slowest: bool,
+    limit: usize,
+    by_duration: BTreeMap<(i64, u64), Row>,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    fn push(&mut self, row: Row, moment: &Moment<'_>) {
+        if !self.slowest {
+            self.rows.push(row);
+            return;
+        }
+        // What never started took no time.
+        let Some(start) = row.run.started_at else { return };
+        let duration = between(start, row.run.ended_at.unwrap_or(moment.now()));
+        self.by_duration.insert((duration, row.run.first_seq), row);
+        if self.by_duration.len() > self.limit {
+            self.by_duration.pop_first();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.limit
+    }
+
+    fn into_vec(self) -> Vec<Row> {
+        if self.slowest { self.by_duration.into_values().rev().collect() } else { self.rows }
+    }
+}
+
+/// Which runs are asked for.
+struct Filter<'a> {
+    query: &'a HistoryQuery,
+    glob: Option<GlobMatcher>,
+    /// First seq and id of the run whose lines and continuations are asked for.
+    parent: Option<(u64, crate::model::RunId)>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(query: &'a HistoryQuery, views: &Views) -> Result<Self, QueryError> {
+        let known = |word: &Option<String>, words: &[&str], what: &str| match word {
+            Some(word) if !words.contains(&word.as_str()) => Err(QueryError::BadSelector {
+                selector: word.clone(),
+                why: format!("{what} is one of {}", words.join(", ")),
+            }),
+            _ => Ok(()),
+        };
+        known(&query.outcome, &OUTCOMES, "an outcome")?;
+        known(&query.kind, &KINDS, "a kind")?;
+        let glob = query.pattern.as_ref().filter(|pattern| has_glob(pattern));
+        let glob = glob.map(|pattern| {
+            let bad = |why| QueryError::BadSelector { selector: pattern.clone(), why };
+            select::glob(pattern).map_err(bad)
+        });
+        let parent = match &query.parent {
+            Some(parent) => {
+                let rows = select::select_rows(views, parent, Scope::One)?;
+                rows.first().map(|row| (row.run.first_seq, row.run.id))
+            }
+            None => None,
+        };
+        Ok(Self { query, glob: glob.transpose()?, parent })
+    }
+
+    /// Newest first, if an index leads straight to all that can fit.
+    fn places(
+        &self,
+        query: &HistoryQuery,
+        views: &Views,
+        (from, to): (u64, u64),
+    ) -> Result<Option<Vec<u64>>, ViewsError> {
+        let mut places = match (&self.parent, &query.name) {
+            (Some((parent, _)), _) => {
+                let mut places: Vec<u64> =
+                    views.children(*parent)?.into_iter().map(|(place, _)| place).collect();
+                places.reverse();
+                places
+            }
+            (None, Some(name)) => views.named(name, to, usize::MAX)?,
+            (None, None) => return Ok(None),
+        };
+        places.retain(|place| (from..=to).contains(place));
+        Ok(Some(places))
+    }
+
+    fn takes(&self, run: &Run) -> bool {
+        let query = self.query;
+        let outcome = run.outcome;
+        let spec = &run.spec;
+        (!query.failed || outcome.is_some_and(|outcome| !outcome.is_success()))
+            && (!query.ok || outcome.is_some_and(crate::model::Outcome::is_success))
+            && query
+                .outcome
+                .as_ref()
+                .is_none_or(|word| outcome.is_some_and(|outcome| outcome.word() == word))
+            && query.name.as_ref().is_none_or(|name| *name == spec.name)
+            && query.kind.as_ref().is_none_or(|kind| kind == kind_word(spec.kind))
+            && query.labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value))
+            && self.parent.is_none_or(|(_, parent)| spec.parent == Some(parent))
+            && query.since.is_none_or(|since| run.created_at.0 >= since)
+            && query.until.is_none_or(|until| run.created_at.0 < until)
+            && self.fits_pattern(run)
+    }
+
+    /// A glob over the name, or a part of the name or of the command line.
+    fn fits_pattern(&self, run: &Run) -> bool {
+        let Some(pattern) = &self.query.pattern else { return true };
+        let name = &run.spec.name;
+        if self.glob.as_ref().is_some_and(|glob| glob.is_match(name)) || name.contains(pattern) {
+            return true;
+        }
+        let words: Vec<String> = run.spec.command.iter().map(ByteString::to_text).collect();
+        let line = run.spec.line.as_ref().map(ByteString::to_text);
+        words.join(" ").contains(pattern) || line.is_some_and(|line| line.contains(pattern))
+    }
+}

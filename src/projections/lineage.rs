@@ -1,0 +1,114 @@
+//! A batch and the batches that continue it, as one: what of its lines is still to be done.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::error::ViewsError;
+use super::views::Views;
+use crate::model::event::StopReason;
+use crate::model::{ByteString, Kind, Outcome, Run, RunId};
+
+/// A line of the first batch of a lineage, with the best that became of it since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchLineState {
+    /// As it was written, masked.
+    pub line: ByteString,
+    /// How many equal lines came before it.
+    pub occurrence: u32,
+    /// argv, masked.
+    pub command: Vec<ByteString>,
+    /// Name of its run.
+    pub name: String,
+    /// The run that `outcome` is of.
+    pub run: RunId,
+    /// How it ended: once succeeded it stays so, else the latest counts; `None` has not ended.
+    pub outcome: Option<Outcome>,
+}
+
+impl BatchLineState {
+    /// Whether a continuation takes it: it never ended, was cancelled, was interrupted together
+    /// with its batch, or is lost; with `failed` also if it ended in another way than it should.
+    pub fn is_to_do(&self, failed: bool) -> bool {
+        match self.outcome {
+            None | Some(Outcome::Cancelled(_) | Outcome::Lost(_)) => true,
+            Some(Outcome::Stopped(reason)) => failed || reason != StopReason::Asked,
+            Some(Outcome::Failed(_) | Outcome::Signalled(_) | Outcome::TimedOut) => failed,
+            Some(Outcome::Succeeded) => false,
+        }
+    }
+}
+
+impl Views {
+    /// The lines of a batch and of all that it continues, in the order of the first of them;
+    /// `None` if there is no such batch.
+    pub fn batch_lines(&self, batch: RunId) -> Result<Option<Vec<BatchLineState>>, ViewsError> {
+        let Some(mut run) = self.run(batch)?.filter(is_batch) else { return Ok(None) };
+        let mut lineage = vec![run.first_seq];
+        while let Some(parent) = run.spec.parent {
+            let older = self.run(parent)?.filter(is_batch);
+            let Some(older) = older.filter(|older| older.first_seq < run.first_seq) else { break };
+            lineage.push(older.first_seq);
+            run = older;
+        }
+        let mut lines = Vec::new();
+        for first_seq in lineage.into_iter().rev() {
+            take_generation(&mut lines, self.lines_of(first_seq)?);
+        }
+        Ok(Some(lines))
+    }
+
+    /// The lines of one batch, in their order.
+    fn lines_of(&self, batch_seq: u64) -> Result<Vec<Run>, ViewsError> {
+        let children = self.children(batch_seq)?;
+        let mut places = children.iter().filter(|(_, child)| !child.is_batch).map(|(seq, _)| *seq);
+        let Some(first) = places.next() else { return Ok(Vec::new()) };
+        let last = places.next_back().unwrap_or(first);
+        let batch = self.row(batch_seq)?.run.id;
+        let mut lines = Vec::new();
+        self.each_row((first, last), &mut |row| {
+            if row.run.spec.parent == Some(batch) && row.run.spec.line.is_some() {
+                lines.push(row.run);
+            }
+            true
+        })?;
+        lines.reverse();
+        Ok(lines)
+    }
+}
+
+fn is_batch(run: &Run) -> bool {
+    run.spec.kind == Kind::Batch
+}
+
+/// Which of several equal lines a continuation meant cannot be seen; they are the same command.
+/// Those that it must have taken come first, then those that it took if it took failed ones too.
+fn take_generation(known: &mut Vec<BatchLineState>, lines: Vec<Run>) {
+    let is_first = known.is_empty();
+    let mut open: BTreeMap<ByteString, VecDeque<usize>> = BTreeMap::new();
+    for failed in [false, true] {
+        for (place, state) in known.iter().enumerate() {
+            if state.is_to_do(failed) && (!failed || !state.is_to_do(false)) {
+                open.entry(state.line.clone()).or_default().push_back(place);
+            }
+        }
+    }
+    let mut seen: BTreeMap<ByteString, u32> = BTreeMap::new();
+    for state in known.iter() {
+        *seen.entry(state.line.clone()).or_default() += 1;
+    }
+    for run in lines {
+        let line = run.spec.line.clone().unwrap_or_default();
+        match open.get_mut(&line).and_then(VecDeque::pop_front) {
+            Some(place) => (known[place].run, known[place].outcome) = (run.id, run.outcome),
+            // It succeeded meanwhile in the older batch as well.
+            None if !is_first && seen.contains_key(&line) => {}
+            None => {
+                let count = seen.entry(line.clone()).or_default();
+                let occurrence = *count;
+                *count += 1;
+                let (command, name) = (run.spec.command.clone(), run.spec.name.clone());
+                let (run, outcome) = (run.id, run.outcome);
+                known.push(BatchLineState { line, occurrence, command, name, run, outcome });
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Selectors: the words by which people name runs.
+//!
+//! | typed | means |
+//! |---|---|
+//! | `last`, `@-N` | the newest run, the one N before it; lines of a batch count as their batch |
+//! | `all` | what lives ([`Scope::Live`]), else every run |
+//! | `name:TEXT` | the newest run of exactly this name |
+//! | `state:WORD` | the state shown, or the outcome |
+//! | `label:KEY=VALUE` | this label |
+//! | with `*`, `?`, `[` or `{` | a glob over names |
+//! | anything else | a whole id; else the newest run of that name; else a unique prefix of an id |
+//!
+//! A name wins over a prefix: it was chosen by somebody, a prefix is short for something.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::error::ViewsError;
+use super::query::{QueryError, Scope};
+use super::rows::Row;
+use super::views::Views;
+use crate::model::{Kind, Run, RunId};
+
+/// Candidates that an error names.
+const CANDIDATES: usize = 10;
+/// What a run's state or outcome can be called, now or in a later version.
+const STATES: [&str; 17] = [
+    "queued",
+    "starting",
+    "running",
+    "paused",
+    "sleeping",
+    "stopping",
+    "delayed",
+    "ended",
+    "succeeded",
+    "failed",
+    "signalled",
+    "timed_out",
+    "stopped",
+    "cancelled",
+    "rejected",
+    "skipped",
+    "lost",
+];
+
+/// The runs that one selector means, newest first; never none.
+///
+/// # Errors
+/// [`QueryError::NoSuchRun`], [`QueryError::Ambiguous`] where one is needed,
+/// [`QueryError::BadSelector`].
+pub fn select(views: &Views, selector: &str, scope: Scope) -> Result<Vec<RunId>, QueryError> {
+    let rows = select_rows(views, selector, scope)?;
+    Ok(rows.into_iter().map(|row| row.run.id).collect())
+}
+
+pub(super) fn select_rows(
+    views: &Views,
+    selector: &str,
+    scope: Scope,
+) -> Result<Vec<Row>, QueryError> {
+    let rows = find(views, selector, scope)?;
+    if rows.is_empty() {
+        return Err(QueryError::NoSuchRun { selector: selector.to_owned() });
+    }
+    if scope == Scope::One && rows.len() > 1 {
+        return Err(ambiguous(selector, &rows));
+    }
+    Ok(rows)
+}
+
+fn find(views: &Views, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
+    let bad =
+        |why: &str| QueryError::BadSelector { selector: selector.to_owned(), why: why.into() };
+    if let Some(back) = selector.strip_prefix('@') {
+        let number = back.strip_prefix('-').and_then(|number| number.parse().ok());
+        let number = number.ok_or_else(|| bad("after @ comes - and a number, as in @-1"))?;
+        return one_row(views, nth_newest(views, number)?);
+    }
+    if let Some(name) = selector.strip_prefix("name:") {
+        return one_row(views, views.named(name, u64::MAX, 1)?.first().copied());
+    }
+    if let Some(word) = selector.strip_prefix("state:") {
+        if !STATES.contains(&word) {
+            return Err(bad(&format!("a state is one of {}", STATES.join(", "))));
+        }
+        return matching(views, scope, &|run| is_in_state(run, word));
+    }
+    if let Some(label) = selector.strip_prefix("label:") {
+        let (key, value) = label.split_once('=').ok_or_else(|| bad("write label:KEY=VALUE"))?;
+        let labelled = |run: &Run| run.spec.labels.get(key).is_some_and(|found| found == value);
+        return matching(views, scope, &labelled);
+    }
+    match selector {
+        "" => Err(bad("it is empty")),
+        "last" => one_row(views, nth_newest(views, 0)?),
+        "all" => matching(views, scope, &|_| true),
+        _ if has_glob(selector) => {
+            let glob = glob(selector).map_err(|why| bad(&why))?;
+            globbed(views, scope, selector, &glob)
+        }
+        _ => plain(views, selector, scope),
+    }
+}
+
+fn one_row(views: &Views, place: Option<u64>) -> Result<Vec<Row>, QueryError> {
+    Ok(place.map(|seq| views.row(seq)).transpose()?.into_iter().collect())
+}
+
+/// Whole id, else name, else unique prefix.
+fn plain(views: &Views, text: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
+    if let Ok(id) = text.parse::<RunId>()
+        && let Some(seq) = views.first_seq_of(id)?
+    {
+        return one_row(views, Some(seq));
+    }
+    if let Some(seq) = views.named(text, u64::MAX, 1)?.first() {
+        return one_row(views, Some(*seq));
+    }
+    let Some(range) = RunId::prefix_range(text) else { return Ok(Vec::new()) };
+    let places = views.ids_in(range, CANDIDATES + 1)?;
+    let mut places: Vec<u64> = places.into_values().collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    let rows = places.into_iter().map(|seq| views.row(seq));
+    let rows = rows.collect::<Result<Vec<Row>, ViewsError>>()?;
+    // A prefix is short for one id, wherever several runs are welcome.
+    if scope != Scope::One && rows.len() > 1 {
+        return Err(ambiguous(text, &rows));
+    }
+    Ok(rows)
+}
+
+fn ambiguous(selector: &str, rows: &[Row]) -> QueryError {
+    let shown = rows.iter().take(CANDIDATES);
+    let mut candidates: Vec<String> =
+        shown.map(|row| format!("{} ({})", row.run.id, row.run.spec.name)).collect();
+    if rows.len() > CANDIDATES {
+        candidates.push("…".to_owned());
+    }
+    QueryError::Ambiguous { selector: selector.to_owned(), candidates }
+}
+
+fn matching(
+    views: &Views,
+    scope: Scope,
+    fits: &dyn Fn(&Run) -> bool,
+) -> Result<Vec<Row>, QueryError> {
+    let mut rows = Vec::new();
+    if scope == Scope::Live {
+        let live = views.live.values().rev().filter_map(|id| views.state.runs.get(id));
+        rows.extend(live.filter(|run| fits(run)).map(|run| views.live_row(run)));
+        return Ok(rows);
+    }
+    views.each_row((0, u64::MAX), &mut |row| {
+        if fits(&row.run) {
+            rows.push(row);
+        }
+        // One more than can be named says that there are more.
+        !(scope == Scope::One && rows.len() > CANDIDATES)
+    })?;
+    Ok(rows)
+}
+
+fn globbed(
+    views: &Views,
+    scope: Scope,
+    text: &str,
+    glob: &GlobMatcher,
+) -> Result<Vec<Row>, QueryError> {
+    if scope == Scope::Live {
+        return matching(views, scope, &|run| glob.is_match(&run.spec.name));
+    }
+    let plain = text.find(['*', '?', '[', '{', '\\']).unwrap_or(text.len());
+    let mut places = views.names_like(&text[..plain], &|name| glob.is_match(name))?;
+    if scope == Scope::One {
+        places.truncate(CANDIDATES + 1);
+    }
+    let rows = places.into_iter().map(|seq| views.row(seq));
+    Ok(rows.collect::<Result<_, ViewsError>>()?)
+}
+
+/// Whether the run is shown so, or ended so.
+pub(super) fn is_in_state(run: &Run, word: &str) -> bool {
+    run.shown_state() == word || run.outcome.is_some_and(|outcome| outcome.word() == word)
+}
+
+pub(super) fn has_glob(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+pub(super) fn glob(text: &str) -> Result<GlobMatcher, String> {
+    let glob = GlobBuilder::new(text).literal_separator(false).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
+}
+
+/// The place of the run that is `back` before the newest. The lines of a batch were admitted
+/// together, directly after it, and nobody asked for one of them by itself.
+fn nth_newest(views: &Views, back: u64) -> Result<Option<u64>, ViewsError> {
+    let (mut to, mut back) = (u64::MAX, back);
+    loop {
+        let Some(run) = newest(views, to)? else { return Ok(None) };
+        let batch = run.spec.parent.filter(|_| run.spec.line.is_some());
+        let batch = batch.map(|batch| views.first_seq_of(batch)).transpose()?.flatten();
+        if let Some(place) = batch.filter(|place| *place < run.first_seq) {
+            to = place;
+            continue;
+        }
+        if back == 0 {
+            return Ok(Some(run.first_seq));
+        }
+        back -= 1;
+        let Some(below) = run.first_seq.checked_sub(1) else { return Ok(None) };
+        to = below;
+    }
+}
+
+/// The newest run that was admitted by `to`.
+fn newest(views: &Views, to: u64) -> Result<Option<Run>, ViewsError> {
+    let mut found = None;
+    views.each_row((0, to), &mut |row| {
+        found = Some(row.run);
+        false
+    })?;
+    Ok(found)
+}
+
+/// The newest batch: what `jr batch --continue` means without a selector.
+pub fn newest_batch(views: &Views) -> Result<Option<RunId>, ViewsError> {
+    for back in 0.. {
+        let Some(place) = nth_newest(views, back)? else { return Ok(None) };
+        let run = views.row(place)?.run;
+        if run.spec.kind == Kind::Batch {
+            return Ok(Some(run.id));
+        }
+    }
+    Ok(None)
+}

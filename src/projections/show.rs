@@ -1,0 +1,144 @@
+//! `jr show`: one run with all its attempts and records.
+
+use std::collections::BTreeMap;
+
+use super::answer::Where;
+use super::event_view::{event_view, status_reason, status_word};
+use super::query::{QueryError, Scope};
+use super::run_view::{exit_code, rfc3339, run_view, signal};
+use super::select::select_rows;
+use super::source::{LogSource, Stored};
+use super::view::{AttemptView, ShowView};
+use super::views::Views;
+use crate::model::event::{AttemptEnd, Process};
+use crate::model::{Digest, Event, RunId, Strays, UnixMillis};
+
+pub(super) fn show(
+    selector: &str,
+    views: &Views,
+    source: &dyn LogSource,
+    place: &Where<'_>,
+    now: UnixMillis,
+) -> Result<ShowView, QueryError> {
+    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
+    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let mut seqs = views.seqs_of(row.run.first_seq)?;
+    seqs.retain(|seq| *seq >= source.first_seq());
+    let records = source.get_many(&seqs)?;
+    let children = views.children(row.run.first_seq)?;
+    let lines = children.into_iter().filter(|(_, child)| !child.is_batch);
+    let spec = &row.run.spec;
+    let (variables, variables_error) = variables(spec.variables, place);
+    Ok(ShowView {
+        schema: "jr.show/1".to_owned(),
+        run: run_view(&row.run, row.tally, place.environment, now),
+        key: spec.key.clone(),
+        timeout_ms: spec.timeout_ms,
+        stop_signal: spec.stop_signal.to_string(),
+        grace_ms: spec.grace_ms,
+        strays: match spec.strays {
+            Strays::Kill => "kill".to_owned(),
+            Strays::Keep => "keep".to_owned(),
+        },
+        variables,
+        variables_error,
+        attempts: attempts(&records),
+        timeline: records.iter().map(event_view).collect(),
+        lines: lines.map(|(_, child)| RunId::from_chance(child.id).to_string()).collect(),
+    })
+}
+
+fn variables(
+    digest: Option<Digest>,
+    place: &Where<'_>,
+) -> (BTreeMap<String, String>, Option<String>) {
+    match digest.map(|digest| (place.variables)(digest)) {
+        None => (BTreeMap::new(), None),
+        Some(Err(error)) => (BTreeMap::new(), Some(error)),
+        Some(Ok(variables)) => {
+            let text = variables.iter().map(|(name, value)| (name.to_text(), value.to_text()));
+            (text.collect(), None)
+        }
+    }
+}
+
+/// The attempts that these records of one run tell of.
+fn attempts(records: &[Stored]) -> Vec<AttemptView> {
+    let mut attempts: Vec<AttemptView> = Vec::new();
+    for stored in records {
+        match &stored.envelope.event {
+            Event::AttemptIntended { attempt, .. } => attempts.push(intended(*attempt)),
+            Event::AttemptStarted { process, .. } => {
+                if let Some(last) = attempts.last_mut() {
+                    started(last, process);
+                }
+            }
+            Event::AttemptEnded { end, .. } => {
+                if let Some(last) = attempts.last_mut() {
+                    ended(last, end);
+                }
+            }
+            Event::RunAdmitted { .. }
+            | Event::RunEnded { .. }
+            | Event::StopRequested { .. }
+            | Event::SignalRequested { .. }
+            | Event::SignalSent { .. }
+            | Event::OutputLost { .. }
+            | Event::EnvironmentCreated { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopped { .. }
+            | Event::RecoveryFinished { .. }
+            | Event::ClockJumped { .. }
+            | Event::QueueSet { .. } => {}
+        }
+    }
+    attempts
+}
+
+fn intended(attempt: u32) -> AttemptView {
+    AttemptView {
+        attempt,
+        state: "intended".to_owned(),
+        status: None,
+        exit_code: None,
+        signal: None,
+        reason: None,
+        pid: None,
+        tracking: None,
+        started_at: None,
+        ended_at: None,
+        duration_ms: None,
+        user_ms: None,
+        system_ms: None,
+        max_rss_bytes: None,
+        strays: 0,
+        survivors: Vec::new(),
+        stdout_bytes: None,
+        stderr_bytes: None,
+    }
+}
+
+fn started(view: &mut AttemptView, process: &Process) {
+    "running".clone_into(&mut view.state);
+    view.pid = Some(process.pid);
+    view.tracking = Some(process.tracking.word().to_owned());
+    view.started_at = Some(rfc3339(process.at));
+}
+
+fn ended(view: &mut AttemptView, end: &AttemptEnd) {
+    let last = end.status.last_word();
+    "ended".clone_into(&mut view.state);
+    view.status = Some(status_word(end.status).to_owned());
+    view.exit_code = last.and_then(exit_code);
+    view.signal = last.and_then(signal);
+    view.reason = status_reason(end.status);
+    view.ended_at = Some(rfc3339(end.at));
+    view.duration_ms = end.duration_ms;
+    view.user_ms = end.usage.map(|usage| usage.user_ms);
+    view.system_ms = end.usage.map(|usage| usage.system_ms);
+    view.max_rss_bytes = end.usage.map(|usage| usage.max_rss_bytes);
+    view.strays = end.strays;
+    view.survivors.clone_from(&end.survivors);
+    view.stdout_bytes = end.output.map(|output| output.stdout_bytes);
+    view.stderr_bytes = end.output.map(|output| output.stderr_bytes);
+}

@@ -1,0 +1,330 @@
+//! The views of one environment: a state, what is not written yet, and a file.
+//!
+//! They hold what is durable up to `applied`, no more. The file may be behind that, be missing or
+//! be damaged: the log says everything again. See docs/projections.md for the order of steps.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use redb::StorageBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
+
+use super::backend::NoSync;
+use super::delta::Delta;
+use super::error::ViewsError;
+use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode};
+use super::source::{LogSource, Stored};
+use super::store::{Rows, Store};
+use super::tally;
+use crate::model::{BootId, Digest, Event, Run, RunId, State, UnixMillis};
+
+/// How often which row is written; the same for all that share a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Records between two checkpoints of the state, or twice what lives where that is more.
+    pub checkpoint_records: u64,
+    /// Records between two marks of the highest time.
+    pub time_records: u64,
+    /// Records folded at most before they are written, while the views catch up.
+    pub flush_records: usize,
+    /// The state is written with each flush while no more than this lives.
+    pub latest_live_max: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            checkpoint_records: 10_000,
+            time_records: 1_024,
+            flush_records: 65_536,
+            latest_live_max: 2_000,
+        }
+    }
+}
+
+/// Which bytes [`Views::open_with`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// What was written before, or nothing.
+    Kept,
+    /// Nothing: what was there is of no use.
+    Anew,
+}
+
+/// Read models of one environment.
+#[derive(Debug)]
+pub struct Views {
+    pub(super) store: Store,
+    pub(super) delta: Delta,
+    pub(super) state: State,
+    /// What lives, by first seq.
+    pub(super) live: BTreeMap<u64, RunId>,
+    pub(super) pace: Pace,
+    hash: Digest,
+    boot: BootId,
+    last_checkpoint: u64,
+}
+
+impl Views {
+    /// Opens the file at `path`, or makes it (anew, if it is of another version, log or boot, or
+    /// damaged), and takes what the log has beyond it. The caller holds the environment's lock.
+    pub fn open(path: &Path, boot: BootId, source: &dyn LogSource) -> Result<Self, ViewsError> {
+        let make = |start| {
+            if start == Start::Anew {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            file_backend(options.open(path)?).map(NoSync)
+        };
+        Self::open_with(make, boot, Pace::default(), source)
+    }
+
+    /// As [`Self::open`], over any bytes.
+    pub fn open_with<B: StorageBackend>(
+        mut make: impl FnMut(Start) -> io::Result<B>,
+        boot: BootId,
+        pace: Pace,
+        source: &dyn LogSource,
+    ) -> Result<Self, ViewsError> {
+        let mut bytes =
+            |start| make(start).map_err(|source| ViewsError::Io { operation: "open", source });
+        let kept = Store::open(bytes(Start::Kept)?);
+        let kept = kept.and_then(|store| match store.is_new()? {
+            true => Self::build(store, boot, pace, source).map(Some),
+            false => Self::load(store, boot, pace, source),
+        });
+        match kept {
+            Ok(Some(views)) => Ok(views),
+            Err(error) if !error.is_damage() => Err(error),
+            Ok(None) | Err(_) => Self::build(Store::open(bytes(Start::Anew)?)?, boot, pace, source),
+        }
+    }
+
+    /// Views that are in memory alone.
+    pub fn in_memory(boot: BootId, source: &dyn LogSource) -> Result<Self, ViewsError> {
+        let store = Store::open(InMemoryBackend::new())?;
+        Self::build(store, boot, Pace::default(), source)
+    }
+
+    /// What the file says, if it is of this version, log and boot; then the rest of the log.
+    fn load(
+        store: Store,
+        boot: BootId,
+        pace: Pace,
+        source: &dyn LogSource,
+    ) -> Result<Option<Self>, ViewsError> {
+        let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };
+        let (head, _) = source.head()?;
+        let fits = meta.name == NAME && meta.version == VERSION && meta.boot == boot;
+        if !fits || meta.applied > head || source.hash_at(meta.applied)? != Some(meta.hash) {
+            return Ok(None);
+        }
+        let mut views = Self::empty(store, boot, pace);
+        views.last_checkpoint = match views.newest_checkpoint_seq(meta.applied)? {
+            Some(seq) => seq,
+            None => source.first_seq() - 1,
+        };
+        views.state = match views.newest_checkpoint(meta.applied)? {
+            Some(state) => state,
+            None => source.start()?.0,
+        };
+        views.hash = meta.hash;
+        views.refold(meta.applied, source)?;
+        views.note_live();
+        views.catch_up(source)?;
+        Ok(Some(views))
+    }
+
+    /// Its row is missing if the file was made and nothing was written to it yet.
+    fn read_meta(store: &Store) -> Result<Option<Meta>, ViewsError> {
+        let row = store.get(Table::Meta, META)?;
+        row.map(|row| decode(Table::Meta, &row)).transpose()
+    }
+
+    fn build(
+        store: Store,
+        boot: BootId,
+        pace: Pace,
+        source: &dyn LogSource,
+    ) -> Result<Self, ViewsError> {
+        let tables = Table::ALL.into_iter().map(|table| (table, Rows::new()));
+        store.commit(tables.collect())?;
+        let mut views = Self::empty(store, boot, pace);
+        let (state, hash) = source.start()?;
+        (views.state, views.hash) = (state, hash);
+        views.last_checkpoint = views.state.seq;
+        views.note_live();
+        let live: Vec<Run> = views.state.runs.values().cloned().collect();
+        for run in live {
+            views.admit(&run)?;
+        }
+        views.catch_up(source)?;
+        Ok(views)
+    }
+
+    fn empty(store: Store, boot: BootId, pace: Pace) -> Self {
+        let (delta, state, live) = (Delta::default(), State::default(), BTreeMap::new());
+        let hash = Digest::default();
+        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0 }
+    }
+
+    fn note_live(&mut self) {
+        self.live = self.state.runs.values().map(|run| (run.first_seq, run.id)).collect();
+    }
+
+    /// Brings the state alone to `applied`: the rows up to there are in the file.
+    fn refold(&mut self, applied: u64, source: &dyn LogSource) -> Result<(), ViewsError> {
+        let mut result = Ok(());
+        if self.state.seq < applied {
+            source.scan(self.state.seq + 1, &mut |stored| {
+                if stored.envelope.seq > applied {
+                    return ControlFlow::Break(());
+                }
+                result = fold(&mut self.state, &stored);
+                if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        result
+    }
+
+    /// Takes what the log has beyond `applied`.
+    pub fn catch_up(&mut self, source: &dyn LogSource) -> Result<(), ViewsError> {
+        let mut result = Ok(());
+        source.scan(self.state.seq + 1, &mut |stored| {
+            result = self.take(&stored);
+            if result.is_ok() && self.delta.records >= self.pace.flush_records {
+                result = self.flush();
+            }
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        result
+    }
+
+    /// Takes the next durable records.
+    ///
+    /// # Errors
+    /// [`ViewsError::Illegal`] if they do not follow, [`ViewsError::Damaged`] if the file that
+    /// they refer to is damaged. The views are of no use then: open them again.
+    pub fn apply(&mut self, records: &[Stored]) -> Result<(), ViewsError> {
+        records.iter().try_for_each(|stored| self.take(stored))
+    }
+
+    fn take(&mut self, stored: &Stored) -> Result<(), ViewsError> {
+        let envelope = &stored.envelope;
+        let ending = match &envelope.event {
+            Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
+            _ => None,
+        };
+        let tally = ending.as_ref().and_then(|run| tally::of_live(&self.state, run.id));
+        fold(&mut self.state, stored)?;
+        self.hash = stored.hash;
+        self.delta.records += 1;
+        if let Some(id) = envelope.event.run() {
+            let living = self.state.runs.get(&id).map(|run| run.first_seq);
+            let first_seq = living.or(ending.as_ref().map(|run| run.first_seq));
+            let seqs = self.delta.events.entry(first_seq.unwrap_or(envelope.seq)).or_default();
+            seqs.push(envelope.seq);
+            if matches!(envelope.event, Event::RunAdmitted { .. })
+                && let Some(run) = self.state.runs.get(&id).cloned()
+            {
+                self.live.insert(run.first_seq, id);
+                self.admit(&run)?;
+            }
+        }
+        if let Some(mut run) = ending {
+            let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
+            run.apply(envelope).map_err(illegal)?;
+            self.live.remove(&run.first_seq);
+            self.delta.ended.insert(run.first_seq, Row { run, tally });
+        }
+        self.mark();
+        Ok(())
+    }
+
+    /// Puts a run that was just admitted into the indexes.
+    fn admit(&mut self, run: &Run) -> Result<(), ViewsError> {
+        let parent = run.spec.parent.map(|parent| self.first_seq_of(parent)).transpose()?;
+        self.delta.admit(run, parent.flatten());
+        Ok(())
+    }
+
+    /// Checkpoints and marks of time stand at places that follow from the log alone.
+    fn mark(&mut self) {
+        let seq = self.state.seq;
+        if seq.is_multiple_of(self.pace.time_records) {
+            self.delta.times.insert(seq, self.state.time_max.0);
+        }
+        let live = u64::try_from(self.state.runs.len()).unwrap_or(u64::MAX);
+        let due = self.pace.checkpoint_records.max(live.saturating_mul(2));
+        if seq - self.last_checkpoint >= due {
+            self.delta.checkpoints.insert(seq, encode(&self.state));
+            self.last_checkpoint = seq;
+        }
+    }
+
+    /// Writes everything to the file, in one commit that a killed process leaves whole or not
+    /// at all. Nothing waits for a disk.
+    pub fn flush(&mut self) -> Result<(), ViewsError> {
+        if self.delta.records == 0 {
+            return Ok(());
+        }
+        let latest = if self.state.runs.len() <= self.pace.latest_live_max {
+            encode(&self.state)
+        } else {
+            Vec::new()
+        };
+        let (name, version) = (NAME.to_owned(), VERSION);
+        let (applied, hash, boot) = (self.state.seq, self.hash, self.boot);
+        let meta = encode(&Meta { name, version, applied, hash, boot });
+        let mut tables = self.delta.tables();
+        tables.push((Table::Meta, vec![(LATEST.to_vec(), latest), (META.to_vec(), meta)]));
+        self.store.commit(tables)?;
+        self.delta = Delta::default();
+        Ok(())
+    }
+
+    /// Records that are in memory only.
+    pub fn dirty(&self) -> usize {
+        self.delta.records
+    }
+
+    /// The state at [`Self::applied`].
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The last record that they have.
+    pub fn applied(&self) -> u64 {
+        self.state.seq
+    }
+
+    /// The chain's hash there.
+    pub fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// The wall clock's highest value up to there.
+    pub fn time_max(&self) -> UnixMillis {
+        self.state.time_max
+    }
+}
+
+fn fold(state: &mut State, stored: &Stored) -> Result<(), ViewsError> {
+    let illegal = |source| ViewsError::Illegal { seq: stored.envelope.seq, source };
+    state.apply(&stored.envelope).map_err(illegal)
+}
+
+fn file_backend(file: File) -> io::Result<FileBackend> {
+    FileBackend::new(file).map_err(|error| match redb::Error::from(error) {
+        redb::Error::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    })
+}
