@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::place::Place;
 use crate::log::{Blobs, Secrets as SecretFiles, codec};
@@ -22,8 +22,8 @@ type Variables = Vec<(ByteString, ByteString)>;
 /// Puts starts together.
 pub struct Launcher {
     place: Place,
-    variables: BTreeMap<Digest, Rc<Variables>>,
-    secrets: BTreeMap<RunId, Rc<Secrets>>,
+    variables: BTreeMap<Digest, Arc<Variables>>,
+    secrets: BTreeMap<RunId, Arc<Secrets>>,
 }
 
 impl Launcher {
@@ -39,7 +39,7 @@ impl Launcher {
     pub fn prepare(&mut self, id: AttemptId, spec: &RunSpec) -> Result<Start, SpawnError> {
         let variables = match spec.variables {
             Some(digest) => self.variables(digest)?,
-            None => Rc::default(),
+            None => Arc::default(),
         };
         let mut variables = Variables::clone(&variables);
         let mut command = spec.command.clone();
@@ -88,9 +88,9 @@ impl Launcher {
         variables.extend(own.map(|(name, value)| (ByteString::from(name), value)));
     }
 
-    fn variables(&mut self, digest: Digest) -> Result<Rc<Variables>, SpawnError> {
+    fn variables(&mut self, digest: Digest) -> Result<Arc<Variables>, SpawnError> {
         if let Some(known) = self.variables.get(&digest) {
-            return Ok(Rc::clone(known));
+            return Ok(Arc::clone(known));
         }
         let bytes = Blobs::new(&self.place.blobs()).get(digest);
         let bytes = bytes.map_err(|_| SpawnError::Errno(IO_ERROR))?;
@@ -98,12 +98,12 @@ impl Launcher {
         if self.variables.len() >= KEPT {
             self.variables.clear();
         }
-        Ok(Rc::clone(self.variables.entry(digest).or_insert(Rc::new(read))))
+        Ok(Arc::clone(self.variables.entry(digest).or_insert(Arc::new(read))))
     }
 
-    fn secrets(&mut self, owner: RunId) -> Result<Rc<Secrets>, SpawnError> {
+    fn secrets(&mut self, owner: RunId) -> Result<Arc<Secrets>, SpawnError> {
         if let Some(known) = self.secrets.get(&owner) {
-            return Ok(Rc::clone(known));
+            return Ok(Arc::clone(known));
         }
         let bytes = SecretFiles::new(&self.place.secrets()).read(owner);
         let bytes = bytes.map_err(|_| SpawnError::SecretsGone)?;
@@ -111,7 +111,7 @@ impl Launcher {
         if self.secrets.len() >= KEPT {
             self.secrets.clear();
         }
-        Ok(Rc::clone(self.secrets.entry(owner).or_insert(Rc::new(read))))
+        Ok(Arc::clone(self.secrets.entry(owner).or_insert(Arc::new(read))))
     }
 
     /// No run can need them any more.
