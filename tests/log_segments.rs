@@ -257,6 +257,30 @@ fn only_what_continues_the_head_is_appended() {
 }
 
 #[test]
+fn readers_beside_the_writer_see_whole_commits() {
+    let mut store = Store::in_memory(&header()).expect("opens");
+    let events = lives(300);
+    let reader = store.reader();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = 0;
+            while seen < 300 {
+                let read: Result<Vec<_>, _> = reader.events(1).expect("opens").collect();
+                let read = read.expect("whole");
+                assert!(read.len() >= seen && read.len() % 10 == 0, "{} of {seen}", read.len());
+                assert_eq!(read, events[..read.len()]);
+                seen = read.len();
+            }
+        });
+        for batch in events.chunks(10) {
+            store.append(batch).expect("appends");
+        }
+        watch.join().expect("saw what was written");
+    });
+    assert!(!store.is_poisoned() && !store.has_panicked());
+}
+
+#[test]
 fn a_payload_above_the_limit_is_refused_before_it_is_written() {
     let mut store = Store::in_memory(&header()).expect("opens");
     let mut event = lives(1).remove(0);

@@ -1,8 +1,8 @@
 //! Every call into redb goes through here: a panic in it becomes a typed error.
 //!
 //! On many damaged pages redb panics. The panic is caught without a word on standard error, and a
-//! `Database` in which one happened is never dropped: dropping it would touch the same pages and
-//! could abort the process.
+//! `Database` in which one happened is never dropped, nor what it lends from then on: dropping it
+//! would touch the same pages and could abort the process.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
@@ -45,7 +45,7 @@ impl Guard {
         }
     }
 
-    fn has_panicked(&self) -> bool {
+    pub(crate) fn has_panicked(&self) -> bool {
         self.panicked.load(Ordering::Acquire)
     }
 }

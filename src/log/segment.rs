@@ -74,6 +74,11 @@ impl Segment {
         self.guard.file()
     }
 
+    /// Whether any call into this database panicked.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.guard.has_panicked()
+    }
+
     /// One durable transaction: data synced, then the flip to it synced, with the allocator's
     /// state beside it, so that no damage drops it silently and opening after a crash is quick.
     pub(crate) fn commit(

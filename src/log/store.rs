@@ -238,6 +238,12 @@ impl Store {
         self.poisoned
     }
 
+    /// Whether redb panicked in the hot segment, if only for a reader. Appends still work; but what
+    /// redb lends from then on is leaked, so the process should end soon and open it anew.
+    pub fn has_panicked(&self) -> bool {
+        self.segment.has_panicked()
+    }
+
     fn refuse(&mut self, refusal: Refusal) -> LogError {
         self.poisoned = true;
         LogError::Refused { file: self.segment.file().to_owned(), refusal }

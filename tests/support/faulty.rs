@@ -162,7 +162,7 @@ impl Disk {
         }
         for change in pending {
             match change {
-                Change::Resize(len) if chance.hits(survives) => state.durable.resize(len, 0),
+                Change::Resize(len) if chance.hits(survives) => resize(&mut state.durable, len),
                 Change::Resize(_) => {}
                 Change::Write(offset, bytes) => {
                     state.tear(offset, &bytes, survives, &mut chance);
@@ -195,7 +195,7 @@ impl State {
             let start = offset + place * SECTOR;
             let end = start + sector.len();
             if self.durable.len() < end {
-                self.durable.resize(end, 0);
+                resize(&mut self.durable, end);
             }
             self.durable[start..end].copy_from_slice(sector);
         }
@@ -222,7 +222,7 @@ impl State {
     fn write(&mut self, offset: usize, data: &[u8]) {
         let end = offset + data.len();
         if self.now.len() < end {
-            self.now.resize(end, 0);
+            resize(&mut self.now, end);
         }
         self.now[offset..end].copy_from_slice(data);
         self.pending.push(Change::Write(offset, data.to_vec()));
@@ -231,16 +231,24 @@ impl State {
     fn sync(&mut self) {
         for change in self.pending.drain(..) {
             match change {
-                Change::Resize(len) => self.durable.resize(len, 0),
+                Change::Resize(len) => resize(&mut self.durable, len),
                 Change::Write(offset, bytes) => {
                     let end = offset + bytes.len();
                     if self.durable.len() < end {
-                        self.durable.resize(end, 0);
+                        resize(&mut self.durable, end);
                     }
                     self.durable[offset..end].copy_from_slice(&bytes);
                 }
             }
         }
+    }
+}
+
+/// As [`Vec::resize`] with zeros, which takes long without optimization.
+fn resize(bytes: &mut Vec<u8>, len: usize) {
+    match len.checked_sub(bytes.len()) {
+        Some(more) => bytes.extend_from_slice(&vec![0; more]),
+        None => bytes.truncate(len),
     }
 }
 
@@ -286,7 +294,7 @@ impl StorageBackend for Backend {
             Some(_) if len > state.now.len() => return fails(ENOSPC),
             _ => {}
         }
-        state.now.resize(len, 0);
+        resize(&mut state.now, len);
         state.pending.push(Change::Resize(len));
         Ok(())
     }
