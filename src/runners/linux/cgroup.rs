@@ -101,6 +101,13 @@ impl Leaf {
         pids
     }
 
+    /// The same empty leaf, made anew; `None` if that cannot be done.
+    pub fn renewed(self) -> Option<Self> {
+        self.remove().ok()?;
+        std::fs::create_dir(&self.path).ok()?;
+        Self::open(&self.path).ok().flatten()
+    }
+
     /// Removes it; an error while anything lives in it.
     pub fn remove(&self) -> io::Result<()> {
         remove(&self.path)

@@ -12,8 +12,19 @@ const SIGNAL_MAX: libc::c_int = 64;
 /// Gives every signal its default disposition and blocks all that can be blocked.
 pub fn default_and_block_all() {
     for signal in 1..=SIGNAL_MAX {
+        // The bare call: the library keeps two real-time signals for itself, but a parent may
+        // have left those ignored too. All zeroes is SIG_DFL without flags (32 bytes of it).
+        let default = [0_u64; 4];
         // SAFETY: SIG_DFL runs no code of ours; KILL, STOP and unknown numbers are refused.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                std::mem::size_of::<u64>(),
+            )
+        };
     }
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises the set; the shim has one thread.

@@ -4,6 +4,7 @@
 //! A member is proven: it is listed, a pidfd of it is opened, it is listed again, and the pidfd
 //! still lives. Between two listings its number cannot have passed to somebody else unseen.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -17,12 +18,14 @@ use crate::model::event::Tracking;
 #[derive(Debug)]
 pub struct Tree {
     leaf: Option<Leaf>,
+    /// The leaf has been killed and must not be started in again, see [`Self::renew`].
+    is_spent: Cell<bool>,
 }
 
 impl Tree {
     /// A tree in a leaf of that name, or without one.
     pub fn new(leaf: Option<Leaf>) -> Self {
-        Self { leaf }
+        Self { leaf, is_spent: Cell::new(false) }
     }
 
     /// The leaf.
@@ -34,6 +37,19 @@ impl Tree {
     pub fn give_up_leaf(&mut self) {
         if let Some(leaf) = self.leaf.take() {
             leaf.remove().ok();
+        }
+    }
+
+    /// Makes the empty leaf anew if it has ever been killed.
+    ///
+    /// Linux 6.18 compares the count of kills of the leaf with that of the *parent's* cgroup when
+    /// it clones into a leaf, and takes a difference for a kill in flight: every later child in a
+    /// leaf that was killed once would die of SIGKILL before its exec.
+    pub fn renew(&mut self) {
+        if self.is_spent.replace(false)
+            && let Some(leaf) = self.leaf.take()
+        {
+            self.leaf = leaf.renewed();
         }
     }
 
@@ -63,17 +79,23 @@ impl Tree {
         pids
     }
 
-    /// Sends a signal to every member; gives back how many got it.
-    pub fn signal(&self, signal: i32) -> u32 {
-        send_to_proven(|| self.listed(), signal)
+    /// Sends a signal to every member but those of `except`; gives back who got it.
+    pub fn signal(&self, signal: i32, except: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let list = || {
+            let mut pids = self.listed();
+            pids.retain(|pid| !except.contains(pid));
+            pids
+        };
+        send_to_proven(list, signal)
     }
 
     /// Sends SIGKILL to all.
     pub fn kill(&self) {
         let killed = self.leaf.as_ref().map(Leaf::kill);
+        self.is_spent.set(true);
         // Without a leaf, or where a process has moved itself out of it.
         if !matches!(killed, Some(Ok(()))) || wait::has_children() {
-            self.signal(libc::SIGKILL);
+            self.signal(libc::SIGKILL, &BTreeSet::new());
         }
     }
 
@@ -91,13 +113,13 @@ impl Tree {
 }
 
 /// Sends a signal to each process of a list that is proven as the module says.
-pub fn send_to_proven(list: impl Fn() -> BTreeSet<u32>, signal: i32) -> u32 {
+pub fn send_to_proven(list: impl Fn() -> BTreeSet<u32>, signal: i32) -> BTreeSet<u32> {
     let held: Vec<ProcessFd> = list().iter().filter_map(|pid| opened(*pid)).collect();
     let again = list();
-    let mut sent = 0;
+    let mut sent = BTreeSet::new();
     for process in held {
         if again.contains(&process.pid()) && !process.has_ended() && process.send(signal).is_ok() {
-            sent += 1;
+            sent.insert(process.pid());
         }
     }
     sent

@@ -21,7 +21,7 @@ use crate::runners::wire::{decode, encode};
 
 /// The journal's name in a shim's directory.
 pub const FILE: &str = "journal";
-/// An idle shim empties a journal above this size.
+/// A shim that runs nothing drops what was forgotten from a journal above this size.
 pub const TRUNCATE_ABOVE_BYTES: u64 = 64 << 10;
 /// Space taken in advance, so that a full disk stops neither a claim nor an exit record.
 const RESERVED_BYTES: u64 = 128 << 10;
@@ -192,13 +192,21 @@ impl Journal {
         self.bytes > TRUNCATE_ABOVE_BYTES
     }
 
-    /// Empties it. For a shim that holds nothing and of which all was forgotten.
-    pub fn restart(&mut self, opened: &Opened) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.bytes = 0;
-        self.waiting.clear();
-        self.reserve();
-        self.append(&Entry::Opened(opened.clone()))
+    /// Begins anew with what still counts, for a shim that runs nothing. The new file replaces
+    /// the old one whole: no exit record is ever missing from both.
+    pub fn restart(&mut self, path: &Path, kept: &[Entry]) -> io::Result<()> {
+        let fresh = path.with_extension("tmp");
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut journal = Self::open(&fresh)?;
+        for entry in kept {
+            journal.append(entry)?;
+        }
+        std::fs::rename(&fresh, path)?;
+        *self = journal;
+        Ok(())
     }
 
     fn reserve(&self) {

@@ -48,6 +48,9 @@ pub(super) struct Running {
     max_rss_bytes: u64,
     ladder: Ladder,
     strays: BTreeSet<u32>,
+    stop_signal: Signal,
+    /// Who got the stop signal. What was being forked then gets it later.
+    told: BTreeSet<u32>,
     pub(super) recorder: Recorder,
 }
 
@@ -85,6 +88,7 @@ impl Running {
             shim: pid,
         };
         // What only the start needed: a service may run for months.
+        let stop_signal = start.stop_signal;
         start.command = Vec::new();
         start.variables = Vec::new();
         Ok(Self {
@@ -99,6 +103,8 @@ impl Running {
             max_rss_bytes: 0,
             ladder: Ladder::default(),
             strays: BTreeSet::new(),
+            stop_signal,
+            told: BTreeSet::new(),
             recorder,
         })
     }
@@ -156,14 +162,18 @@ impl Running {
         let is_first = !self.ladder.is_stopping();
         self.ladder.stop(now.boottime_ms, grace_ms);
         if is_first {
-            Self::signal_tree(tree, signal);
+            self.stop_signal = signal;
+            self.signal_tree(tree);
         }
     }
 
-    /// To every process of the tree; then SIGCONT, for one that was stopped.
-    fn signal_tree(tree: &Tree, signal: Signal) {
-        tree.signal(signal.number());
-        tree.signal(CONT);
+    /// To every process of the tree, once each; then SIGCONT, for one that was stopped.
+    fn signal_tree(&mut self, tree: &Tree) {
+        let told = tree.signal(self.stop_signal.number(), &self.told);
+        if !told.is_empty() {
+            tree.signal(CONT, &self.told);
+            self.told.extend(told);
+        }
     }
 
     /// Sends a signal to the process group; the `errno` if that failed.
@@ -203,6 +213,7 @@ impl Running {
             self.strays = tree.members();
             BTreeSet::new()
         } else if self.ladder.is_in_grace(now.boottime_ms) {
+            self.signal_tree(tree);
             return None;
         } else if self.ladder.has_failed(now.boottime_ms) {
             tree.members()
@@ -225,7 +236,7 @@ impl Running {
             if timeout_ms.is_some_and(|after| now_ms >= self.began_ms.saturating_add(after)) {
                 self.ladder.is_timed_out = true;
                 self.ladder.stop(now_ms, self.start.grace_ms);
-                Self::signal_tree(tree, self.start.stop_signal);
+                self.signal_tree(tree);
             }
         } else if !self.ladder.is_in_grace(now_ms) && self.ladder.kill_is_due(now_ms) {
             tree.kill();

@@ -13,7 +13,7 @@ use rustix::net::SocketFlags;
 use super::args::Args;
 use super::book::{Answer, Book};
 use super::connection::{Connection, Role};
-use super::journal::{Entry, Journal, Opened};
+use super::journal::{self, Entry, Journal, Opened};
 use super::running::{Ground, Running};
 use crate::limits;
 use crate::model::{AttemptEnd, Now};
@@ -374,6 +374,8 @@ impl Server {
             }
             let Some(start) = self.book.take_first() else { return };
             self.attach_since_ms = None;
+            self.parts.tree.renew();
+            self.shorten_journal();
             let stdin = self.attachments.remove(&id).flatten();
             let ground = Ground {
                 tree: &mut self.parts.tree,
@@ -387,6 +389,19 @@ impl Server {
                 Ok(running) => self.running = Some(running),
                 Err(end) => self.finish(id, *end),
             }
+        }
+    }
+
+    /// Keeps who it is, and the ends that are not in the log yet.
+    fn shorten_journal(&mut self) {
+        if self.parts.journal.is_long() {
+            let opened = Entry::Opened(self.parts.opened.clone());
+            let ended = self.book.ended().iter();
+            let ended = ended.map(|(id, end)| Entry::Ended(*id, end.clone()));
+            let kept: Vec<Entry> = std::iter::once(opened).chain(ended).collect();
+            let path = self.parts.args.dir.join(journal::FILE);
+            // On a full disk the old one goes on.
+            self.parts.journal.restart(&path, &kept).ok();
         }
     }
 
@@ -414,9 +429,7 @@ impl Server {
             return;
         }
         self.attach_since_ms = None;
-        if self.book.ended().is_empty() && self.parts.journal.is_long() {
-            self.parts.journal.restart(&self.parts.opened).ok();
-        }
+        self.shorten_journal();
         if self.connections.iter().any(|connection| connection.role == Role::Daemon) {
             self.idle_since_ms = None;
             return;
