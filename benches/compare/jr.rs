@@ -1,4 +1,4 @@
-//! jr as its users meet it: the program, a `JR_HOME` of its own, and the processes that belong to it.
+//! jr as its users meet it: the program, a `JR_HOME` of its own, and the processes in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
