@@ -1,0 +1,88 @@
+//! The log on disk as a [`LogSource`].
+
+use std::ops::ControlFlow;
+
+use super::source::{LogSource, SourceError, Stored};
+use crate::log::record::Record;
+use crate::log::{LogError, Reader, codec};
+use crate::model::{Digest, Envelope, State};
+
+impl LogSource for Reader {
+    fn head(&self) -> Result<(u64, Digest), SourceError> {
+        let head = Self::head(self)?;
+        Ok((head.seq, head.hash))
+    }
+
+    fn first_seq(&self) -> u64 {
+        Self::first_seq(self)
+    }
+
+    fn start(&self) -> Result<(State, Digest), SourceError> {
+        let first = Self::first_seq(self);
+        let snapshot = self.snapshot_before(first)?;
+        let state = if snapshot.bytes.is_empty() {
+            State::default()
+        } else {
+            codec::decode_large(&snapshot.bytes).map_err(|error| SourceError::Log {
+                message: format!("the snapshot before record {first}: {error}"),
+            })?
+        };
+        Ok((state, snapshot.head.hash))
+    }
+
+    fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
+        let Some(bytes) = self.raw(seq)? else { return Ok(None) };
+        let record = Record::parse(&bytes).map_err(|error| SourceError::Log {
+            message: format!("record {seq} is no record: {error:?}"),
+        })?;
+        stored(&record).map(Some)
+    }
+
+    fn scan(
+        &self,
+        from: u64,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let mut cursor = self.cursor(from)?;
+        while let Some(record) = cursor.next_record()? {
+            // Beyond the head the cursor begins there.
+            if record.seq >= from && take(stored(&record)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_at(&self, seq: u64) -> Result<Option<Digest>, SourceError> {
+        let first = Self::first_seq(self);
+        if seq + 1 == first {
+            return Ok(Some(self.snapshot_before(first)?.head.hash));
+        }
+        if seq < first {
+            return Ok(None);
+        }
+        let bytes = self.raw(seq)?;
+        Ok(bytes.and_then(|bytes| Record::parse(&bytes).ok().map(|record| record.hash)))
+    }
+}
+
+/// The event of a verified record.
+fn stored(record: &Record<'_>) -> Result<Stored, SourceError> {
+    let seq = record.seq;
+    let content = record.content.ok_or(SourceError::Pruned { seq })?;
+    let event = record.event().map_err(|error| SourceError::Log {
+        message: format!("record {seq} cannot be read: {error:?}"),
+    })?;
+    let event = event.ok_or(SourceError::Pruned { seq })?;
+    let envelope = Envelope { seq, time: content.time, cause: content.cause, event };
+    Ok(Stored { envelope, hash: record.hash })
+}
+
+impl From<LogError> for SourceError {
+    fn from(error: LogError) -> Self {
+        match (&error, error.seq()) {
+            (LogError::Pruned { .. }, Some(seq)) => Self::Pruned { seq },
+            _ => Self::Log { message: error.to_string() },
+        }
+    }
+}
