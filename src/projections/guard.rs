@@ -37,13 +37,10 @@ impl<T> Guarded<T> {
         let Some(value) = self.value.as_ref().filter(|_| !self.has_panicked()) else {
             return Err(panicked(operation));
         };
-        match quietly(|| call(value)) {
-            Some(result) => result,
-            None => {
-                self.panicked.store(true, Ordering::Release);
-                Err(panicked(operation))
-            }
-        }
+        quietly(|| call(value)).unwrap_or_else(|| {
+            self.panicked.store(true, Ordering::Release);
+            Err(panicked(operation))
+        })
     }
 
     fn has_panicked(&self) -> bool {

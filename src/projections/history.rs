@@ -39,7 +39,7 @@ pub(super) fn history(
     let limit = query.limit.unwrap_or(usize::MAX);
     let filter = Filter::new(query, views)?;
     let mut rows =
-        Rows { slowest: query.slowest, limit, by_duration: BTreeMap::new(), rows: vec![] };
+        Kept { slowest: query.slowest, limit, by_duration: BTreeMap::new(), newest: Vec::new() };
     let range = (oldest(query, views, source)?, moment.seq());
     let mut result = Ok(());
     let mut take = |row: Row| {
@@ -76,17 +76,17 @@ fn oldest(query: &HistoryQuery, views: &Views, source: &dyn LogSource) -> Result
 }
 
 /// The rows that are kept: the first ones, or those that took longest.
-struct Rows {
+struct Kept {
     slowest: bool,
     limit: usize,
     by_duration: BTreeMap<(i64, u64), Row>,
-    rows: Vec<Row>,
+    newest: Vec<Row>,
 }
 
-impl Rows {
+impl Kept {
     fn push(&mut self, row: Row, moment: &Moment<'_>) {
         if !self.slowest {
-            self.rows.push(row);
+            self.newest.push(row);
             return;
         }
         // What never started took no time.
@@ -99,11 +99,11 @@ impl Rows {
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() >= self.limit
+        self.newest.len() >= self.limit
     }
 
     fn into_vec(self) -> Vec<Row> {
-        if self.slowest { self.by_duration.into_values().rev().collect() } else { self.rows }
+        if self.slowest { self.by_duration.into_values().rev().collect() } else { self.newest }
     }
 }
 

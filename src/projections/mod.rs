@@ -17,6 +17,7 @@ mod events;
 mod guard;
 mod history;
 mod lineage;
+mod log_source;
 mod lookup;
 mod moment;
 mod outputs;

@@ -125,10 +125,12 @@ fn state_at(views: &Views, source: &dyn LogSource, seq: u64) -> Result<State, Vi
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
     }
-    result.and_then(|()| match state.seq == seq {
-        true => Ok(state),
-        false => Err(SourceError::Missing { seq: state.seq + 1 }.into()),
-    })
+    result?;
+    if state.seq == seq {
+        Ok(state)
+    } else {
+        Err(SourceError::Missing { seq: state.seq + 1 }.into())
+    }
 }
 
 /// The greatest place whose running maximum of time is at most `time`.

@@ -33,7 +33,7 @@ pub(super) fn ps(
     }
     let state = moment.state()?;
     let mut live: Vec<_> = state.runs.values().collect();
-    live.sort_unstable_by(|a, b| b.first_seq.cmp(&a.first_seq));
+    live.sort_unstable_by_key(|run| std::cmp::Reverse(run.first_seq));
     for run in live.into_iter().take(limit) {
         let row = Row { run: run.clone(), tally: tally::of_live(state, run.id) };
         items.push(view_at(&row, moment, place));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ViewsError;
 use super::view::BatchView;
+use crate::log::codec;
 use crate::model::{BootId, Digest, Run};
 
 const CHECK: usize = 8;
@@ -106,17 +107,12 @@ pub(super) struct Child {
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .expect("stored types serialise, and a Vec takes all bytes")
+    codec::encode(value)
 }
 
 pub(super) fn decode<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, ViewsError> {
-    match bincode::serde::decode_from_slice(bytes, bincode::config::standard()) {
-        Ok((value, read)) if read == bytes.len() => Ok(value),
-        Ok(_) | Err(_) => {
-            Err(ViewsError::damaged(format!("a row of {} cannot be decoded", table.name())))
-        }
-    }
+    codec::decode_large(bytes)
+        .map_err(|error| ViewsError::damaged(format!("a row of {}: {error}", table.name())))
 }
 
 fn check(table: Table, key: &[u8], value: &[u8]) -> [u8; CHECK] {

@@ -1,6 +1,6 @@
 //! What a client sees: plain types whose JSON is the contract of `--json`.
 //!
-//! Keys are snake_case, enums lower-case words, times RFC 3339 in UTC with milliseconds,
+//! Keys are `snake_case`, enums lower-case words, times RFC 3339 in UTC with milliseconds,
 //! durations integer `*_ms`; what is not known is `null`, never a missing key.
 
 use std::collections::BTreeMap;

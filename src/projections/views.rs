@@ -13,13 +13,14 @@ use std::path::Path;
 use redb::StorageBackend;
 use redb::backends::{FileBackend, InMemoryBackend};
 
-use super::backend::NoSync;
+use super::backend::{Lying, NoSync};
 use super::delta::Delta;
 use super::error::ViewsError;
 use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode};
 use super::source::{LogSource, Stored};
 use super::store::{Rows, Store};
 use super::tally;
+use crate::log::overlay::Overlay;
 use crate::model::{BootId, Digest, Event, Run, RunId, State, UnixMillis};
 
 /// How often which row is written; the same for all that share a file.
@@ -87,6 +88,27 @@ impl Views {
         Self::open_with(make, boot, Pace::default(), source)
     }
 
+    /// As [`Self::open`], for a reader without a daemon: what the file lacks is folded in memory,
+    /// and no byte of it changes. The caller holds the environment's lock, shared at least.
+    pub fn open_readonly(
+        path: &Path,
+        boot: BootId,
+        source: &dyn LogSource,
+    ) -> Result<Self, ViewsError> {
+        let make = |start| {
+            let base = match (start, File::open(path)) {
+                (Start::Kept, Ok(file)) => Lying::File(file),
+                (Start::Anew, _) => Lying::Nothing,
+                (Start::Kept, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    Lying::Nothing
+                }
+                (Start::Kept, Err(error)) => return Err(error),
+            };
+            Overlay::new(base)
+        };
+        Self::open_with(make, boot, Pace::default(), source)
+    }
+
     /// As [`Self::open`], over any bytes.
     pub fn open_with<B: StorageBackend>(
         mut make: impl FnMut(Start) -> io::Result<B>,
@@ -97,9 +119,11 @@ impl Views {
         let mut bytes =
             |start| make(start).map_err(|source| ViewsError::Io { operation: "open", source });
         let kept = Store::open(bytes(Start::Kept)?);
-        let kept = kept.and_then(|store| match store.is_new()? {
-            true => Self::build(store, boot, pace, source).map(Some),
-            false => Self::load(store, boot, pace, source),
+        let kept = kept.and_then(|store| {
+            if store.is_new()? {
+                return Self::build(store, boot, pace, source).map(Some);
+            }
+            Self::load(store, boot, pace, source)
         });
         match kept {
             Ok(Some(views)) => Ok(views),

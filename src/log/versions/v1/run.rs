@@ -1,6 +1,7 @@
 //! Version 1 of what is said of runs and queues.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -244,7 +245,7 @@ impl TryFrom<RunAdmitted> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: RunAdmitted) -> Result<Self, DecodeReason> {
-        Ok(Self::RunAdmitted { run: run_id(stored.run)?, spec: std::sync::Arc::new(stored.spec.try_into()?) })
+        Ok(Self::RunAdmitted { run: run_id(stored.run)?, spec: Arc::new(stored.spec.try_into()?) })
     }
 }
 

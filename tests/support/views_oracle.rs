@@ -1,0 +1,185 @@
+//! The same answers from a plain list of records: no index, no state, no file.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jr::model::{Kind, Now, Outcome, Phase, Run, UnixMillis};
+use jr::projections::query::{At, EventsQuery, HistoryQuery, PsQuery, Query, Scope};
+use jr::projections::view::{BatchView, List, RunView, ShowView};
+use jr::projections::{Stored, run_view};
+
+/// Every run that was admitted by `seq`, oldest first.
+pub(crate) fn runs(records: &[Stored], seq: u64) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for stored in records.iter().filter(|one| one.envelope.seq <= seq) {
+        match Run::admitted(&stored.envelope) {
+            Some(run) => runs.push(run),
+            None => {
+                let id = stored.envelope.event.run();
+                if let Some(run) = runs.iter_mut().find(|run| Some(run.id) == id) {
+                    run.apply(&stored.envelope).expect("legal");
+                }
+            }
+        }
+    }
+    runs
+}
+
+fn tally(runs: &[Run], batch: &Run) -> Option<BatchView> {
+    if batch.spec.kind != Kind::Batch {
+        return None;
+    }
+    let mut view = BatchView::default();
+    let of_batch = |run: &&Run| run.spec.parent == Some(batch.id) && run.spec.kind == Kind::Job;
+    for line in runs.iter().filter(of_batch) {
+        view.lines += 1;
+        let waits = line.shown_state() == "queued" || line.phase == Phase::Delayed;
+        *match line.outcome {
+            None if waits => &mut view.queued,
+            None => &mut view.running,
+            Some(Outcome::Succeeded) => &mut view.succeeded,
+            Some(Outcome::Cancelled(_)) => &mut view.cancelled,
+            Some(_) => &mut view.failed,
+        } += 1;
+    }
+    Some(view)
+}
+
+fn time_at(records: &[Stored], at: Option<u64>, now: Now) -> UnixMillis {
+    match at {
+        None => now.wall,
+        Some(0) => UnixMillis(0),
+        Some(seq) => records[usize::try_from(seq).unwrap() - 1].envelope.time,
+    }
+}
+
+fn views(
+    records: &[Stored],
+    at: Option<u64>,
+    now: Now,
+    fits: &dyn Fn(&Run) -> bool,
+) -> Vec<RunView> {
+    let runs = runs(records, at.unwrap_or(u64::MAX));
+    let now = time_at(records, at, now);
+    let fitting = runs.iter().rev().filter(|run| fits(run));
+    fitting.map(|run| run_view(run, tally(&runs, run), "local", now)).collect()
+}
+
+pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> List<RunView> {
+    let items = views(records, at, now, &|run| all || run.outcome.is_none());
+    List { schema: "jr.ps/1".to_owned(), items }
+}
+
+pub(crate) fn history(
+    records: &[Stored],
+    query: &HistoryQuery,
+    at: Option<u64>,
+    now: Now,
+) -> List<RunView> {
+    let word = |run: &Run| run.outcome.map(Outcome::word);
+    let fits = |run: &Run| {
+        let kind = if run.spec.kind == Kind::Job { "job" } else { "batch" };
+        (!query.failed || word(run).is_some_and(|word| word != "succeeded"))
+            && (!query.ok || word(run) == Some("succeeded"))
+            && query.outcome.as_deref().is_none_or(|asked| word(run) == Some(asked))
+            && query.name.as_deref().is_none_or(|name| name == run.spec.name)
+            && query.kind.as_deref().is_none_or(|asked| asked == kind)
+            && query.labels.iter().all(|(key, value)| run.spec.labels.get(key) == Some(value))
+            && query.since.is_none_or(|since| run.created_at.0 >= since)
+            && query.until.is_none_or(|until| run.created_at.0 < until)
+            && query.pattern.as_deref().is_none_or(|pattern| match pattern {
+                "api-*" => run.spec.name.starts_with("api-"),
+                part => run.spec.command.iter().any(|word| word.to_text().contains(part)),
+            })
+    };
+    let mut items = views(records, at, now, &fits);
+    if query.slowest {
+        items.retain(|view| view.duration_ms.is_some());
+        items.sort_by_key(|view| std::cmp::Reverse((view.duration_ms, view.first_seq)));
+    }
+    items.truncate(query.limit.unwrap_or(usize::MAX));
+    List { schema: "jr.history/1".to_owned(), items }
+}
+
+/// One query for each filter.
+pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
+    let plain = HistoryQuery::default();
+    let time = super::world::EPOCH + i64::from(chance[1] % 3_000);
+    let labels = BTreeMap::from([("team".to_owned(), "b".to_owned())]);
+    vec![
+        HistoryQuery { limit: Some(usize::from(chance[0] % 20)), ..plain.clone() },
+        HistoryQuery { failed: true, ..plain.clone() },
+        HistoryQuery { ok: true, limit: Some(3), ..plain.clone() },
+        HistoryQuery { outcome: Some("cancelled".to_owned()), ..plain.clone() },
+        HistoryQuery { name: Some("make".to_owned()), limit: Some(4), ..plain.clone() },
+        HistoryQuery { kind: Some("batch".to_owned()), ..plain.clone() },
+        HistoryQuery { labels, ..plain.clone() },
+        HistoryQuery { since: Some(time), ..plain.clone() },
+        HistoryQuery { until: Some(time), ..plain.clone() },
+        HistoryQuery { slowest: true, limit: Some(3), ..plain.clone() },
+        HistoryQuery { pattern: Some("api-*".to_owned()), ..plain.clone() },
+        HistoryQuery { pattern: Some("keyed".to_owned()), ..plain },
+    ]
+}
+
+/// `show` tells of the run's own records, all of them.
+pub(crate) fn check_show(records: &[Stored], run: &Run, show: &ShowView) {
+    let own: Vec<&Stored> =
+        records.iter().filter(|one| one.envelope.event.run() == Some(run.id)).collect();
+    let seqs: Vec<u64> = show.timeline.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, own.iter().map(|one| one.envelope.seq).collect::<Vec<_>>());
+    assert_eq!(show.run.first_seq, run.first_seq);
+    assert_eq!(show.run.last_seq, *seqs.last().expect("its admission"));
+    let count = |kind| own.iter().filter(|one| one.envelope.event.kind_name() == kind).count();
+    assert_eq!(show.attempts.len(), count("attempt_intended"));
+    let ended = show.attempts.iter().filter(|attempt| attempt.state == "ended").count();
+    assert_eq!(ended, count("attempt_ended"));
+    assert_eq!(show.attempts.len(), run.attempt as usize);
+    let lines: Vec<String> = runs(records, u64::MAX)
+        .iter()
+        .filter(|line| line.spec.parent == Some(run.id) && line.spec.kind == Kind::Job)
+        .map(|line| line.id.to_string())
+        .collect();
+    assert_eq!(show.lines, lines);
+}
+
+/// The greatest seq whose running maximum of time is at most `time`.
+pub(crate) fn seq_at(records: &[Stored], time: i64) -> u64 {
+    let early = records.iter().take_while(|one| one.envelope.time.0 <= time);
+    early.last().map_or(0, |one| one.envelope.seq)
+}
+
+/// One of everything.
+pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
+    let head = records.len() as u64;
+    let at = |seq| Some(At::Seq(seq));
+    let mut queries = vec![
+        Query::Ps(PsQuery::default()),
+        Query::Ps(PsQuery { all: true, limit: None, at: None }),
+        Query::Ps(PsQuery { all: true, limit: None, at: at(head / 2) }),
+        Query::Ps(PsQuery { all: false, limit: None, at: at(head / 3) }),
+        Query::Ps(PsQuery {
+            all: false,
+            limit: None,
+            at: Some(At::Time(super::world::EPOCH + 900)),
+        }),
+        Query::History(HistoryQuery { limit: Some(5), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery { name: Some("make".to_owned()), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery { at: at(head * 2 / 3), ..HistoryQuery::default() }),
+        Query::Outputs { selectors: Vec::new(), attempt: None },
+        Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
+        Query::Queues,
+    ];
+    let runs = runs(records, head);
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.spec.name.as_str()).collect();
+    let one = |text: &str, scope| Query::Resolve { selectors: vec![text.to_owned()], scope };
+    queries.extend(names.iter().map(|name| one(name, Scope::One)));
+    queries.extend(runs.iter().map(|run| Query::Show { selector: run.id.to_string() }));
+    queries.extend(runs.iter().map(|run| one(&run.id.to_string()[..6], Scope::One)));
+    if !runs.is_empty() {
+        queries.push(one("last", Scope::One));
+        queries.push(one("all", Scope::Any));
+        queries.push(one("*", Scope::Any));
+    }
+    queries
+}

@@ -1,0 +1,334 @@
+//! Legal logs from chance: the real engine, in a world where everything is durable at once.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use jr::model::command::{BatchLine, KeyHolder};
+use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::*;
+
+/// When a world begins, in Unix milliseconds.
+pub(crate) const EPOCH: i64 = 1_700_000_000_000;
+
+/// Bytes that several handles share, as a file is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk(Arc<Mutex<Vec<u8>>>);
+
+impl Disk {
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    pub(crate) fn damage(&self, flips: &[(u32, u8)]) {
+        let mut bytes = self.0.lock().unwrap();
+        for (place, bits) in flips {
+            let place = *place as usize % bytes.len();
+            bytes[place] ^= (*bits).max(1);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let bytes = self.0.lock().unwrap();
+        let start = usize::try_from(offset).unwrap();
+        let end = start.checked_add(out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.0.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        let mut bytes = self.0.lock().unwrap();
+        let start = usize::try_from(offset).unwrap();
+        bytes[start..start + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+/// An environment whose world does what chance says.
+pub(crate) struct World {
+    engine: Engine,
+    envelopes: Vec<Envelope>,
+    /// Attempts that shims have.
+    held: BTreeSet<(RunId, u32)>,
+    wall: i64,
+    chance: u64,
+    boot: u8,
+}
+
+impl World {
+    /// The log of a world in which each number is one step.
+    pub(crate) fn play(script: &[u64]) -> Vec<Envelope> {
+        let seed = script.iter().fold(1, |seed: u64, step| seed.rotate_left(5) ^ step);
+        let mut world = Self {
+            engine: Engine::new(State::default()),
+            envelopes: Vec::new(),
+            held: BTreeSet::new(),
+            wall: EPOCH,
+            chance: seed,
+            boot: 1,
+        };
+        world.step(Input::Observed(Observation::EnvironmentMade { id: "local".parse().unwrap() }));
+        world.begin_daemon();
+        for step in script {
+            world.wall += i64::try_from(step >> 56).unwrap() % 50;
+            world.act(step % 24, step >> 8);
+        }
+        world.envelopes
+    }
+
+    fn next(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = Now { wall: UnixMillis(self.wall), boottime_ms: 0 };
+        let envelopes = self.engine.step(input, now).expect("the engine is legal");
+        self.envelopes.extend(envelopes);
+        let head = self.engine.head();
+        let mut withdrawn = Vec::new();
+        for release in self.engine.durable(head) {
+            match release {
+                Release::Act(Action::Start { run, attempt, .. }) => {
+                    self.held.insert((run, attempt));
+                }
+                Release::Act(Action::Stop { run, attempt, .. }) => {
+                    let began = self.engine.state().runs[&run].process.is_some();
+                    if !began && attempt % 2 == 1 {
+                        withdrawn.push((run, attempt));
+                    } else {
+                        self.held.insert((run, attempt));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (run, attempt) in withdrawn {
+            self.held.remove(&(run, attempt));
+            self.step(Input::Observed(Observation::StartWithdrawn { run, attempt }));
+        }
+    }
+
+    fn begin_daemon(&mut self) {
+        let version = "0.1.0".to_owned();
+        let boot = BootId([self.boot; 16]);
+        self.step(Input::Observed(Observation::DaemonBegan { pid: 7, version, boot, cores: 2 }));
+        for (run, attempt) in self.engine.to_find() {
+            let finding = match self.next() % 5 {
+                0 => Finding::Unclaimed,
+                1 => Finding::Fenced(LostReason::ShimDied),
+                2 => Finding::Exited(end(self.wall, ExitStatus::Exited(0))),
+                _ if self.engine.state().runs[&run].process.is_some() => {
+                    Finding::Running(process(self.wall))
+                }
+                _ => Finding::Held,
+            };
+            self.held.remove(&(run, attempt));
+            if matches!(finding, Finding::Held | Finding::Running(_)) {
+                self.held.insert((run, attempt));
+            }
+            self.step(Input::Found { run, finding });
+        }
+        self.step(Input::RecoveryDone);
+    }
+
+    fn act(&mut self, what: u64, with: u64) {
+        match what {
+            0..=4 => self.run(with),
+            5 => self.batch(with),
+            6..=15 => self.progress(with),
+            16 | 17 => self.stop(with),
+            18 => self.signal(with),
+            19 => {
+                let queue = if with.is_multiple_of(2) { "default" } else { "slow" };
+                let limit = u32::try_from(with % 4 + 1).unwrap();
+                self.command(Command::SetQueue { queue: queue.parse().unwrap(), limit });
+            }
+            20 => {
+                if with.is_multiple_of(2) {
+                    let reason = DaemonStopReason::Upgraded;
+                    self.step(Input::Observed(Observation::DaemonEnds { reason }));
+                }
+                self.boot = self.boot.wrapping_add(u8::from(with.is_multiple_of(3)));
+                self.engine = Engine::new(self.engine.state().clone());
+                self.begin_daemon();
+            }
+            21 => {
+                if let Some((run, attempt)) = self.one_held(with) {
+                    let (bytes, reason) = (Some(with), OutputLossReason::NoSpace);
+                    let missing = Observation::OutputMissing { run, attempt, bytes, reason };
+                    self.step(Input::Observed(missing));
+                }
+            }
+            _ => {
+                let by_ms = -i64::try_from(with % 300).unwrap();
+                self.wall += by_ms;
+                self.step(Input::Observed(Observation::ClockJumped { by_ms }));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let id = u128::from(self.next()) << 64 | u128::from(self.next());
+        let cause = Cause { command: CommandId::from_chance(id), uid: 1_000 };
+        let facts_seq = self.engine.head();
+        self.step(Input::Command(Request { cause, facts_seq, command }));
+    }
+
+    fn run(&mut self, with: u64) {
+        let run = RunId::from_chance(self.next());
+        let mut spec = spec(["make", "test", "api-1", "api-2"][(with % 4) as usize]);
+        spec.queue = match with >> 2 & 3 {
+            0 => None,
+            1 => Some("slow".parse().unwrap()),
+            _ => Some(QueueName::default_queue()),
+        };
+        spec.key = (with >> 4 & 7 == 0).then(|| format!("key-{}", with >> 7 & 1));
+        let team = if with >> 8 & 1 == 0 { "a" } else { "b" };
+        spec.labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
+        if spec.key.is_some() {
+            spec.command = vec![ByteString::from("keyed")];
+        }
+        let holder = self.envelopes.iter().find_map(|envelope| match &envelope.event {
+            Event::RunAdmitted { run, spec: held }
+                if spec.key.is_some() && held.key == spec.key =>
+            {
+                Some(KeyHolder { run: *run, command: held.command.clone() })
+            }
+            _ => None,
+        });
+        self.command(Command::Run { run, spec: Arc::new(spec), key_holder: holder });
+    }
+
+    fn batch(&mut self, with: u64) {
+        let run = RunId::from_chance(self.next());
+        let mut spec = spec("batch");
+        spec.kind = Kind::Batch;
+        spec.command = Vec::new();
+        spec.fail_fast = with.is_multiple_of(3);
+        let older = self.envelopes.iter().rev().find_map(|envelope| match &envelope.event {
+            Event::RunAdmitted { run, spec } if spec.kind == Kind::Batch => Some(*run),
+            _ => None,
+        });
+        spec.parent = older.filter(|_| with.is_multiple_of(2));
+        let lines = (0..=with % 5).map(|number| {
+            let text = format!("echo {}", number / 2);
+            let line = ByteString::from(text.clone());
+            let (run, name) = (RunId::from_chance(self.next()), format!("echo-{number}"));
+            BatchLine { run, name, command: vec![ByteString::from(text)], line }
+        });
+        let lines = lines.collect();
+        self.command(Command::Batch { run, spec: Arc::new(spec), jobs: 2, lines });
+    }
+
+    fn one_held(&mut self, with: u64) -> Option<(RunId, u32)> {
+        let state = self.engine.state();
+        self.held.retain(|(run, attempt)| {
+            state.runs.get(run).is_some_and(|run| run.attempt_lives && run.attempt == *attempt)
+        });
+        let place = usize::try_from(with).unwrap().checked_rem(self.held.len())?;
+        self.held.iter().nth(place).copied()
+    }
+
+    fn progress(&mut self, with: u64) {
+        let Some((run, attempt)) = self.one_held(with >> 8) else { return };
+        let at = self.wall;
+        let began = self.engine.state().runs[&run].process.is_some();
+        let observed = if !began && !with.is_multiple_of(16) {
+            Observation::ProcessStarted { run, attempt, process: process(at) }
+        } else if with % 16 == 1 {
+            Observation::ShimLost { run, attempt, reason: LostReason::ShimUnresponsive }
+        } else {
+            let status = match (began, with % 9) {
+                (false, _) => ExitStatus::NotStarted(SpawnError::NotFound),
+                (true, 0) => ExitStatus::Exited(3),
+                (true, 1) => ExitStatus::Signalled(Signal::KILL),
+                (true, 2) => ExitStatus::TimedOut(Final::Signalled(Signal::TERM)),
+                (true, _) => ExitStatus::Exited(0),
+            };
+            Observation::ProcessEnded { run, attempt, end: end(at, status) }
+        };
+        self.step(Input::Observed(observed));
+    }
+
+    fn stop(&mut self, with: u64) {
+        let runs: Vec<RunId> = self.engine.state().runs.keys().copied().collect();
+        let Some(place) = usize::try_from(with).unwrap().checked_rem(runs.len()) else { return };
+        let (runs, reason) = (vec![runs[place]], StopReason::Asked);
+        self.command(Command::Stop { runs, reason, grace_ms: None });
+    }
+
+    fn signal(&mut self, with: u64) {
+        let Some((run, attempt)) = self.one_held(with) else { return };
+        self.command(Command::Signal { runs: vec![run], signal: Signal::HUP });
+        let (signal, errno) = (Signal::HUP, None);
+        let sent = Observation::SignalDelivered { run, attempt, signal, errno };
+        self.step(Input::Observed(sent));
+    }
+}
+
+pub(crate) fn process(at: i64) -> Process {
+    let (pid, start_ticks, at) = (4_242, 99, UnixMillis(at));
+    Process { pid, start_ticks, at, tracking: Tracking::Cgroup, shim: 1 }
+}
+
+pub(crate) fn end(at: i64, status: ExitStatus) -> AttemptEnd {
+    let usage = Some(Usage { user_ms: 3, system_ms: 2, max_rss_bytes: 4_096 });
+    let output = Some(OutputEnd { stdout_bytes: 5, ..OutputEnd::default() });
+    let (strays, survivors) = (0, Vec::new());
+    AttemptEnd {
+        status,
+        at: UnixMillis(at),
+        duration_ms: Some(17),
+        usage,
+        strays,
+        survivors,
+        output,
+    }
+}
+
+pub(crate) fn spec(name: &str) -> RunSpec {
+    RunSpec {
+        name: name.to_owned(),
+        kind: Kind::Job,
+        command: vec![ByteString::from("/bin/echo"), ByteString::from(name)],
+        cwd: ByteString::from("/home/user"),
+        variables: Some(Digest([3; 32])),
+        secrets: None,
+        labels: BTreeMap::new(),
+        queue: None,
+        attached: false,
+        timeout_ms: None,
+        stop_signal: Signal::TERM,
+        grace_ms: 10_000,
+        strays: Strays::Kill,
+        output_bytes_max: 1 << 30,
+        key: None,
+        parent: None,
+        line: None,
+        fail_fast: false,
+    }
+}
