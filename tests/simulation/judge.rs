@@ -1,0 +1,298 @@
+//! What must hold after every step, whatever broke.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jr::model::action::{Answer, StopAnswer};
+use jr::model::command::KeyHolder;
+use jr::model::event::LostReason;
+use jr::model::{
+    Action, Checker, Command, CommandId, Engine, Envelope, Event, ExitStatus, Kind, QueueName,
+    Reply, Request, RunId, State,
+};
+
+use super::machine::{Key, Machine};
+
+/// The laws, checked from outside: against the disk, the processes and the answers.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) log: Vec<Envelope>,
+    checker: Checker,
+    /// Attempts whose intent is durable.
+    intents: BTreeSet<Key>,
+    /// Attempts whose end was decided by the daemon that lives, or is durable.
+    ended: BTreeSet<Key>,
+    intent_boot: BTreeMap<Key, u8>,
+    admitted: BTreeMap<RunId, Option<CommandId>>,
+    over: BTreeSet<RunId>,
+    stops: BTreeSet<(RunId, CommandId)>,
+    stopped: BTreeSet<RunId>,
+    signalled: BTreeSet<RunId>,
+    queues_set: BTreeSet<CommandId>,
+    /// Stops of what nobody knew.
+    unknown: BTreeSet<(RunId, CommandId)>,
+    acknowledged: BTreeSet<RunId>,
+    pub(crate) by_command: BTreeMap<CommandId, RunId>,
+    pub(crate) key_holders: BTreeMap<String, KeyHolder>,
+    secrets_dropped: BTreeSet<RunId>,
+    peaks: BTreeMap<QueueName, u32>,
+    pub(crate) lost: u32,
+}
+
+type Verdict = Result<(), String>;
+
+impl Judge {
+    pub(crate) fn state(&self) -> &State {
+        self.checker.state()
+    }
+
+    /// A client asks a daemon that is at `head`.
+    pub(crate) fn asked(&mut self, request: &Request, head: &State) {
+        let Command::Stop { runs, .. } = &request.command else { return };
+        let known = |run: &RunId| self.admitted.contains_key(run) || head.runs.contains_key(run);
+        let unknown: Vec<_> = runs.iter().filter(|run| !known(run)).copied().collect();
+        self.unknown.extend(unknown.into_iter().map(|run| (run, request.cause.command)));
+    }
+
+    /// A daemon decided these; nothing of it is durable yet.
+    pub(crate) fn decided(&mut self, envelopes: &[Envelope], machine: &Machine) -> Verdict {
+        for envelope in envelopes {
+            match &envelope.event {
+                Event::AttemptIntended { run, attempt } => {
+                    self.intent_boot.insert((*run, *attempt), machine.boot);
+                }
+                Event::AttemptEnded { run, attempt, end } => {
+                    let key = (*run, *attempt);
+                    self.attempt_ended(key, end.status, machine)?;
+                    self.ended.insert(key);
+                }
+                Event::QueueSet { queue, limit } => {
+                    // Before anybody set it, a queue has a slot for each of the two cores.
+                    let before = if queue.as_str().starts_with("batch-") { *limit } else { 2 };
+                    let peak = self.peaks.entry(queue.clone()).or_insert(before);
+                    *peak = (*peak).max(*limit);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn attempt_ended(&self, key: Key, status: ExitStatus, machine: &Machine) -> Verdict {
+        if machine.processes.values().any(|process| process.key == key) {
+            return Err(format!("law 4: {key:?} ended as {status:?} while its process lives"));
+        }
+        let truth = machine.truth.get(&key).cloned().unwrap_or_default();
+        let record = machine.exit_record(key);
+        let shim = truth.claimed_by.and_then(|id| machine.shims.get(&id));
+        let shim_gone = shim.is_some_and(|shim| shim.health == super::machine::Health::Dead);
+        let fits = match status {
+            ExitStatus::NeverStarted => !truth.forked && truth.claimed_by.is_none(),
+            ExitStatus::NotStarted(_) => truth.spawn_failed,
+            ExitStatus::Lost(_) if record.is_some() => false,
+            ExitStatus::Lost(LostReason::Reboot) => {
+                self.intent_boot.get(&key).is_some_and(|boot| *boot < machine.boot)
+            }
+            ExitStatus::Lost(LostReason::ShimDied) => shim_gone,
+            ExitStatus::Lost(LostReason::ShimUnresponsive) => {
+                shim_gone && shim.is_some_and(|shim| shim.was_mute)
+            }
+            ExitStatus::Exited(_) | ExitStatus::Signalled(_) | ExitStatus::TimedOut(_) => {
+                truth.last_word.is_some() && truth.last_word == status.last_word() && !truth.fenced
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(format!("law 4: {key:?} ended as {status:?}; in truth {truth:?}, record {record:?}"))
+    }
+
+    /// A group is durable.
+    pub(crate) fn durable(&mut self, group: &[Envelope]) -> Verdict {
+        for envelope in group {
+            self.checker.feed(envelope).map_err(|violation| violation.to_string())?;
+            let cause = envelope.cause.map(|cause| cause.command);
+            match &envelope.event {
+                Event::RunAdmitted { run, spec } => {
+                    self.admitted.insert(*run, cause);
+                    if let Some(key) = &spec.key {
+                        let (run, command) = (*run, spec.command.clone());
+                        self.key_holders.insert(key.clone(), KeyHolder { run, command });
+                    }
+                }
+                Event::AttemptIntended { run, attempt } => {
+                    self.intents.insert((*run, *attempt));
+                }
+                Event::AttemptEnded { run, attempt, end } => {
+                    self.ended.insert((*run, *attempt));
+                    self.lost += u32::from(matches!(end.status, ExitStatus::Lost(_)));
+                }
+                Event::RunEnded { run, .. } => {
+                    self.over.insert(*run);
+                }
+                Event::StopRequested { run, .. } => {
+                    self.stopped.insert(*run);
+                    self.stops.extend(cause.map(|cause| (*run, cause)));
+                }
+                Event::SignalRequested { run, .. } => {
+                    self.signalled.insert(*run);
+                }
+                Event::QueueSet { .. } => self.queues_set.extend(cause),
+                _ => {}
+            }
+        }
+        self.log.extend_from_slice(group);
+        Ok(())
+    }
+
+    /// At equal seq the live state is the fold of the log.
+    pub(crate) fn compare(&self, engine: &Engine) -> Verdict {
+        if engine.head() == self.state().seq && engine.state() != self.state() {
+            return Err(format!(
+                "law 3: the live state differs from the fold at {}:\n{:?}\n{:?}",
+                engine.head(),
+                engine.state(),
+                self.state(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A new daemon read the log: nothing that was told is gone.
+    pub(crate) fn read_again(&mut self, log: &[Envelope]) -> Result<State, String> {
+        let known = self.log.len();
+        if log.len() < known || log[..known] != self.log[..] {
+            return Err(format!("law 1: {known} events were durable, {} are left", log.len()));
+        }
+        self.durable(&log[known..])?;
+        let mut state = State::default();
+        for envelope in log {
+            state.apply(envelope).map_err(|illegal| format!("law 3: {illegal}"))?;
+        }
+        if state != *self.state() {
+            return Err("law 3: two folds of one log differ".to_owned());
+        }
+        self.ended = self.ended.iter().filter(|key| !lives(&state, **key)).copied().collect();
+        Ok(state)
+    }
+
+    /// A shim made a process.
+    pub(crate) fn forked(&mut self, key: Key, machine: &Machine, head: Option<&State>) -> Verdict {
+        if !self.intents.contains(&key) {
+            return Err(format!("law 2: {key:?} has a process and no durable intent"));
+        }
+        if self.ended.contains(&key) {
+            return Err(format!("law 4: {key:?} has ended and gets a process"));
+        }
+        let same = machine.processes.values().filter(|process| process.key.0 == key.0);
+        if same.count() > 1 {
+            return Err(format!("law 5: {key:?} is the second live process of its run"));
+        }
+        let made = machine.processes.values().find(|process| process.key == key);
+        let spec = made.map(|process| process.spec.clone());
+        if let Some(owner) = spec.and_then(|spec| spec.secrets)
+            && self.secrets_dropped.contains(&owner)
+        {
+            return Err(format!("law 9: {key:?} starts after its secrets were dropped"));
+        }
+        self.queue_limits(machine, head)
+    }
+
+    /// No queue has more processes than slots, except what had begun before a lower limit.
+    fn queue_limits(&mut self, machine: &Machine, head: Option<&State>) -> Verdict {
+        let state = head.unwrap_or(self.checker.state());
+        let mut taken: BTreeMap<&QueueName, u32> = BTreeMap::new();
+        for process in machine.processes.values() {
+            if let Some(queue) = &process.spec.queue {
+                *taken.entry(queue).or_default() += 1;
+            }
+        }
+        for (queue, live) in taken {
+            let limit = state.limit(queue);
+            let peak = self.peaks.entry(queue.clone()).or_insert(limit);
+            if live > (*peak).max(limit) {
+                return Err(format!("queue {queue} has {live} processes and {limit} slots"));
+            }
+            let attempts = state.queues.get(queue).map_or(0, |queue| queue.attempts.len());
+            if attempts <= limit as usize {
+                *peak = limit;
+            }
+        }
+        Ok(())
+    }
+
+    /// An effect leaves the daemon.
+    pub(crate) fn act(&mut self, action: &Action) -> Verdict {
+        let fits = match action {
+            Action::Start { run, attempt, .. } => self.intents.contains(&(*run, *attempt)),
+            Action::Stop { run, .. } => self.stopped.contains(run),
+            Action::Signal { run, .. } => self.signalled.contains(run),
+            Action::Forget { run, attempt } => !lives(self.state(), (*run, *attempt)),
+            Action::DropSecrets { owner } => {
+                self.secrets_dropped.insert(*owner);
+                !self.state().runs.values().any(|run| run.spec.secrets == Some(*owner))
+            }
+        };
+        if fits { Ok(()) } else { Err(format!("law 2: {action:?} rests on nothing durable")) }
+    }
+
+    /// An answer leaves the daemon: what it says is durable.
+    pub(crate) fn say(&mut self, answer: &Answer) -> Verdict {
+        let to = answer.to;
+        match &answer.reply {
+            Reply::Admitted { run, .. } => {
+                let Some(by) = self.admitted.get(run) else {
+                    return Err(format!("law 1: {run} was acknowledged and is not durable"));
+                };
+                let first = *self.by_command.entry(to).or_insert(*run);
+                if first != *run {
+                    return Err(format!("command {to} admitted {first} and {run}"));
+                }
+                if *by == Some(to) {
+                    self.acknowledged.insert(*run);
+                }
+            }
+            Reply::Stopping(runs) => {
+                for (run, answer) in runs {
+                    let fits = match answer {
+                        StopAnswer::AlreadyEnded => {
+                            self.over.contains(run) || self.unknown.contains(&(*run, to))
+                        }
+                        StopAnswer::Stopping => {
+                            self.stops.contains(&(*run, to)) || self.over.contains(run)
+                        }
+                        StopAnswer::Cancelled => {
+                            self.stopped.contains(run) && self.over.contains(run)
+                        }
+                    };
+                    if !fits {
+                        return Err(format!("law 1: {run} was said to be {answer:?}"));
+                    }
+                }
+            }
+            Reply::Done if !self.queues_set.contains(&to) => {
+                return Err("law 1: a queue's limit was acknowledged and is not durable".to_owned());
+            }
+            Reply::Done | Reply::Signalling(_) | Reply::Rejected(_) => {}
+        }
+        Ok(())
+    }
+
+    /// At the end, with no more faults: all that was accepted has ended.
+    pub(crate) fn finished(&self) -> Verdict {
+        let open: Vec<_> = self.admitted.keys().filter(|run| !self.over.contains(run)).collect();
+        if !open.is_empty() || !self.state().runs.is_empty() {
+            return Err(format!("law 6: these never end: {open:?}"));
+        }
+        let gone = self.acknowledged.iter().find(|run| !self.over.contains(run));
+        gone.map_or(Ok(()), |run| Err(format!("law 1: {run} was acknowledged and is gone")))
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        let is_job = |envelope: &&Envelope| matches!(&envelope.event, Event::RunAdmitted { spec, .. } if spec.kind == Kind::Job);
+        self.log.iter().filter(is_job).count()
+    }
+}
+
+fn lives(state: &State, (run, attempt): Key) -> bool {
+    state.runs.get(&run).is_some_and(|live| live.attempt_lives && live.attempt == attempt)
+}
