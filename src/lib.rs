@@ -6,3 +6,4 @@ pub mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod projections;
+pub mod runners;

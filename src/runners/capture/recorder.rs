@@ -1,0 +1,232 @@
+//! Follows the two output files of a running attempt without touching what is written to them.
+//!
+//! A watch that stays armed slows the writer by half, so each watch fires once and is armed again
+//! from a budget; above it the files are looked at in ticks.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::inotify;
+
+use super::StreamName;
+use super::index::{Entry, IndexWriter};
+use super::stream::{Missing, Stream};
+use crate::model::Now;
+use crate::model::event::{OutputEnd, OutputLossReason};
+
+/// Watches armed again in one second, before ticks take over.
+const REARMS_PER_SECOND: u32 = 2_000;
+/// Between two looks at a file above that budget.
+const TICK_MS: u64 = 50;
+/// The same where the bound was exceeded in one tick.
+const FLOOD_TICK_MS: u64 = 5;
+/// The smallest hole worth making while it runs.
+const SLACK_BYTES: u64 = 64 << 10;
+
+/// The watch descriptor that all attempts of a shim share.
+pub fn watcher() -> io::Result<OwnedFd> {
+    Ok(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)
+}
+
+/// The output of one attempt.
+#[derive(Debug)]
+pub struct Recorder {
+    streams: [Stream; 2],
+    index: IndexWriter,
+    bytes_max: u64,
+    missing: Vec<Missing>,
+    told: [bool; 4],
+    told_pruned: u64,
+    window_ms: u64,
+    rearms: u32,
+    tick_at: Option<u64>,
+    written: u64,
+}
+
+impl Recorder {
+    /// Makes the files of `base`.
+    pub fn create(base: &Path, bytes_max: u64) -> io::Result<Self> {
+        let (stdout, lost) = Stream::create(&StreamName::Stdout.path(base))?;
+        let (stderr, lost_too) = Stream::create(&StreamName::Stderr.path(base))?;
+        let mut recorder = Self {
+            streams: [stdout, stderr],
+            index: IndexWriter::new(base),
+            bytes_max,
+            missing: Vec::new(),
+            told: [false; 4],
+            told_pruned: 0,
+            window_ms: 0,
+            rearms: 0,
+            tick_at: None,
+            written: 0,
+        };
+        for missing in lost.into_iter().chain(lost_too) {
+            recorder.tell_once(missing);
+        }
+        Ok(recorder)
+    }
+
+    /// stdout and stderr of the child.
+    pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
+        [self.streams[0].fd(), self.streams[1].fd()]
+    }
+
+    /// Begins to follow.
+    pub fn arm(&mut self, watcher: BorrowedFd<'_>) {
+        for stream in &mut self.streams {
+            stream.arm(watcher);
+        }
+    }
+
+    /// Watches that have fired.
+    pub fn on_events(&mut self, watcher: &OwnedFd, watches: &[i32], now: Now) {
+        let mut fired = false;
+        for watch in watches {
+            for stream in &mut self.streams {
+                fired |= stream.fired(*watch);
+            }
+        }
+        if fired {
+            self.look(now);
+            self.follow(watcher, now);
+        }
+    }
+
+    /// The time of [`Self::next_tick`] has come, or has not.
+    pub fn on_time(&mut self, watcher: &OwnedFd, now: Now) {
+        if self.tick_at.is_some_and(|at| at <= now.boottime_ms) {
+            self.tick_at = None;
+            self.look(now);
+            for place in 0..self.streams.len() {
+                if let Some(missing) = self.streams[place].check_path() {
+                    self.tell_once(missing);
+                }
+            }
+            self.follow(watcher, now);
+        }
+    }
+
+    /// When it wants to look again.
+    pub fn next_tick(&self) -> Option<u64> {
+        self.tick_at
+    }
+
+    /// What was lost and not told yet.
+    pub fn take_missing(&mut self) -> Vec<Missing> {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// The last look, when nothing of the attempt lives.
+    pub fn finish(&mut self, watcher: BorrowedFd<'_>, now: Now) -> OutputEnd {
+        for stream in &mut self.streams {
+            stream.disarm(watcher);
+        }
+        self.observe();
+        for place in 0..self.streams.len() {
+            self.streams[place].prune(self.bytes_max, 0);
+            if let Some(missing) = self.streams[place].check_path() {
+                self.tell_once(missing);
+            }
+        }
+        let pruned = self.pruned();
+        if pruned > self.told_pruned {
+            let reason = OutputLossReason::OverLimit;
+            self.missing.push(Missing { bytes: Some(pruned), reason });
+        }
+        self.index.note(self.entry(now), true);
+        let [stdout, stderr] = &self.streams;
+        OutputEnd {
+            stdout_bytes: stdout.written(),
+            stderr_bytes: stderr.written(),
+            stdout_digest: stdout.digest(),
+            stderr_digest: stderr.digest(),
+        }
+    }
+
+    fn look(&mut self, now: Now) {
+        self.observe();
+        let slack = SLACK_BYTES.max(self.bytes_max / 8);
+        for stream in &mut self.streams {
+            stream.prune(self.bytes_max, slack);
+        }
+        let pruned = self.pruned();
+        if pruned > 0 {
+            let reason = OutputLossReason::OverLimit;
+            if self.tell_once(Missing { bytes: Some(pruned), reason }) {
+                self.told_pruned = pruned;
+            }
+        }
+        self.index.note(self.entry(now), false);
+    }
+
+    /// Looks at both files; true if one has changed.
+    fn observe(&mut self) -> bool {
+        let mut changed = false;
+        for place in 0..self.streams.len() {
+            let (grew, missing) = self.streams[place].observe();
+            changed |= grew;
+            if let Some(missing) = missing {
+                self.tell_once(missing);
+            }
+        }
+        changed
+    }
+
+    /// Arms again within the budget, else asks for a tick.
+    fn follow(&mut self, watcher: &OwnedFd, now: Now) {
+        if now.boottime_ms.saturating_sub(self.window_ms) >= 1_000 {
+            self.window_ms = now.boottime_ms;
+            self.rearms = 0;
+        }
+        while self.rearms < REARMS_PER_SECOND {
+            self.rearms += 1;
+            self.arm(watcher.as_fd());
+            // What was written between the look and the arming raises no event.
+            if !self.observe() {
+                return;
+            }
+            self.look(now);
+        }
+        let written: u64 = self.streams.iter().map(Stream::written).sum();
+        let is_flood = written - self.written.min(written) > self.bytes_max / 4;
+        self.written = written;
+        let wait_ms = if is_flood { FLOOD_TICK_MS } else { TICK_MS };
+        self.tick_at = Some(now.boottime_ms + wait_ms);
+    }
+
+    fn entry(&self, at: Now) -> Entry {
+        Entry { at, lengths: [self.streams[0].length(), self.streams[1].length()] }
+    }
+
+    fn pruned(&self) -> u64 {
+        self.streams.iter().map(Stream::pruned).sum()
+    }
+
+    /// Each kind of loss is told when it is first seen; true if it was.
+    fn tell_once(&mut self, missing: Missing) -> bool {
+        let place = match missing.reason {
+            OutputLossReason::FileGone => 0,
+            OutputLossReason::NoSpace => 1,
+            OutputLossReason::OverLimit => 2,
+            OutputLossReason::Truncated => 3,
+        };
+        let is_news = !std::mem::replace(&mut self.told[place], true);
+        if is_news {
+            self.missing.push(missing);
+        }
+        is_news
+    }
+}
+
+/// The watches that have fired since the last call.
+pub fn fired(watcher: &OwnedFd) -> Vec<i32> {
+    let mut space = [MaybeUninit::uninit(); 1024];
+    let mut reader = inotify::Reader::new(watcher, &mut space);
+    let mut watches = Vec::new();
+    while let Ok(event) = reader.next() {
+        watches.push(event.wd());
+    }
+    watches
+}

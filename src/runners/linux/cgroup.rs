@@ -1,0 +1,153 @@
+//! A cgroup v2 leaf: the one fence that nothing escapes. Found on unified and hybrid systems.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// `CGROUP2_SUPER_MAGIC` of statfs(2).
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+/// Where the v2 tree is mounted: unified systems, then hybrid ones.
+const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// A leaf of our own, held open.
+#[derive(Debug)]
+pub struct Leaf {
+    path: PathBuf,
+    dir: File,
+    events: File,
+}
+
+impl Leaf {
+    /// Makes a leaf beside or above where this process lives; `None` where none can be had.
+    pub fn make(name: &str) -> Option<Self> {
+        let mount = mount()?;
+        let own = own_path()?;
+        let own = mount.join(own.strip_prefix("/").unwrap_or(&own));
+        for parent in own.ancestors().take_while(|parent| parent.starts_with(&mount)) {
+            let path = parent.join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => {}
+                // Left by a shim of that name that was killed; it must be empty to be ours.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    std::fs::remove_dir(&path).ok()?;
+                    std::fs::create_dir(&path).ok()?;
+                }
+                Err(_) => continue,
+            }
+            if let Ok(Some(leaf)) = Self::open(&path)
+                && path.join("cgroup.kill").exists()
+            {
+                return Some(leaf);
+            }
+            std::fs::remove_dir(&path).ok();
+        }
+        None
+    }
+
+    /// Opens an existing leaf; `None` if it is gone.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        let opened = File::open(path).and_then(|dir| {
+            let events = File::open(path.join("cgroup.events"))?;
+            Ok(Self { path: path.to_owned(), dir, events })
+        });
+        match opened {
+            Ok(leaf) => Ok(Some(leaf)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory as clone3 takes it.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Shows POLLPRI when [`Self::is_populated`] has changed.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Whether anything lives in it or below it; zombies do not.
+    pub fn is_populated(&self) -> io::Result<bool> {
+        let mut buffer = [0_u8; 128];
+        match self.events.read_at(&mut buffer, 0) {
+            Ok(length) => Ok(!buffer[..length].starts_with(b"populated 0")
+                && !buffer[..length].windows(12).any(|window| window == b"\npopulated 0")),
+            // The leaf was removed; only an empty one can be.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends SIGKILL to all of it and all below it, forks in flight included.
+    pub fn kill(&self) -> io::Result<()> {
+        let mut file = File::options().write(true).open(self.path.join("cgroup.kill"))?;
+        file.write_all(b"1")
+    }
+
+    /// The processes in it and below it.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut pids = Vec::new();
+        collect(&self.path, &mut pids);
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Removes it; an error while anything lives in it.
+    pub fn remove(&self) -> io::Result<()> {
+        remove(&self.path)
+    }
+}
+
+/// A job may have made groups below its own: they go first.
+fn remove(path: &Path) -> io::Result<()> {
+    for below in subgroups(path) {
+        remove(&below)?;
+    }
+    std::fs::remove_dir(path)
+}
+
+fn collect(path: &Path, pids: &mut Vec<u32>) {
+    let mut text = String::new();
+    if let Ok(mut file) = File::open(path.join("cgroup.procs")) {
+        // EOPNOTSUPP in a threaded group: its processes are listed above.
+        file.read_to_string(&mut text).ok();
+    }
+    pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid > 0));
+    for below in subgroups(path) {
+        collect(&below, pids);
+    }
+}
+
+fn subgroups(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn mount() -> Option<PathBuf> {
+    MOUNTS.iter().map(PathBuf::from).find(|path| {
+        rustix::fs::statfs(path).is_ok_and(|stat| {
+            u64::try_from(stat.f_type).is_ok_and(|kind| kind == CGROUP2_SUPER_MAGIC)
+        })
+    })
+}
+
+/// The v2 line of `/proc/self/cgroup`: `0::/path`.
+fn own_path() -> Option<PathBuf> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    // `/..` stands for a place outside our cgroup namespace.
+    (!path.contains("/..")).then(|| PathBuf::from(path))
+}

@@ -1,0 +1,11 @@
+//! Everything that only Linux has: pidfds, cgroups, `/proc`, clone3. Nothing else names `libc`.
+
+pub mod cgroup;
+pub mod clock;
+pub mod fds;
+pub mod pidfd;
+pub mod procfs;
+pub mod signals;
+pub mod spawn;
+pub mod tree;
+pub mod wait;

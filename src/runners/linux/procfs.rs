@@ -1,0 +1,135 @@
+//! `/proc`: who is whose child, and since when. A reading proves nothing by itself: pids are
+//! reused; `pidfd` and `tree` say what does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// What `/proc/PID/stat` says of a process (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Process id.
+    pub pid: u32,
+    /// `R`, `S`, `D`, `T`, `Z` …
+    pub state: u8,
+    /// Parent.
+    pub parent: u32,
+    /// Process group.
+    pub group: u32,
+    /// Session.
+    pub session: u32,
+    /// Field 22: clock ticks from boot to its start.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Whether it has ended and only waits to be reaped.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// Reads one process; `None` if there is none.
+pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
+    match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(text) => parse_stat(&text).map(Some).ok_or_else(|| io::Error::other("bad stat line")),
+        // ESRCH: it went between open and read.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads every process that can be seen.
+pub fn all() -> io::Result<Vec<Stat>> {
+    let mut stats = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|text| text.parse().ok()) else { continue };
+        if let Ok(Some(stat)) = stat(pid) {
+            stats.push(stat);
+        }
+    }
+    Ok(stats)
+}
+
+/// The processes among `stats` whose chain of parents leads to one of `roots`; roots excluded.
+pub fn descendants(stats: &[Stat], roots: &BTreeSet<u32>) -> Vec<Stat> {
+    let mut children: BTreeMap<u32, Vec<Stat>> = BTreeMap::new();
+    for stat in stats {
+        children.entry(stat.parent).or_default().push(*stat);
+    }
+    let mut seen = roots.clone();
+    let mut open: Vec<u32> = roots.iter().copied().collect();
+    let mut found = Vec::new();
+    while let Some(parent) = open.pop() {
+        for stat in children.get(&parent).into_iter().flatten() {
+            if seen.insert(stat.pid) {
+                open.push(stat.pid);
+                found.push(*stat);
+            }
+        }
+    }
+    found
+}
+
+/// The name may hold spaces, newlines and parentheses: what counts starts after the last `)`.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let close = text.iter().rposition(|byte| *byte == b')')?;
+    let pid = std::str::from_utf8(text.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
+    let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // fields[0] is field 3, the state.
+    Some(Stat {
+        pid,
+        state: *fields.first()?.as_bytes().first()?,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_fields_after_it() {
+        let line = b"42 (a) Z 1 1\n (x) S 7 42 40 0 -1 4194560 1 0 0 0 1 2 3 4 20 0 1 0 9604 1 2\n";
+        let stat = parse_stat(line).expect("a stat line");
+        let Stat { pid, state, parent, group, session, start_ticks } = stat;
+        assert_eq!((pid, state, parent, group, session), (42, b'S', 7, 42, 40));
+        assert_eq!(start_ticks, 9604);
+        assert!(parse_stat(b"42 (a").is_none());
+        assert!(parse_stat(b"42 (a) S 1").is_none());
+    }
+
+    #[test]
+    fn descendants_follow_the_chain_of_parents_and_end_on_a_loop() {
+        let make = |pid, parent| Stat {
+            pid,
+            parent,
+            state: b'S',
+            group: pid,
+            session: pid,
+            start_ticks: 1,
+        };
+        let stats = [make(1, 0), make(2, 1), make(3, 2), make(4, 3), make(9, 1), make(5, 5)];
+        let found = descendants(&stats, &BTreeSet::from([2]));
+        assert_eq!(found.iter().map(|stat| stat.pid).collect::<Vec<_>>(), [3, 4]);
+        assert!(descendants(&stats, &BTreeSet::from([5])).is_empty());
+    }
+
+    #[test]
+    fn this_process_is_there_and_pid_zero_is_not() {
+        let own = stat(std::process::id()).expect("readable").expect("alive");
+        assert_eq!(own.pid, std::process::id());
+        assert!(own.start_ticks > 0);
+        assert!(stat(0).expect("readable").is_none());
+        assert!(all().expect("readable").contains(&own) || !own.is_zombie());
+    }
+}

@@ -1,0 +1,266 @@
+//! Starting a program: clone3 into a cgroup, then exec as execvp(3) would.
+//!
+//! The parent has one thread, so the child may do what it likes before exec; it allocates nothing
+//! all the same. What goes wrong there comes back over a pipe that exec closes:
+//!
+//! ```text
+//! parent: clone3 ─▶ pid, pidfd, report      report: EOF = executed, 5 bytes = step, errno
+//! child:  setpgid, dup2 ×3, umask, chdir, mask, execve …
+//! ```
+#![expect(unsafe_code, reason = "clone3 and the steps between clone and exec")]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::{fds, signals};
+use crate::model::ByteString;
+use crate::model::event::SpawnError;
+
+/// Where execvp(3) of glibc looks when there is no `PATH`.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+/// Before exec, in a report.
+const STEP_PREPARE: u8 = 0;
+/// At exec, in a report.
+const STEP_EXEC: u8 = 1;
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of clone3(2), with the cgroup field (88 bytes).
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A command with everything worked out that a child could not do without memory of its own.
+#[derive(Debug)]
+pub struct Program {
+    argv: Vec<CString>,
+    variables: Vec<CString>,
+    cwd: CString,
+    /// Full paths to try, in order.
+    candidates: Vec<CString>,
+}
+
+/// A child that was made. Whether it becomes the program says `report`.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its number, ours until we reap it.
+    pub pid: u32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+    /// For [`read_report`].
+    pub report: OwnedFd,
+}
+
+/// What the child says before it is the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Nothing yet.
+    Pending,
+    /// It is the program now, or died on the way; its status will tell.
+    Executed,
+    /// It is not, and is about to exit.
+    Failed(SpawnError),
+}
+
+impl Program {
+    /// Prepares a command. `PATH` is that of `variables`.
+    pub fn new(
+        command: &[ByteString],
+        variables: &[(ByteString, ByteString)],
+        cwd: &ByteString,
+    ) -> Result<Self, SpawnError> {
+        let argv: Vec<CString> = command
+            .iter()
+            .map(|word| terminated(word.as_bytes().to_vec()))
+            .collect::<Result<_, _>>()?;
+        let Some(file) = argv.first() else { return Err(SpawnError::Errno(libc::EINVAL)) };
+        let candidates = candidates(file, variables)?;
+        let variables = variables
+            .iter()
+            .map(|(name, value)| terminated([name.as_bytes(), b"=", value.as_bytes()].concat()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { cwd: terminated(cwd.as_bytes().to_vec())?, argv, variables, candidates })
+    }
+}
+
+fn terminated(bytes: Vec<u8>) -> Result<CString, SpawnError> {
+    CString::new(bytes).map_err(|_| SpawnError::Errno(libc::EINVAL))
+}
+
+fn candidates(
+    file: &CStr,
+    variables: &[(ByteString, ByteString)],
+) -> Result<Vec<CString>, SpawnError> {
+    let name = file.to_bytes();
+    if name.is_empty() {
+        return Err(SpawnError::NotFound);
+    }
+    if name.contains(&b'/') {
+        return Ok(vec![file.to_owned()]);
+    }
+    let path = variables.iter().find(|(key, _)| key.as_bytes() == b"PATH");
+    let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
+    path.split(|byte| *byte == b':')
+        .map(|dir| {
+            // An empty entry is the working directory.
+            let dir = if dir.is_empty() { b"." } else { dir };
+            terminated([dir, b"/", name].concat())
+        })
+        .collect()
+}
+
+/// Makes the child. It leads a process group of its own in our session.
+pub fn spawn(
+    program: &Program,
+    stdio: [BorrowedFd<'_>; 3],
+    cgroup: Option<BorrowedFd<'_>>,
+    umask: Mode,
+) -> io::Result<Spawned> {
+    let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&report, true)?;
+    let argv = pointers(&program.argv);
+    let variables = pointers(&program.variables);
+    // `/bin/sh script args…` for a file without a magic number; [0] and [1] are set in the child.
+    let mut script = vec![c"/bin/sh".as_ptr(), std::ptr::null()];
+    script.extend(argv.iter().skip(1));
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: CLONE_PIDFD,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+    }
+    // SAFETY: without CLONE_VM the child has memory of its own, as after fork; this process has
+    // one thread. The kernel reads `args` and writes `pidfd`, both alive.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, std::mem::size_of::<CloneArgs>()) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if pid == 0 {
+        let stdio = stdio.map(|fd| fd.as_raw_fd());
+        let (step, errno) = become_program(program, stdio, umask, &argv, &variables, &mut script);
+        let [a, b, c, d] = errno.raw_os_error().to_le_bytes();
+        rustix::io::write(&child_report, &[step, a, b, c, d]).ok();
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(127) };
+    }
+    let pid = u32::try_from(pid).map_err(|_| io::Error::other("pid out of range"))?;
+    // SAFETY: the kernel has just given us this descriptor.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Spawned { pid, pidfd, report })
+}
+
+/// Whether an error of [`spawn`] is the cgroup's fault, so that it may work without.
+pub fn is_cgroup_refusal(error: &io::Error) -> bool {
+    let refusals = [
+        libc::EACCES,
+        libc::EPERM,
+        libc::EBUSY,
+        libc::EOPNOTSUPP,
+        libc::EINVAL,
+        libc::ENOENT,
+        libc::ENODEV,
+        libc::E2BIG,
+        libc::EBADF,
+    ];
+    error.raw_os_error().is_some_and(|errno| refusals.contains(&errno))
+}
+
+fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
+    let mut list: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    list.push(std::ptr::null());
+    list
+}
+
+/// Runs in the child and returns only if it could not become the program.
+fn become_program(
+    program: &Program,
+    stdio: [RawFd; 3],
+    umask: Mode,
+    argv: &[*const libc::c_char],
+    variables: &[*const libc::c_char],
+    script: &mut [*const libc::c_char],
+) -> (u8, Errno) {
+    if let Err(errno) = rustix::process::setpgid(None, None) {
+        return (STEP_PREPARE, errno);
+    }
+    for (target, source) in (0..).zip(stdio) {
+        // SAFETY: the sources lie above 2, so that no step overwrites a later source.
+        if unsafe { libc::dup2(source, target) } < 0 {
+            return (STEP_PREPARE, last_errno());
+        }
+    }
+    fds::close_from_on_exec(3);
+    rustix::process::umask(umask);
+    if let Err(errno) = rustix::process::chdir(program.cwd.as_c_str()) {
+        return (STEP_PREPARE, errno);
+    }
+    signals::unblock_all();
+    let mut last = Errno::NOENT;
+    for file in &program.candidates {
+        // SAFETY: both lists end with NULL and point to strings that are alive.
+        unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), variables.as_ptr()) };
+        match last_errno() {
+            Errno::NOEXEC => {
+                script[1] = file.as_ptr();
+                // SAFETY: as above.
+                unsafe { libc::execve(script[0], script.as_ptr(), variables.as_ptr()) };
+                return (STEP_EXEC, Errno::NOEXEC);
+            }
+            // As execvp(3): remember that something was there, and look further.
+            Errno::ACCESS => last = Errno::ACCESS,
+            Errno::NOENT | Errno::NOTDIR => {}
+            errno => return (STEP_EXEC, errno),
+        }
+    }
+    (STEP_EXEC, last)
+}
+
+fn last_errno() -> Errno {
+    let number = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+    Errno::from_raw_os_error(number)
+}
+
+/// What the child has said so far.
+pub fn read_report(report: &OwnedFd) -> Report {
+    let mut bytes = [0_u8; 5];
+    match rustix::io::read(report, &mut bytes) {
+        Err(Errno::AGAIN | Errno::INTR) => Report::Pending,
+        Ok(5) => {
+            let [step, errno @ ..] = bytes;
+            Report::Failed(spawn_error(step, i32::from_le_bytes(errno)))
+        }
+        Ok(_) | Err(_) => Report::Executed,
+    }
+}
+
+/// Only the program itself can be missing or not executable; a working directory is an errno.
+fn spawn_error(step: u8, errno: i32) -> SpawnError {
+    match errno {
+        libc::ENOENT | libc::ENOTDIR if step == STEP_EXEC => SpawnError::NotFound,
+        libc::EACCES | libc::ENOEXEC if step == STEP_EXEC => SpawnError::NotExecutable,
+        errno => SpawnError::Errno(errno),
+    }
+}

@@ -1,0 +1,114 @@
+//! A process tree as its shim sees it: a cgroup leaf where one can be had, and always all that
+//! descends from the shim, which is a subreaper.
+//!
+//! A member is proven: it is listed, a pidfd of it is opened, it is listed again, and the pidfd
+//! still lives. Between two listings its number cannot have passed to somebody else unseen.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::cgroup::Leaf;
+use super::pidfd::ProcessFd;
+use super::{procfs, wait};
+use crate::model::event::Tracking;
+
+/// Everything that this process has started and that still lives.
+#[derive(Debug)]
+pub struct Tree {
+    leaf: Option<Leaf>,
+}
+
+impl Tree {
+    /// A tree in a leaf of that name, or without one.
+    pub fn new(leaf: Option<Leaf>) -> Self {
+        Self { leaf }
+    }
+
+    /// The leaf.
+    pub fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.as_ref()
+    }
+
+    /// Goes on without the leaf: the kernel let nothing be started in it.
+    pub fn give_up_leaf(&mut self) {
+        if let Some(leaf) = self.leaf.take() {
+            leaf.remove().ok();
+        }
+    }
+
+    /// How members are known.
+    pub fn tracking(&self) -> Tracking {
+        if self.leaf.is_some() { Tracking::Cgroup } else { Tracking::Subreaper }
+    }
+
+    /// Readable by POLLPRI when the leaf has become empty.
+    pub fn events(&self) -> Option<BorrowedFd<'_>> {
+        self.leaf.as_ref().map(Leaf::events)
+    }
+
+    /// Whether nothing lives in it. All that ended must have been reaped before.
+    pub fn is_empty(&self) -> bool {
+        if fence_is_skipped() {
+            return true;
+        }
+        let populated = self.leaf.as_ref().is_some_and(|leaf| leaf.is_populated().unwrap_or(true));
+        !populated && !wait::has_children()
+    }
+
+    /// The living members.
+    pub fn members(&self) -> BTreeSet<u32> {
+        let mut pids = self.listed();
+        pids.retain(|pid| procfs::stat(*pid).ok().flatten().is_some_and(|stat| !stat.is_zombie()));
+        pids
+    }
+
+    /// Sends a signal to every member; gives back how many got it.
+    pub fn signal(&self, signal: i32) -> u32 {
+        send_to_proven(|| self.listed(), signal)
+    }
+
+    /// Sends SIGKILL to all.
+    pub fn kill(&self) {
+        let killed = self.leaf.as_ref().map(Leaf::kill);
+        // Without a leaf, or where a process has moved itself out of it.
+        if !matches!(killed, Some(Ok(()))) || wait::has_children() {
+            self.signal(libc::SIGKILL);
+        }
+    }
+
+    fn listed(&self) -> BTreeSet<u32> {
+        let mut pids = BTreeSet::new();
+        if let Some(leaf) = &self.leaf {
+            pids.extend(leaf.processes());
+        }
+        if let Ok(stats) = procfs::all() {
+            let roots = BTreeSet::from([std::process::id()]);
+            pids.extend(procfs::descendants(&stats, &roots).iter().map(|stat| stat.pid));
+        }
+        pids
+    }
+}
+
+/// Sends a signal to each process of a list that is proven as the module says.
+pub fn send_to_proven(list: impl Fn() -> BTreeSet<u32>, signal: i32) -> u32 {
+    let held: Vec<ProcessFd> = list().iter().filter_map(|pid| opened(*pid)).collect();
+    let again = list();
+    let mut sent = 0;
+    for process in held {
+        if again.contains(&process.pid()) && !process.has_ended() && process.send(signal).is_ok() {
+            sent += 1;
+        }
+    }
+    sent
+}
+
+fn opened(pid: u32) -> Option<ProcessFd> {
+    let process: io::Result<Option<ProcessFd>> = ProcessFd::open(pid);
+    process.ok().flatten()
+}
+
+/// A deliberate bug for the mutation suite.
+pub fn fence_is_skipped() -> bool {
+    cfg!(feature = "mutants") && std::env::var_os("JR_MUTANT").is_some_and(|m| m == "skip_fence")
+}

@@ -1,0 +1,260 @@
+//! What a shim and its daemon or client say to each other. Kind numbers are never used again.
+
+use serde::{Deserialize, Serialize};
+
+use super::wire::{Frame, WireError, decode, encode};
+use crate::model::event::{OutputLossReason, Process};
+use crate::model::{AttemptEnd, BootId, ByteString, RunId, Signal, Strays};
+
+/// One start of one run: what everything is idempotent by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// Of which run.
+    pub run: RunId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+/// All that a shim needs to start an attempt and to end it by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Which.
+    pub id: AttemptId,
+    /// argv.
+    pub command: Vec<ByteString>,
+    /// The environment, exactly so.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Working directory.
+    pub cwd: ByteString,
+    /// Running time after which it is stopped, in milliseconds of `CLOCK_BOOTTIME`.
+    pub timeout_ms: Option<u64>,
+    /// The first signal of that stop.
+    pub stop_signal: Signal,
+    /// Time between it and SIGKILL, in milliseconds.
+    pub grace_ms: u64,
+    /// What outlives the main process.
+    pub strays: Strays,
+    /// Absolute path of its output without the endings `.out`, `.err`, `.idx`; none may exist.
+    pub output: ByteString,
+    /// Newest bytes kept of each stream.
+    pub output_bytes_max: u64,
+    /// It waits for a client's standard input, `limits::ATTACH_WAIT_MS` at most.
+    pub attached: bool,
+}
+
+/// Ends an attempt, or gives a start back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Which.
+    pub id: AttemptId,
+    /// First signal.
+    pub signal: Signal,
+    /// Until SIGKILL, in milliseconds. A second stop can only shorten it.
+    pub grace_ms: u64,
+}
+
+/// To a shim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToShim {
+    /// Kind 1. Start it, now or after what runs.
+    Start(Box<Start>),
+    /// Kind 2. Withdraw it, or end its tree.
+    Stop(Stop),
+    /// Kind 3. Send a signal to its process group.
+    Signal(AttemptId, Signal),
+    /// Kind 4. Say all that is held, running, or ended and not forgotten.
+    Query,
+    /// Kind 5. Its end is in the log.
+    Forget(AttemptId),
+    /// Kind 6. End, if nothing is held.
+    Exit,
+    /// Kind 7. Sync the journal.
+    Sync,
+    /// Kind 8. From a client: take the descriptor sent along as its standard input.
+    Attach(AttemptId),
+}
+
+/// Who a shim is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol that it speaks.
+    pub protocol: u16,
+    /// Process id.
+    pub pid: u32,
+    /// Its start, as in [`Process`].
+    pub start_ticks: u64,
+    /// Its boot.
+    pub boot: BootId,
+}
+
+/// An attempt as a shim has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Holding {
+    /// Not begun: it can be withdrawn.
+    Held,
+    /// Claimed in the journal; the process is being made.
+    Claimed,
+    /// It runs.
+    Running(Process),
+    /// It has ended and is not forgotten.
+    Ended(AttemptEnd),
+}
+
+/// From a shim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromShim {
+    /// Kind 101. First on every connection.
+    Hello(Hello),
+    /// Kind 102. The start has come and waits.
+    Held(AttemptId),
+    /// Kind 103. It runs.
+    Started(AttemptId, Process),
+    /// Kind 104. It has ended. Repeated on every new connection until it is forgotten.
+    Ended(AttemptId, AttemptEnd),
+    /// Kind 105. It has not begun and never will here.
+    Withdrawn(AttemptId),
+    /// Kind 106. A signal was sent, or `errno`.
+    SignalSent(AttemptId, Signal, Option<i32>),
+    /// Kind 107. So many bytes of its output are gone.
+    OutputMissing(AttemptId, Option<u64>, OutputLossReason),
+    /// Kind 108. The answer to a query.
+    State(Vec<(AttemptId, Holding)>),
+    /// Kind 109. The journal is synced, or `errno`.
+    Synced(Option<i32>),
+}
+
+impl ToShim {
+    /// As it travels.
+    pub fn to_frame(&self) -> Frame {
+        let (kind, payload) = match self {
+            Self::Start(start) => (1, encode(start)),
+            Self::Stop(stop) => (2, encode(stop)),
+            Self::Signal(id, signal) => (3, encode(&(id, signal))),
+            Self::Query => (4, Vec::new()),
+            Self::Forget(id) => (5, encode(id)),
+            Self::Exit => (6, Vec::new()),
+            Self::Sync => (7, Vec::new()),
+            Self::Attach(id) => (8, encode(id)),
+        };
+        Frame { kind, payload }
+    }
+
+    /// The inverse.
+    pub fn from_frame(frame: &Frame) -> Result<Self, WireError> {
+        let payload = &frame.payload;
+        Ok(match frame.kind {
+            1 => Self::Start(Box::new(decode(payload)?)),
+            2 => Self::Stop(decode(payload)?),
+            3 => {
+                let (id, signal) = decode(payload)?;
+                Self::Signal(id, signal)
+            }
+            4 => Self::Query,
+            5 => Self::Forget(decode(payload)?),
+            6 => Self::Exit,
+            7 => Self::Sync,
+            8 => Self::Attach(decode(payload)?),
+            kind => return Err(WireError::UnknownKind(kind)),
+        })
+    }
+}
+
+impl FromShim {
+    /// As it travels.
+    pub fn to_frame(&self) -> Frame {
+        let (kind, payload) = match self {
+            Self::Hello(hello) => (101, encode(hello)),
+            Self::Held(id) => (102, encode(id)),
+            Self::Started(id, process) => (103, encode(&(id, process))),
+            Self::Ended(id, end) => (104, encode(&(id, end))),
+            Self::Withdrawn(id) => (105, encode(id)),
+            Self::SignalSent(id, signal, errno) => (106, encode(&(id, signal, errno))),
+            Self::OutputMissing(id, bytes, reason) => (107, encode(&(id, bytes, reason))),
+            Self::State(holdings) => (108, encode(holdings)),
+            Self::Synced(errno) => (109, encode(errno)),
+        };
+        Frame { kind, payload }
+    }
+
+    /// The inverse.
+    pub fn from_frame(frame: &Frame) -> Result<Self, WireError> {
+        let payload = &frame.payload;
+        Ok(match frame.kind {
+            101 => Self::Hello(decode(payload)?),
+            102 => Self::Held(decode(payload)?),
+            103 => {
+                let (id, process) = decode(payload)?;
+                Self::Started(id, process)
+            }
+            104 => {
+                let (id, end) = decode(payload)?;
+                Self::Ended(id, end)
+            }
+            105 => Self::Withdrawn(decode(payload)?),
+            106 => {
+                let (id, signal, errno) = decode(payload)?;
+                Self::SignalSent(id, signal, errno)
+            }
+            107 => {
+                let (id, bytes, reason) = decode(payload)?;
+                Self::OutputMissing(id, bytes, reason)
+            }
+            108 => Self::State(decode(payload)?),
+            109 => Self::Synced(decode(payload)?),
+            kind => return Err(WireError::UnknownKind(kind)),
+        })
+    }
+
+    /// The attempt that it is about.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Self::Held(id)
+            | Self::Started(id, _)
+            | Self::Ended(id, _)
+            | Self::Withdrawn(id)
+            | Self::SignalSent(id, _, _)
+            | Self::OutputMissing(id, _, _) => Some(*id),
+            Self::Hello(_) | Self::State(_) | Self::Synced(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ExitStatus, UnixMillis};
+
+    #[test]
+    fn every_message_reads_back() {
+        let id = AttemptId { run: RunId::from_chance(99), attempt: 3 };
+        let end = AttemptEnd::unmeasured(ExitStatus::Exited(7), UnixMillis(-5));
+        let messages = [
+            FromShim::Held(id),
+            FromShim::Ended(id, end.clone()),
+            FromShim::Withdrawn(id),
+            FromShim::SignalSent(id, Signal::TERM, Some(3)),
+            FromShim::OutputMissing(id, None, OutputLossReason::FileGone),
+            FromShim::State(vec![(id, Holding::Ended(end)), (id, Holding::Held)]),
+            FromShim::Synced(None),
+        ];
+        for message in messages {
+            assert_eq!(FromShim::from_frame(&message.to_frame()), Ok(message));
+        }
+        let stop = Stop { id, signal: Signal::INT, grace_ms: 9 };
+        for message in [
+            ToShim::Stop(stop),
+            ToShim::Signal(id, Signal::HUP),
+            ToShim::Query,
+            ToShim::Forget(id),
+            ToShim::Exit,
+            ToShim::Sync,
+            ToShim::Attach(id),
+        ] {
+            assert_eq!(ToShim::from_frame(&message.to_frame()), Ok(message));
+        }
+        let unknown = Frame { kind: 999, payload: Vec::new() };
+        assert_eq!(ToShim::from_frame(&unknown), Err(WireError::UnknownKind(999)));
+        let short = Frame { kind: 5, payload: vec![1] };
+        assert_eq!(ToShim::from_frame(&short), Err(WireError::Malformed));
+    }
+}

@@ -1,0 +1,289 @@
+//! The attempt that runs: from the claim to the end of its tree.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::journal::{Claim, Entry, Journal};
+use super::ladder::Ladder;
+use crate::model::event::{Final, Process, SpawnError};
+use crate::model::{AttemptEnd, ExitStatus, Now, Signal, Strays, Usage};
+use crate::runners::capture::recorder::Recorder;
+use crate::runners::linux::pidfd::signal_group_of_child;
+use crate::runners::linux::spawn::{self, Program, Report, Spawned};
+use crate::runners::linux::tree::Tree;
+use crate::runners::linux::wait::Reaped;
+use crate::runners::linux::{clock, procfs};
+use crate::runners::protocol::{AttemptId, Hello, Holding, Start};
+
+/// SIGCONT, Linux numbering.
+const CONT: i32 = 18;
+
+/// What a start needs from its shim.
+pub(super) struct Ground<'a> {
+    pub(super) tree: &'a mut Tree,
+    pub(super) journal: &'a mut Journal,
+    pub(super) hello: &'a Hello,
+    pub(super) watcher: &'a OwnedFd,
+    pub(super) stdin: BorrowedFd<'a>,
+    pub(super) umask: Mode,
+}
+
+/// An attempt with a process.
+#[derive(Debug)]
+pub(super) struct Running {
+    start: Start,
+    process: Process,
+    /// Open until the child is the program or has failed to become it.
+    report: Option<OwnedFd>,
+    spawn_error: Option<SpawnError>,
+    began_ms: u64,
+    main_end: Option<(Final, Now)>,
+    user_us: u64,
+    system_us: u64,
+    max_rss_bytes: u64,
+    ladder: Ladder,
+    strays: BTreeSet<u32>,
+    pub(super) recorder: Recorder,
+}
+
+impl Running {
+    /// Claims and starts it. An end instead means that no process was made.
+    pub(super) fn begin(start: Start, ground: Ground<'_>) -> Result<Self, Box<AttemptEnd>> {
+        Self::try_begin(start, ground).map_err(|error| {
+            let status = ExitStatus::NotStarted(error);
+            Box::new(AttemptEnd::unmeasured(status, clock::now().wall))
+        })
+    }
+
+    fn try_begin(mut start: Start, ground: Ground<'_>) -> Result<Self, SpawnError> {
+        let program = Program::new(&start.command, &start.variables, &start.cwd)?;
+        let base = Path::new(start.output.as_os_str());
+        let mut recorder = Recorder::create(base, start.output_bytes_max).map_err(errno)?;
+        let Hello { pid, start_ticks, boot, .. } = *ground.hello;
+        let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
+        ground.journal.append(&Entry::Claim(claim)).map_err(errno)?;
+        recorder.arm(ground.watcher.as_fd());
+        let now = clock::now();
+        let spawned = make(&program, &recorder, ground.tree, ground.stdin, ground.umask);
+        let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {
+            recorder.finish(ground.watcher.as_fd(), now);
+            errno(error)
+        })?;
+        drop(pidfd);
+        // It is our unreaped child, so the number is its own.
+        let stat = procfs::stat(child).ok().flatten();
+        let process = Process {
+            pid: child,
+            start_ticks: stat.map_or(0, |stat| stat.start_ticks),
+            at: now.wall,
+            tracking: ground.tree.tracking(),
+            shim: pid,
+        };
+        // What only the start needed: a service may run for months.
+        start.command = Vec::new();
+        start.variables = Vec::new();
+        Ok(Self {
+            start,
+            process,
+            report: Some(report),
+            spawn_error: None,
+            began_ms: now.boottime_ms,
+            main_end: None,
+            user_us: 0,
+            system_us: 0,
+            max_rss_bytes: 0,
+            ladder: Ladder::default(),
+            strays: BTreeSet::new(),
+            recorder,
+        })
+    }
+
+    pub(super) fn id(&self) -> AttemptId {
+        self.start.id
+    }
+
+    /// Readable when the child has something to say about its beginning.
+    pub(super) fn report(&self) -> Option<&OwnedFd> {
+        self.report.as_ref()
+    }
+
+    /// Whether the tree only has to become empty.
+    pub(super) fn awaits_tree(&self) -> bool {
+        self.main_end.is_some()
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        if self.report.is_some() || self.spawn_error.is_some() {
+            Holding::Claimed
+        } else {
+            Holding::Running(self.process.clone())
+        }
+    }
+
+    /// Reads the child's report. A process is given back once: when it has begun.
+    pub(super) fn hear_report(&mut self) -> Option<Process> {
+        match spawn::read_report(self.report.as_ref()?) {
+            Report::Pending => None,
+            Report::Executed => {
+                self.report = None;
+                Some(self.process.clone())
+            }
+            Report::Failed(error) => {
+                self.report = None;
+                self.spawn_error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// A child of the shim was reaped: the main process, or a stray that came to it.
+    pub(super) fn reaped(&mut self, reaped: &Reaped, now: Now) {
+        self.user_us += reaped.user_us;
+        self.system_us += reaped.system_us;
+        self.max_rss_bytes = self.max_rss_bytes.max(reaped.max_rss_bytes);
+        if reaped.pid == self.process.pid && self.main_end.is_none() {
+            self.main_end = Some((reaped.last, now));
+        }
+    }
+
+    /// Begins or shortens a stop.
+    pub(super) fn stop(&mut self, tree: &Tree, signal: Signal, grace_ms: u64, now: Now) {
+        let is_first = !self.ladder.is_stopping();
+        self.ladder.stop(now.boottime_ms, grace_ms);
+        if is_first {
+            Self::signal_tree(tree, signal);
+        }
+    }
+
+    /// To every process of the tree; then SIGCONT, for one that was stopped.
+    fn signal_tree(tree: &Tree, signal: Signal) {
+        tree.signal(signal.number());
+        tree.signal(CONT);
+    }
+
+    /// Sends a signal to the process group; the `errno` if that failed.
+    pub(super) fn signal(&self, signal: Signal) -> Option<i32> {
+        if self.main_end.is_some() {
+            return Some(Errno::SRCH.raw_os_error());
+        }
+        let sent = signal_group_of_child(self.process.pid, signal.number());
+        sent.err().map(|error| error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
+    }
+
+    /// When it wants [`Self::advance`] to be called, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        let timeout = self
+            .start
+            .timeout_ms
+            .filter(|_| self.main_end.is_none() && !self.ladder.is_stopping())
+            .map(|timeout_ms| self.began_ms.saturating_add(timeout_ms));
+        [timeout, self.ladder.deadline(), self.recorder.next_tick()].into_iter().flatten().min()
+    }
+
+    /// Goes on: timeout, grace, kill, end. Gives the end when there is one.
+    pub(super) fn advance(
+        &mut self,
+        tree: &Tree,
+        watcher: &OwnedFd,
+        now: Now,
+    ) -> Option<AttemptEnd> {
+        self.recorder.on_time(watcher, now);
+        let Some((last, ended)) = self.main_end else {
+            self.advance_main(tree, now.boottime_ms);
+            return None;
+        };
+        let survivors = if tree.is_empty() {
+            BTreeSet::new()
+        } else if self.start.strays == Strays::Keep && !self.ladder.is_stopping() {
+            self.strays = tree.members();
+            BTreeSet::new()
+        } else if self.ladder.is_in_grace(now.boottime_ms) {
+            return None;
+        } else if self.ladder.has_failed(now.boottime_ms) {
+            tree.members()
+        } else {
+            // What was killed together with the main process has not outlived it.
+            if !self.ladder.has_killed() {
+                self.strays = tree.members();
+            }
+            if self.ladder.kill_is_due(now.boottime_ms) {
+                tree.kill();
+            }
+            return None;
+        };
+        Some(self.end(last, ended, survivors, watcher))
+    }
+
+    fn advance_main(&mut self, tree: &Tree, now_ms: u64) {
+        if !self.ladder.is_stopping() {
+            let timeout_ms = self.start.timeout_ms;
+            if timeout_ms.is_some_and(|after| now_ms >= self.began_ms.saturating_add(after)) {
+                self.ladder.is_timed_out = true;
+                self.ladder.stop(now_ms, self.start.grace_ms);
+                Self::signal_tree(tree, self.start.stop_signal);
+            }
+        } else if !self.ladder.is_in_grace(now_ms) && self.ladder.kill_is_due(now_ms) {
+            tree.kill();
+        }
+    }
+
+    fn end(
+        &mut self,
+        last: Final,
+        ended: Now,
+        survivors: BTreeSet<u32>,
+        watcher: &OwnedFd,
+    ) -> AttemptEnd {
+        let output = self.recorder.finish(watcher.as_fd(), clock::now());
+        if let Some(error) = self.spawn_error {
+            return AttemptEnd::unmeasured(ExitStatus::NotStarted(error), ended.wall);
+        }
+        let status = match last {
+            last if self.ladder.is_timed_out => ExitStatus::TimedOut(last),
+            Final::Exited(code) => ExitStatus::Exited(code),
+            Final::Signalled(signal) => ExitStatus::Signalled(signal),
+        };
+        AttemptEnd {
+            status,
+            at: ended.wall,
+            duration_ms: Some(ended.boottime_ms.saturating_sub(self.began_ms)),
+            usage: Some(Usage {
+                user_ms: self.user_us / 1_000,
+                system_ms: self.system_us / 1_000,
+                max_rss_bytes: self.max_rss_bytes,
+            }),
+            strays: u32::try_from(self.strays.len()).unwrap_or(u32::MAX),
+            survivors: survivors.into_iter().collect(),
+            output: Some(output),
+        }
+    }
+}
+
+/// Makes the child, in the leaf if the kernel lets us.
+fn make(
+    program: &Program,
+    recorder: &Recorder,
+    tree: &mut Tree,
+    stdin: BorrowedFd<'_>,
+    umask: Mode,
+) -> io::Result<Spawned> {
+    let [stdout, stderr] = recorder.fds();
+    let stdio = [stdin, stdout, stderr];
+    let leaf = tree.leaf().map(|leaf| leaf.dir());
+    match spawn::spawn(program, stdio, leaf, umask) {
+        Err(error) if leaf.is_some() && spawn::is_cgroup_refusal(&error) => {
+            tree.give_up_leaf();
+            spawn::spawn(program, stdio, None, umask)
+        }
+        spawned => spawned,
+    }
+}
+
+fn errno(error: io::Error) -> SpawnError {
+    SpawnError::Errno(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
+}

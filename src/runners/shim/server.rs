@@ -1,0 +1,437 @@
+//! The shim's one loop: it waits for children, clocks, daemons and clients, and never for anybody
+//! in particular.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
+use rustix::net::SocketFlags;
+
+use super::args::Args;
+use super::book::{Answer, Book};
+use super::connection::{Connection, Role};
+use super::journal::{Entry, Journal, Opened};
+use super::running::{Ground, Running};
+use crate::limits;
+use crate::model::{AttemptEnd, Now};
+use crate::runners::capture::recorder;
+use crate::runners::linux::clock::{self, BoottimeTimer};
+use crate::runners::linux::tree::Tree;
+use crate::runners::linux::{fds, signals, wait};
+use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShim};
+
+/// Connections at once; more are closed.
+const CONNECTIONS_MAX: usize = 64;
+/// Clients whose standard input waits for their start.
+const ATTACHMENTS_MAX: usize = 8;
+
+/// What the setup has made.
+pub(super) struct Parts {
+    pub(super) args: Args,
+    pub(super) lock: File,
+    pub(super) hello: Hello,
+    pub(super) opened: Opened,
+    pub(super) journal: Journal,
+    pub(super) listener: OwnedFd,
+    pub(super) control: Option<OwnedFd>,
+    pub(super) tree: Tree,
+    pub(super) umask: Mode,
+}
+
+/// A running shim.
+pub(super) struct Server {
+    parts: Parts,
+    null: File,
+    children: OwnedFd,
+    watcher: OwnedFd,
+    timer: BoottimeTimer,
+    connections: Vec<Connection>,
+    book: Book,
+    running: Option<Running>,
+    attachments: BTreeMap<AttemptId, Option<OwnedFd>>,
+    /// Since when the first start waits for its client.
+    attach_since_ms: Option<(AttemptId, u64)>,
+    idle_since_ms: Option<u64>,
+    is_exiting: bool,
+}
+
+/// What poll has found.
+#[derive(Clone, Debug, Default)]
+struct Ready {
+    children: bool,
+    timer: bool,
+    watcher: bool,
+    listener: bool,
+    connections: Vec<bool>,
+}
+
+impl Server {
+    pub(super) fn new(mut parts: Parts) -> io::Result<Self> {
+        let control = parts.control.take();
+        let mut server = Self {
+            parts,
+            null: File::options().read(true).open("/dev/null")?,
+            children: signals::child_signal_fd()?,
+            watcher: recorder::watcher()?,
+            timer: BoottimeTimer::new()?,
+            connections: Vec::new(),
+            book: Book::default(),
+            running: None,
+            attachments: BTreeMap::new(),
+            attach_since_ms: None,
+            idle_since_ms: None,
+            is_exiting: false,
+        };
+        if let Some(control) = control {
+            server.connect(control);
+        }
+        Ok(server)
+    }
+
+    /// Until nothing is held and nobody wants more.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        while !self.is_exiting {
+            self.timer.arm(self.deadline())?;
+            let ready = self.wait()?;
+            self.turn(&ready);
+        }
+        std::fs::remove_file(&self.parts.args.socket).ok();
+        if let Some(leaf) = self.parts.tree.leaf() {
+            leaf.remove().ok();
+        }
+        rustix::fs::flock(&self.parts.lock, rustix::fs::FlockOperation::Unlock)?;
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<Ready> {
+        let mut fds = vec![
+            PollFd::new(&self.children, PollFlags::IN),
+            PollFd::new(&self.timer, PollFlags::IN),
+            PollFd::new(&self.watcher, PollFlags::IN),
+            PollFd::new(&self.parts.listener, PollFlags::IN),
+        ];
+        for connection in &self.connections {
+            let write = if connection.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(connection, PollFlags::IN | write));
+        }
+        let first_other = fds.len();
+        if let Some(report) = self.running.as_ref().and_then(Running::report) {
+            fds.push(PollFd::new(report, PollFlags::IN));
+        }
+        let awaits_tree = match &self.running {
+            Some(running) => running.awaits_tree(),
+            None => !self.book.holds_nothing(),
+        };
+        let events = self.parts.tree.events().filter(|_| awaits_tree);
+        if let Some(events) = &events {
+            fds.push(PollFd::from_borrowed_fd(*events, PollFlags::PRI));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut is_ready = fds[..first_other].iter().map(|fd| !fd.revents().is_empty());
+        let mut next = || is_ready.next().unwrap_or(false);
+        Ok(Ready {
+            children: next(),
+            timer: next(),
+            watcher: next(),
+            listener: next(),
+            connections: is_ready.collect(),
+        })
+    }
+
+    /// One pass over all that is ready, then over what follows from it.
+    fn turn(&mut self, ready: &Ready) {
+        let now = clock::now();
+        if ready.timer {
+            self.timer.clear();
+        }
+        if ready.watcher {
+            let watches = recorder::fired(&self.watcher);
+            if let Some(running) = &mut self.running {
+                running.recorder.on_events(&self.watcher, &watches, now);
+            }
+        }
+        self.hear_report();
+        if ready.children {
+            self.reap(now);
+        }
+        if ready.listener {
+            self.accept();
+        }
+        self.receive(&ready.connections, now);
+        self.advance(now);
+        self.start_next(now);
+        self.settle(now);
+    }
+
+    fn hear_report(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(process) = running.hear_report() {
+            let id = running.id();
+            self.parts.journal.record(&Entry::Started(id, process.clone()));
+            self.broadcast(&FromShim::Started(id, process));
+        }
+    }
+
+    fn reap(&mut self, now: Now) {
+        let mut drained = [0_u8; 512];
+        rustix::io::read(&self.children, &mut drained).ok();
+        while let Some(reaped) = wait::reap() {
+            // What it said before it died is there now.
+            self.hear_report();
+            if let Some(running) = &mut self.running {
+                running.reaped(&reaped, now);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(fd) = rustix::net::accept_with(&self.parts.listener, flags) {
+            if self.connections.len() < CONNECTIONS_MAX && fds::check_peer(&fd).is_ok() {
+                self.connect(fd);
+            }
+        }
+    }
+
+    fn connect(&mut self, fd: OwnedFd) {
+        let mut connection = Connection::new(fd);
+        connection.send(&FromShim::Hello(self.parts.hello));
+        for (id, end) in self.book.ended() {
+            connection.send(&FromShim::Ended(*id, end.clone()));
+        }
+        self.connections.push(connection);
+    }
+
+    /// Reads and handles messages, the oldest connection first. A query is answered when all
+    /// connections are read empty: what a daemon sent before it died counts as known.
+    fn receive(&mut self, ready: &[bool], now: Now) {
+        let mut queries = Vec::new();
+        let mut is_complete = false;
+        let mut ready = ready.to_vec();
+        loop {
+            for place in 0..self.connections.len() {
+                if !ready.get(place).copied().unwrap_or(is_complete) {
+                    continue;
+                }
+                self.connections[place].flush();
+                for message in self.connections[place].receive() {
+                    if matches!(message, ToShim::Query) {
+                        queries.push(place);
+                    } else {
+                        self.handle(place, message, now);
+                    }
+                }
+            }
+            if is_complete || queries.is_empty() {
+                break;
+            }
+            is_complete = true;
+            ready = vec![true; self.connections.len()];
+        }
+        for place in queries {
+            let state = FromShim::State(self.holdings());
+            self.connections[place].send(&state);
+        }
+        self.connections.retain(|connection| !connection.is_closed());
+    }
+
+    fn handle(&mut self, from: usize, message: ToShim, now: Now) {
+        match message {
+            ToShim::Start(start) => self.on_start(from, *start),
+            ToShim::Stop(stop) => match &mut self.running {
+                Some(running) if running.id() == stop.id => {
+                    running.stop(&self.parts.tree, stop.signal, stop.grace_ms, now);
+                }
+                _ => {
+                    self.attachments.remove(&stop.id);
+                    let answer = self.book.stop(stop.id);
+                    self.answer(from, stop.id, answer);
+                }
+            },
+            ToShim::Signal(id, signal) => {
+                let errno = match &self.running {
+                    Some(running) if running.id() == id => running.signal(signal),
+                    _ => Some(rustix::io::Errno::SRCH.raw_os_error()),
+                };
+                self.broadcast(&FromShim::SignalSent(id, signal, errno));
+            }
+            ToShim::Query => {}
+            ToShim::Forget(id) => self.book.forget(id),
+            ToShim::Exit if self.is_idle() => self.is_exiting = true,
+            ToShim::Exit => {
+                let state = FromShim::State(self.holdings());
+                self.connections[from].send(&state);
+            }
+            ToShim::Sync => {
+                let synced = self.parts.journal.sync();
+                let errno = synced.err().map(|error| error.raw_os_error().unwrap_or(0));
+                self.connections[from].send(&FromShim::Synced(errno));
+            }
+            ToShim::Attach(id) => self.on_attach(from, id),
+        }
+    }
+
+    fn on_start(&mut self, from: usize, start: Start) {
+        let id = start.id;
+        if let Some(running) = self.running.as_ref().filter(|running| running.id() == id) {
+            match running.holding() {
+                Holding::Running(process) => {
+                    self.connections[from].send(&FromShim::Started(id, process));
+                }
+                Holding::Held | Holding::Claimed | Holding::Ended(_) => {}
+            }
+            return;
+        }
+        // What begins at once is not announced as waiting.
+        let is_next = self.is_idle() && !start.attached;
+        match self.book.start(start, self.running.is_some()) {
+            Answer::Held if is_next => {}
+            answer => self.answer(from, id, answer),
+        }
+    }
+
+    fn answer(&mut self, to: usize, id: AttemptId, answer: Answer) {
+        match answer {
+            Answer::Held => self.connections[to].send(&FromShim::Held(id)),
+            Answer::Ended(end) => self.connections[to].send(&FromShim::Ended(id, end)),
+            Answer::Refused { is_news } => {
+                if is_news {
+                    self.parts.journal.record(&Entry::Refused(id));
+                }
+                self.broadcast(&FromShim::Withdrawn(id));
+            }
+        }
+    }
+
+    fn on_attach(&mut self, from: usize, id: AttemptId) {
+        let stdin = self.connections[from].take_passed();
+        self.connections[from].role = Role::Client(id);
+        let holding = self.holdings().into_iter().find(|(held, _)| *held == id);
+        let news = match holding.map(|(_, holding)| holding) {
+            Some(Holding::Running(process)) => Some(FromShim::Started(id, process)),
+            Some(Holding::Ended(end)) => Some(FromShim::Ended(id, end)),
+            Some(Holding::Claimed) => None,
+            // It may come before its start.
+            Some(Holding::Held) | None => {
+                if self.attachments.len() < ATTACHMENTS_MAX {
+                    self.attachments.insert(id, stdin);
+                }
+                Some(FromShim::Held(id))
+            }
+        };
+        if let Some(news) = news {
+            self.connections[from].send(&news);
+        }
+    }
+
+    fn holdings(&self) -> Vec<(AttemptId, Holding)> {
+        let running = self.running.iter().map(|running| (running.id(), running.holding()));
+        let held = self.book.held().map(|id| (id, Holding::Held));
+        let ended = self.book.ended().iter().map(|(id, end)| (*id, Holding::Ended(end.clone())));
+        running.chain(held).chain(ended).collect()
+    }
+
+    fn broadcast(&mut self, message: &FromShim) {
+        for connection in &mut self.connections {
+            connection.send(message);
+        }
+    }
+
+    fn advance(&mut self, now: Now) {
+        let Some(running) = &mut self.running else { return };
+        let id = running.id();
+        let end = running.advance(&self.parts.tree, &self.watcher, now);
+        let missing = running.recorder.take_missing();
+        for missing in missing {
+            self.broadcast(&FromShim::OutputMissing(id, missing.bytes, missing.reason));
+        }
+        if let Some(end) = end {
+            self.running = None;
+            self.finish(id, end);
+        }
+    }
+
+    /// The exit record first, then the news.
+    fn finish(&mut self, id: AttemptId, end: AttemptEnd) {
+        self.parts.journal.record(&Entry::Ended(id, end.clone()));
+        self.book.end(id, end.clone());
+        self.broadcast(&FromShim::Ended(id, end));
+    }
+
+    /// Begins what is held, once nothing of the attempt before lives.
+    fn start_next(&mut self, now: Now) {
+        while self.running.is_none() {
+            let Some(first) = self.book.first() else { return };
+            let id = first.id;
+            if !self.parts.tree.is_empty() || (first.attached && self.awaits_client(id, now)) {
+                return;
+            }
+            let Some(start) = self.book.take_first() else { return };
+            self.attach_since_ms = None;
+            let stdin = self.attachments.remove(&id).flatten();
+            let ground = Ground {
+                tree: &mut self.parts.tree,
+                journal: &mut self.parts.journal,
+                hello: &self.parts.hello,
+                watcher: &self.watcher,
+                stdin: stdin.as_ref().map_or(self.null.as_fd(), OwnedFd::as_fd),
+                umask: self.parts.umask,
+            };
+            match Running::begin(start, ground) {
+                Ok(running) => self.running = Some(running),
+                Err(end) => self.finish(id, *end),
+            }
+        }
+    }
+
+    fn awaits_client(&mut self, id: AttemptId, now: Now) -> bool {
+        if self.attachments.contains_key(&id) {
+            return false;
+        }
+        let since_ms = match self.attach_since_ms {
+            Some((waiting, since_ms)) if waiting == id => since_ms,
+            _ => now.boottime_ms,
+        };
+        self.attach_since_ms = Some((id, since_ms));
+        now.boottime_ms < since_ms + limits::ATTACH_WAIT_MS
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_none() && self.book.holds_nothing()
+    }
+
+    /// What an idle shim does: keep its journal short, and end when it has been left.
+    fn settle(&mut self, now: Now) {
+        self.parts.journal.flush().ok();
+        if !self.is_idle() {
+            self.idle_since_ms = None;
+            return;
+        }
+        self.attach_since_ms = None;
+        if self.book.ended().is_empty() && self.parts.journal.is_long() {
+            self.parts.journal.restart(&self.parts.opened).ok();
+        }
+        if self.connections.iter().any(|connection| connection.role == Role::Daemon) {
+            self.idle_since_ms = None;
+            return;
+        }
+        let since_ms = *self.idle_since_ms.get_or_insert(now.boottime_ms);
+        if now.boottime_ms >= since_ms.saturating_add(self.parts.args.idle_exit_ms) {
+            self.is_exiting = true;
+        }
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let idle = self.idle_since_ms.map(|at| at.saturating_add(self.parts.args.idle_exit_ms));
+        let attach = self.attach_since_ms.map(|(_, at)| at + limits::ATTACH_WAIT_MS);
+        let running = self.running.as_ref().and_then(Running::deadline);
+        // A stray that was left alone ends without a word to us where it is in no leaf.
+        [idle, attach, running].into_iter().flatten().min()
+    }
+}
