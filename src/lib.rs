@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod limits;
+pub mod log;
 pub mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;

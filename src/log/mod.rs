@@ -1,0 +1,46 @@
+//! L1. What happened, on disk. The only truth.
+//!
+//! ```text
+//! <environment>/lock, starting         lock.rs       who may work here
+//!               log/<first seq>.redb   segments.rs   the highest is hot; the others are sealed
+//!                 records: seq → bytes record.rs     label │ seq │ time │ cause │ payload │ hashes
+//!                 meta: 4 rows         segments.rs   header, snapshot, head, kinds
+//!               blobs/<2>/<62>         blobs.rs      what events refer to by digest
+//!               secrets/<run>          secrets.rs    what must not be in an event
+//!
+//! Envelope ──upcast, codec, record, chain──▶ Batch ──store──▶ one durable commit
+//! Envelope ◀──upcast, codec────── Record (verified) ◀──reader, cursor── a file, open or as it lies
+//! ```
+//!
+//! Every call into redb goes through `guard`; reading without a daemon through [`overlay`].
+//! docs/log-format.md has the format to the byte.
+
+pub mod atomic;
+pub mod blobs;
+pub mod chain;
+pub mod codec;
+mod cursor;
+pub mod error;
+mod guard;
+pub mod lock;
+pub mod overlay;
+mod reader;
+pub mod record;
+pub mod secrets;
+mod segment;
+pub mod segments;
+pub mod stat;
+mod store;
+pub mod upcast;
+pub mod verify;
+pub mod versions;
+
+pub use blobs::Blobs;
+pub use chain::Head;
+pub use cursor::{Cursor, Events};
+pub use error::LogError;
+pub use lock::{Lock, Sharing};
+pub use reader::{Look, Reader, Snapshot};
+pub use secrets::Secrets;
+pub use segments::SegmentHeader;
+pub use store::{Batch, Store};

@@ -1,0 +1,182 @@
+//! Between stored payloads and today's events: the one file that knows which shape is current.
+//!
+//! A label that this jr does not know was written by a newer one; bytes that do not fit a known
+//! label are damaged.
+
+use super::codec::{self, DecodeError};
+use super::versions::{is_known, v1};
+use crate::model::Event;
+
+/// Which shape a payload has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// A number of [`super::versions::KINDS`].
+    pub kind: u16,
+    /// Version of that kind's payload, from 1.
+    pub version: u16,
+}
+
+/// Why a payload is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpcastError {
+    /// A newer jr wrote it.
+    #[error("kind {} version {} is unknown here", .0.kind, .0.version)]
+    Newer(Shape),
+    /// The bytes do not fit their label.
+    #[error(transparent)]
+    Malformed(DecodeError),
+}
+
+/// The label that `event` gets today.
+pub fn shape_of(event: &Event) -> Shape {
+    let kind = match event {
+        Event::EnvironmentCreated { .. } => 1,
+        Event::DaemonStarted { .. } => 3,
+        Event::DaemonStopped { .. } => 4,
+        Event::RecoveryFinished { .. } => 5,
+        Event::ClockJumped { .. } => 6,
+        Event::RunAdmitted { .. } => 7,
+        Event::AttemptIntended { .. } => 9,
+        Event::AttemptStarted { .. } => 10,
+        Event::AttemptEnded { .. } => 11,
+        Event::RunEnded { .. } => 12,
+        Event::StopRequested { .. } => 13,
+        Event::SignalSent { .. } => 14,
+        Event::OutputLost { .. } => 30,
+        Event::SignalRequested { .. } => 31,
+        Event::QueueSet { .. } => 32,
+    };
+    Shape { kind, version: 1 }
+}
+
+/// Appends the payload of `event` to `bytes`.
+pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
+    match event {
+        Event::EnvironmentCreated { id } => {
+            codec::encode_into(&v1::EnvironmentCreated::from(id), bytes)
+        }
+        Event::DaemonStarted { pid, version, boot, cores } => {
+            let (pid, version, cores) = (*pid, version.clone(), *cores);
+            codec::encode_into(&v1::DaemonStarted { pid, version, boot: boot.0, cores }, bytes)
+        }
+        Event::DaemonStopped { reason } => {
+            codec::encode_into(&v1::DaemonStopped { reason: (*reason).into() }, bytes)
+        }
+        &Event::RecoveryFinished { adopted, ended, lost, requeued } => {
+            codec::encode_into(&v1::RecoveryFinished { adopted, ended, lost, requeued }, bytes)
+        }
+        &Event::ClockJumped { by_ms } => codec::encode_into(&v1::ClockJumped { by_ms }, bytes),
+        Event::QueueSet { queue, limit } => {
+            let queue = queue.as_str().to_owned();
+            codec::encode_into(&v1::QueueSet { queue, limit: *limit }, bytes)
+        }
+        Event::RunAdmitted { .. }
+        | Event::AttemptIntended { .. }
+        | Event::AttemptStarted { .. }
+        | Event::AttemptEnded { .. }
+        | Event::RunEnded { .. }
+        | Event::StopRequested { .. }
+        | Event::SignalSent { .. }
+        | Event::OutputLost { .. }
+        | Event::SignalRequested { .. } => encode_of_run(event, bytes),
+    };
+    shape_of(event)
+}
+
+/// As [`encode_payload`] for what is about a run.
+fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
+    let run = event.run().map_or(0, crate::model::RunId::to_u64);
+    match event {
+        Event::RunAdmitted { spec, .. } => {
+            codec::encode_into(&v1::RunAdmitted { run, spec: spec.as_ref().into() }, bytes)
+        }
+        &Event::AttemptIntended { attempt, .. } => {
+            codec::encode_into(&v1::AttemptIntended { run, attempt }, bytes)
+        }
+        Event::AttemptStarted { attempt, process, .. } => {
+            let (attempt, process) = (*attempt, process.into());
+            codec::encode_into(&v1::AttemptStarted { run, attempt, process }, bytes)
+        }
+        Event::AttemptEnded { attempt, end, .. } => {
+            let (attempt, end) = (*attempt, end.into());
+            codec::encode_into(&v1::AttemptEnded { run, attempt, end }, bytes)
+        }
+        Event::RunEnded { outcome, .. } => {
+            codec::encode_into(&v1::RunEnded { run, outcome: (*outcome).into() }, bytes)
+        }
+        &Event::StopRequested { reason, signal, grace_ms, .. } => {
+            let (reason, signal) = (reason.into(), v1::signal_byte(signal));
+            codec::encode_into(&v1::StopRequested { run, reason, signal, grace_ms }, bytes)
+        }
+        &Event::SignalSent { attempt, signal, errno, .. } => {
+            let signal = v1::signal_byte(signal);
+            codec::encode_into(&v1::SignalSent { run, attempt, signal, errno }, bytes)
+        }
+        &Event::OutputLost { attempt, bytes: lost, reason, .. } => {
+            let reason = reason.into();
+            codec::encode_into(&v1::OutputLost { run, attempt, bytes: lost, reason }, bytes)
+        }
+        &Event::SignalRequested { attempt, signal, .. } => {
+            let signal = v1::signal_byte(signal);
+            codec::encode_into(&v1::SignalRequested { run, attempt, signal }, bytes)
+        }
+        Event::EnvironmentCreated { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonStopped { .. }
+        | Event::RecoveryFinished { .. }
+        | Event::ClockJumped { .. }
+        | Event::QueueSet { .. } => unreachable!("not about a run"),
+    }
+}
+
+/// Today's event for a stored payload of any known shape.
+pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> {
+    if !is_known(shape.kind, shape.version) {
+        return Err(UpcastError::Newer(shape));
+    }
+    match shape.kind {
+        1 => lift::<v1::EnvironmentCreated>(bytes),
+        3 => lift::<v1::DaemonStarted>(bytes),
+        4 => lift::<v1::DaemonStopped>(bytes),
+        5 => lift::<v1::RecoveryFinished>(bytes),
+        6 => lift::<v1::ClockJumped>(bytes),
+        7 => lift::<v1::RunAdmitted>(bytes),
+        9 => lift::<v1::AttemptIntended>(bytes),
+        10 => lift::<v1::AttemptStarted>(bytes),
+        11 => lift::<v1::AttemptEnded>(bytes),
+        12 => lift::<v1::RunEnded>(bytes),
+        13 => lift::<v1::StopRequested>(bytes),
+        14 => lift::<v1::SignalSent>(bytes),
+        30 => lift::<v1::OutputLost>(bytes),
+        31 => lift::<v1::SignalRequested>(bytes),
+        32 => lift::<v1::QueueSet>(bytes),
+        _ => Err(UpcastError::Newer(shape)),
+    }
+}
+
+/// Decodes a frozen shape and lifts it to today's.
+fn lift<T>(bytes: &[u8]) -> Result<Event, UpcastError>
+where
+    T: serde::de::DeserializeOwned + TryInto<Event, Error: Into<BadMeaning>>,
+{
+    let stored: T = codec::decode(bytes).map_err(UpcastError::Malformed)?;
+    stored.try_into().map_err(|error| {
+        let BadMeaning(reason) = error.into();
+        UpcastError::Malformed(DecodeError { offset: 0, reason })
+    })
+}
+
+/// What a conversion refused; of a conversion that cannot refuse, nothing.
+struct BadMeaning(codec::DecodeReason);
+
+impl From<codec::DecodeReason> for BadMeaning {
+    fn from(reason: codec::DecodeReason) -> Self {
+        Self(reason)
+    }
+}
+
+impl From<std::convert::Infallible> for BadMeaning {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

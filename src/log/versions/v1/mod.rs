@@ -1,0 +1,42 @@
+//! Version 1 of each kind. Frozen: no field, order or type of these is ever edited.
+//!
+//! They share no type with the model, so that a change there cannot change stored bytes; each
+//! file holds the shapes of its subject and their conversions both ways.
+
+mod attempt;
+mod daemon;
+mod reason;
+mod run;
+
+pub use attempt::{
+    AttemptEnd, AttemptEnded, AttemptIntended, AttemptStarted, ExitStatus, Final, OutputEnd,
+    OutputLost, Process, Tracking, Usage,
+};
+pub use daemon::{
+    ClockJumped, DaemonStarted, DaemonStopReason, DaemonStopped, EnvironmentCreated,
+    RecoveryFinished,
+};
+pub use reason::{LostReason, OutputLossReason, SpawnError, StopReason};
+pub use run::{
+    Kind, Outcome, QueueSet, RunAdmitted, RunEnded, RunReason, RunSpec, SignalRequested,
+    SignalSent, StopRequested, Strays,
+};
+
+use crate::log::codec::DecodeReason;
+use crate::model::{RunId, Signal};
+
+/// A stored run id; 60 bits.
+fn run_id(number: u64) -> Result<RunId, DecodeReason> {
+    let id = RunId::from_chance(number);
+    if id.to_u64() == number { Ok(id) } else { Err(DecodeReason::BadField("run")) }
+}
+
+/// A stored signal number; 1 to 64.
+fn signal(number: u8) -> Result<Signal, DecodeReason> {
+    Signal::new(i32::from(number)).ok_or(DecodeReason::BadField("signal"))
+}
+
+/// A signal as stored.
+pub(in crate::log) fn signal_byte(signal: Signal) -> u8 {
+    u8::try_from(signal.number()).expect("signals are 1 to 64")
+}

@@ -1,0 +1,294 @@
+//! Version 1 of what is said of runs and queues.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::{LostReason, SpawnError, StopReason, twins};
+use super::{run_id, signal, signal_byte};
+use crate::log::codec::DecodeReason;
+use crate::log::versions::Bytes;
+use crate::model::event::{self as model, Event};
+use crate::model::{ByteString, Digest, spec};
+
+/// Kind 7.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct RunAdmitted {
+    pub run: u64,
+    pub spec: RunSpec,
+}
+
+/// Twin of [`spec::RunSpec`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct RunSpec {
+    pub name: String,
+    pub kind: Kind,
+    pub command: Vec<Bytes>,
+    pub cwd: Bytes,
+    pub variables: Option<[u8; 32]>,
+    pub secrets: Option<u64>,
+    pub labels: BTreeMap<String, String>,
+    pub queue: Option<String>,
+    pub attached: bool,
+    pub timeout_ms: Option<u64>,
+    pub stop_signal: u8,
+    pub grace_ms: u64,
+    pub strays: Strays,
+    pub output_bytes_max: u64,
+    pub key: Option<String>,
+    pub parent: Option<u64>,
+    pub line: Option<Bytes>,
+    pub fail_fast: bool,
+}
+
+/// Twin of [`spec::Kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum Kind {
+    Job,
+    Batch,
+}
+
+/// Twin of [`spec::Strays`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum Strays {
+    Kill,
+    Keep,
+}
+
+twins!(Kind, spec::Kind, [Job, Batch]);
+twins!(Strays, spec::Strays, [Kill, Keep]);
+
+/// Kind 12.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct RunEnded {
+    pub run: u64,
+    pub outcome: Outcome,
+}
+
+/// Twin of [`model::Outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum Outcome {
+    Succeeded,
+    Failed(RunReason),
+    Signalled(u8),
+    TimedOut,
+    Stopped(StopReason),
+    Cancelled(StopReason),
+    Lost(LostReason),
+}
+
+/// Twin of [`model::RunReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum RunReason {
+    Code(i32),
+    NotStarted(SpawnError),
+    Lines(u32),
+}
+
+/// Kind 13.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct StopRequested {
+    pub run: u64,
+    pub reason: StopReason,
+    pub signal: u8,
+    pub grace_ms: u64,
+}
+
+/// Kind 14.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct SignalSent {
+    pub run: u64,
+    pub attempt: u32,
+    pub signal: u8,
+    pub errno: Option<i32>,
+}
+
+/// Kind 31.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct SignalRequested {
+    pub run: u64,
+    pub attempt: u32,
+    pub signal: u8,
+}
+
+/// Kind 32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct QueueSet {
+    pub queue: String,
+    pub limit: u32,
+}
+
+fn bytes(text: &ByteString) -> Bytes {
+    Bytes(text.as_bytes().to_vec())
+}
+
+fn byte_string(bytes: Bytes) -> ByteString {
+    ByteString::from(bytes.0)
+}
+
+impl From<&spec::RunSpec> for RunSpec {
+    fn from(model: &spec::RunSpec) -> Self {
+        Self {
+            name: model.name.clone(),
+            kind: model.kind.into(),
+            command: model.command.iter().map(bytes).collect(),
+            cwd: bytes(&model.cwd),
+            variables: model.variables.map(|digest| digest.0),
+            secrets: model.secrets.map(crate::model::RunId::to_u64),
+            labels: model.labels.clone(),
+            queue: model.queue.as_ref().map(|queue| queue.as_str().to_owned()),
+            attached: model.attached,
+            timeout_ms: model.timeout_ms,
+            stop_signal: signal_byte(model.stop_signal),
+            grace_ms: model.grace_ms,
+            strays: model.strays.into(),
+            output_bytes_max: model.output_bytes_max,
+            key: model.key.clone(),
+            parent: model.parent.map(crate::model::RunId::to_u64),
+            line: model.line.as_ref().map(bytes),
+            fail_fast: model.fail_fast,
+        }
+    }
+}
+
+impl TryFrom<RunSpec> for spec::RunSpec {
+    type Error = DecodeReason;
+
+    fn try_from(stored: RunSpec) -> Result<Self, DecodeReason> {
+        let queue = stored.queue.map(|queue| queue.parse()).transpose();
+        Ok(Self {
+            name: stored.name,
+            kind: stored.kind.into(),
+            command: stored.command.into_iter().map(byte_string).collect(),
+            cwd: byte_string(stored.cwd),
+            variables: stored.variables.map(Digest),
+            secrets: stored.secrets.map(run_id).transpose()?,
+            labels: stored.labels,
+            queue: queue.map_err(|_| DecodeReason::BadField("queue"))?,
+            attached: stored.attached,
+            timeout_ms: stored.timeout_ms,
+            stop_signal: signal(stored.stop_signal)?,
+            grace_ms: stored.grace_ms,
+            strays: stored.strays.into(),
+            output_bytes_max: stored.output_bytes_max,
+            key: stored.key,
+            parent: stored.parent.map(run_id).transpose()?,
+            line: stored.line.map(byte_string),
+            fail_fast: stored.fail_fast,
+        })
+    }
+}
+
+impl From<model::RunReason> for RunReason {
+    fn from(model: model::RunReason) -> Self {
+        match model {
+            model::RunReason::Code(code) => Self::Code(code),
+            model::RunReason::NotStarted(error) => Self::NotStarted(error.into()),
+            model::RunReason::Lines(count) => Self::Lines(count),
+        }
+    }
+}
+
+impl From<RunReason> for model::RunReason {
+    fn from(stored: RunReason) -> Self {
+        match stored {
+            RunReason::Code(code) => Self::Code(code),
+            RunReason::NotStarted(error) => Self::NotStarted(error.into()),
+            RunReason::Lines(count) => Self::Lines(count),
+        }
+    }
+}
+
+impl From<model::Outcome> for Outcome {
+    fn from(model: model::Outcome) -> Self {
+        match model {
+            model::Outcome::Succeeded => Self::Succeeded,
+            model::Outcome::Failed(reason) => Self::Failed(reason.into()),
+            model::Outcome::Signalled(signal) => Self::Signalled(signal_byte(signal)),
+            model::Outcome::TimedOut => Self::TimedOut,
+            model::Outcome::Stopped(reason) => Self::Stopped(reason.into()),
+            model::Outcome::Cancelled(reason) => Self::Cancelled(reason.into()),
+            model::Outcome::Lost(reason) => Self::Lost(reason.into()),
+        }
+    }
+}
+
+impl TryFrom<Outcome> for model::Outcome {
+    type Error = DecodeReason;
+
+    fn try_from(stored: Outcome) -> Result<Self, DecodeReason> {
+        Ok(match stored {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Failed(reason) => Self::Failed(reason.into()),
+            Outcome::Signalled(number) => Self::Signalled(signal(number)?),
+            Outcome::TimedOut => Self::TimedOut,
+            Outcome::Stopped(reason) => Self::Stopped(reason.into()),
+            Outcome::Cancelled(reason) => Self::Cancelled(reason.into()),
+            Outcome::Lost(reason) => Self::Lost(reason.into()),
+        })
+    }
+}
+
+impl TryFrom<RunAdmitted> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: RunAdmitted) -> Result<Self, DecodeReason> {
+        Ok(Self::RunAdmitted { run: run_id(stored.run)?, spec: Box::new(stored.spec.try_into()?) })
+    }
+}
+
+impl TryFrom<RunEnded> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: RunEnded) -> Result<Self, DecodeReason> {
+        Ok(Self::RunEnded { run: run_id(stored.run)?, outcome: stored.outcome.try_into()? })
+    }
+}
+
+impl TryFrom<StopRequested> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: StopRequested) -> Result<Self, DecodeReason> {
+        let StopRequested { run, reason, signal: number, grace_ms } = stored;
+        let (run, signal) = (run_id(run)?, signal(number)?);
+        Ok(Self::StopRequested { run, reason: reason.into(), signal, grace_ms })
+    }
+}
+
+impl TryFrom<SignalSent> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: SignalSent) -> Result<Self, DecodeReason> {
+        let SignalSent { run, attempt, signal: number, errno } = stored;
+        Ok(Self::SignalSent { run: run_id(run)?, attempt, signal: signal(number)?, errno })
+    }
+}
+
+impl TryFrom<SignalRequested> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: SignalRequested) -> Result<Self, DecodeReason> {
+        let SignalRequested { run, attempt, signal: number } = stored;
+        Ok(Self::SignalRequested { run: run_id(run)?, attempt, signal: signal(number)? })
+    }
+}
+
+impl TryFrom<QueueSet> for Event {
+    type Error = DecodeReason;
+
+    fn try_from(stored: QueueSet) -> Result<Self, DecodeReason> {
+        let queue = stored.queue.parse().map_err(|_| DecodeReason::BadField("queue"))?;
+        Ok(Self::QueueSet { queue, limit: stored.limit })
+    }
+}

@@ -1,0 +1,331 @@
+//! Events of every kind for tests of the log: a fixed sample, and strategies for any.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use jr::log::SegmentHeader;
+use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::*;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+pub(crate) fn header() -> SegmentHeader {
+    SegmentHeader::first("local".parse().expect("a name"))
+}
+
+pub(crate) fn run(number: u64) -> RunId {
+    RunId::from_chance(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+pub(crate) fn spec(number: u64) -> RunSpec {
+    RunSpec {
+        name: format!("job-{number}"),
+        kind: Kind::Job,
+        command: vec![ByteString::from("/bin/echo"), ByteString::from(vec![0xff, 0x00])],
+        cwd: ByteString::from("/home/user/project"),
+        variables: Some(Digest([7; 32])),
+        secrets: (number.is_multiple_of(5)).then(|| run(number)),
+        labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+        queue: Some(QueueName::default_queue()),
+        attached: number.is_multiple_of(2),
+        timeout_ms: (number.is_multiple_of(3)).then_some(60_000),
+        stop_signal: Signal::TERM,
+        grace_ms: 10_000,
+        strays: Strays::Kill,
+        output_bytes_max: 1 << 30,
+        key: None,
+        parent: (number.is_multiple_of(7)).then(|| run(number / 7)),
+        line: None,
+        fail_fast: false,
+    }
+}
+
+/// The events of one run that works, five of them, from seq `5 * number + 1` on.
+pub(crate) fn life(number: u64) -> Vec<Envelope> {
+    let (run, attempt, pid) = (run(number), 1, u32::try_from(number % 30_000).expect("fits"));
+    let at = UnixMillis(1_700_000_000_000 + i64::try_from(number).expect("fits"));
+    let process =
+        Process { pid, start_ticks: number * 10, at, tracking: Tracking::Cgroup, shim: 42 };
+    let usage = Usage { user_ms: 1, system_ms: 2, max_rss_bytes: 3 << 20 };
+    let output = OutputEnd { stdout_bytes: number, ..OutputEnd::default() };
+    let mut end = AttemptEnd::unmeasured(ExitStatus::Exited(0), at);
+    (end.usage, end.output, end.duration_ms) = (Some(usage), Some(output), Some(12));
+    let cause = Cause { command: CommandId::from_chance(u128::from(number) << 60), uid: 1_000 };
+    let events = [
+        (Some(cause), Event::RunAdmitted { run, spec: Box::new(spec(number)) }),
+        (None, Event::AttemptIntended { run, attempt }),
+        (None, Event::AttemptStarted { run, attempt, process }),
+        (None, Event::AttemptEnded { run, attempt, end }),
+        (None, Event::RunEnded { run, outcome: Outcome::Succeeded }),
+    ];
+    let envelope = |(seq, (cause, event))| Envelope { seq, time: at, cause, event };
+    (5 * number + 1..).zip(events).map(envelope).collect()
+}
+
+/// The first `count` events of a log of working runs.
+pub(crate) fn lives(count: usize) -> Vec<Envelope> {
+    (0..).flat_map(life).take(count).collect()
+}
+
+/// One of each kind, and of each variant below it.
+pub(crate) fn sample() -> Vec<Envelope> {
+    let (run, attempt) = (run(1), 2);
+    let at = UnixMillis(1_700_000_000_123);
+    let mut events = vec![
+        Event::EnvironmentCreated { id: "local".parse().expect("a name") },
+        Event::DaemonStarted { pid: 7, version: "0.1.0".into(), boot: BootId([9; 16]), cores: 4 },
+        Event::RecoveryFinished { adopted: 1, ended: 2, lost: 3, requeued: 300 },
+        Event::ClockJumped { by_ms: -3_600_000 },
+        Event::QueueSet { queue: QueueName::default_queue(), limit: 2 },
+        Event::StopRequested { run, reason: StopReason::Asked, signal: Signal::INT, grace_ms: 1 },
+        Event::SignalRequested { run, attempt, signal: Signal::HUP },
+        Event::SignalSent { run, attempt, signal: Signal::HUP, errno: None },
+        Event::SignalSent { run, attempt, signal: Signal::KILL, errno: Some(3) },
+    ];
+    for reason in [DaemonStopReason::Idle, DaemonStopReason::Asked, DaemonStopReason::Upgraded] {
+        events.push(Event::DaemonStopped { reason });
+    }
+    for reason in loss_reasons() {
+        events.push(Event::OutputLost { run, attempt, bytes: Some(70_000), reason });
+    }
+    for status in statuses() {
+        events.push(Event::AttemptEnded { run, attempt, end: AttemptEnd::unmeasured(status, at) });
+    }
+    for outcome in outcomes() {
+        events.push(Event::RunEnded { run, outcome });
+    }
+    let batch = RunSpec {
+        kind: Kind::Batch,
+        command: vec![],
+        variables: None,
+        queue: None,
+        strays: Strays::Keep,
+        key: Some("nightly".into()),
+        line: Some(ByteString::from("echo ünï")),
+        fail_fast: true,
+        ..spec(3)
+    };
+    events.push(Event::RunAdmitted { run, spec: Box::new(batch) });
+    events.extend(life(5).into_iter().map(|envelope| envelope.event));
+    let cause = Some(Cause { command: CommandId::from_chance(0xabcd), uid: 1_000 });
+    let envelope = |(seq, event): (u64, Event)| {
+        let cause = cause.filter(|_| seq % 3 == 0);
+        Envelope { seq, time: UnixMillis(at.0 + i64::try_from(seq).expect("fits")), cause, event }
+    };
+    (1..).zip(events).map(envelope).collect()
+}
+
+fn loss_reasons() -> [OutputLossReason; 4] {
+    use OutputLossReason::*;
+    [FileGone, NoSpace, OverLimit, Truncated]
+}
+
+fn stop_reasons() -> [StopReason; 4] {
+    use StopReason::*;
+    [Asked, Interrupted, ParentStopped, FailFast]
+}
+
+fn lost_reasons() -> [LostReason; 3] {
+    [LostReason::ShimDied, LostReason::ShimUnresponsive, LostReason::Reboot]
+}
+
+fn spawn_errors() -> [SpawnError; 4] {
+    use SpawnError::*;
+    [NotFound, NotExecutable, Errno(11), SecretsGone]
+}
+
+fn statuses() -> Vec<ExitStatus> {
+    let mut all = vec![
+        ExitStatus::Exited(255),
+        ExitStatus::Signalled(Signal::KILL),
+        ExitStatus::TimedOut(Final::Exited(-1)),
+        ExitStatus::TimedOut(Final::Signalled(Signal::TERM)),
+        ExitStatus::NeverStarted,
+    ];
+    all.extend(spawn_errors().map(ExitStatus::NotStarted));
+    all.extend(lost_reasons().map(ExitStatus::Lost));
+    all
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let mut all = vec![
+        Outcome::Succeeded,
+        Outcome::Failed(RunReason::Code(3)),
+        Outcome::Failed(RunReason::Lines(4)),
+        Outcome::Signalled(Signal::HUP),
+        Outcome::TimedOut,
+    ];
+    all.extend(spawn_errors().map(|error| Outcome::Failed(RunReason::NotStarted(error))));
+    all.extend(stop_reasons().map(Outcome::Stopped));
+    all.extend(stop_reasons().map(Outcome::Cancelled));
+    all.extend(lost_reasons().map(Outcome::Lost));
+    all
+}
+
+fn any_run() -> impl Strategy<Value = RunId> {
+    any::<u64>().prop_map(RunId::from_chance)
+}
+
+fn any_signal() -> impl Strategy<Value = Signal> {
+    (1..=64_i32).prop_map(|number| Signal::new(number).expect("in range"))
+}
+
+fn any_bytes() -> impl Strategy<Value = ByteString> {
+    vec(any::<u8>(), 0..40).prop_map(ByteString::from)
+}
+
+fn any_digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn any_queue() -> impl Strategy<Value = QueueName> {
+    "[a-z0-9][a-z0-9._-]{0,20}".prop_map(|name| name.parse().expect("a name"))
+}
+
+fn any_time() -> impl Strategy<Value = UnixMillis> {
+    any::<i64>().prop_map(UnixMillis)
+}
+
+fn any_spawn_error() -> impl Strategy<Value = SpawnError> {
+    let one = proptest::sample::select(spawn_errors().to_vec());
+    prop_oneof![any::<i32>().prop_map(SpawnError::Errno), one]
+}
+
+fn any_final() -> impl Strategy<Value = Final> {
+    prop_oneof![any::<i32>().prop_map(Final::Exited), any_signal().prop_map(Final::Signalled)]
+}
+
+fn any_status() -> impl Strategy<Value = ExitStatus> {
+    prop_oneof![
+        any::<i32>().prop_map(ExitStatus::Exited),
+        any_signal().prop_map(ExitStatus::Signalled),
+        any_final().prop_map(ExitStatus::TimedOut),
+        any_spawn_error().prop_map(ExitStatus::NotStarted),
+        proptest::sample::select(statuses()),
+    ]
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        any::<i32>().prop_map(|code| Outcome::Failed(RunReason::Code(code))),
+        any::<u32>().prop_map(|count| Outcome::Failed(RunReason::Lines(count))),
+        any_spawn_error().prop_map(|error| Outcome::Failed(RunReason::NotStarted(error))),
+        any_signal().prop_map(Outcome::Signalled),
+        proptest::sample::select(outcomes()),
+    ]
+}
+
+prop_compose! {
+    fn any_process()(
+        pid in any::<u32>(), start_ticks in any::<u64>(), at in any_time(), shim in any::<u32>(),
+        cgroup in any::<bool>(),
+    ) -> Process {
+        let tracking = if cgroup { Tracking::Cgroup } else { Tracking::Subreaper };
+        Process { pid, start_ticks, at, tracking, shim }
+    }
+}
+
+prop_compose! {
+    fn any_end()(
+        status in any_status(),
+        at in any_time(),
+        duration_ms in any::<Option<u64>>(),
+        usage in option::of(any::<(u64, u64, u64)>()),
+        strays in any::<u32>(),
+        survivors in vec(any::<u32>(), 0..5),
+        output in option::of((any::<(u64, u64)>(), option::of(any_digest()), option::of(any_digest()))),
+    ) -> AttemptEnd {
+        let usage = usage.map(|(user_ms, system_ms, max_rss_bytes)| {
+            Usage { user_ms, system_ms, max_rss_bytes }
+        });
+        let output = output.map(|((stdout_bytes, stderr_bytes), stdout_digest, stderr_digest)| {
+            OutputEnd { stdout_bytes, stderr_bytes, stdout_digest, stderr_digest }
+        });
+        AttemptEnd { status, at, duration_ms, usage, strays, survivors, output }
+    }
+}
+
+prop_compose! {
+    fn any_spec()(
+        (name, batch, command, cwd) in
+            (".{1,40}", any::<bool>(), vec(any_bytes(), 0..6), any_bytes()),
+        (variables, secrets, labels) in (
+            option::of(any_digest()), option::of(any_run()), btree_map(".{0,9}", ".{0,9}", 0..4)),
+        (queue, attached, timeout_ms) in
+            (option::of(any_queue()), any::<bool>(), any::<Option<u64>>()),
+        (stop_signal, grace_ms, keep, output_bytes_max) in
+            (any_signal(), any::<u64>(), any::<bool>(), any::<u64>()),
+        (key, parent, line, fail_fast) in (
+            option::of(".{0,30}"), option::of(any_run()), option::of(any_bytes()), any::<bool>()),
+    ) -> RunSpec {
+        let kind = if batch { Kind::Batch } else { Kind::Job };
+        let strays = if keep { Strays::Keep } else { Strays::Kill };
+        RunSpec {
+            name, kind, command, cwd, variables, secrets, labels, queue, attached, timeout_ms,
+            stop_signal, grace_ms, strays, output_bytes_max, key, parent, line, fail_fast,
+        }
+    }
+}
+
+/// Any event of any kind.
+pub(crate) fn any_event() -> impl Strategy<Value = Event> {
+    let at = || (any_run(), any::<u32>());
+    prop_oneof![
+        any_queue().prop_map(|id| Event::EnvironmentCreated {
+            id: id.as_str().parse().expect("the same rule")
+        }),
+        (any::<u32>(), ".{0,20}", any::<[u8; 16]>(), any::<u32>()).prop_map(
+            |(pid, version, boot, cores)| {
+                Event::DaemonStarted { pid, version, boot: BootId(boot), cores }
+            }
+        ),
+        proptest::sample::select(sample()).prop_map(|envelope| envelope.event),
+        any::<[u32; 4]>().prop_map(|[adopted, ended, lost, requeued]| {
+            Event::RecoveryFinished { adopted, ended, lost, requeued }
+        }),
+        any::<i64>().prop_map(|by_ms| Event::ClockJumped { by_ms }),
+        (any_run(), any_spec())
+            .prop_map(|(run, spec)| Event::RunAdmitted { run, spec: Box::new(spec) }),
+        at().prop_map(|(run, attempt)| Event::AttemptIntended { run, attempt }),
+        (at(), any_process()).prop_map(|((run, attempt), process)| Event::AttemptStarted {
+            run,
+            attempt,
+            process
+        }),
+        (at(), any_end()).prop_map(|((run, attempt), end)| Event::AttemptEnded {
+            run,
+            attempt,
+            end
+        }),
+        (any_run(), any_outcome()).prop_map(|(run, outcome)| Event::RunEnded { run, outcome }),
+        (any_run(), proptest::sample::select(stop_reasons().to_vec()), any_signal(), any::<u64>())
+            .prop_map(|(run, reason, signal, grace_ms)| Event::StopRequested {
+                run,
+                reason,
+                signal,
+                grace_ms
+            }),
+        (at(), any_signal()).prop_map(|((run, attempt), signal)| Event::SignalRequested {
+            run,
+            attempt,
+            signal
+        }),
+        (at(), any_signal(), any::<Option<i32>>()).prop_map(|((run, attempt), signal, errno)| {
+            Event::SignalSent { run, attempt, signal, errno }
+        }),
+        (any_queue(), any::<u32>()).prop_map(|(queue, limit)| Event::QueueSet { queue, limit }),
+        (at(), any::<Option<u64>>(), proptest::sample::select(loss_reasons().to_vec())).prop_map(
+            |((run, attempt), bytes, reason)| Event::OutputLost { run, attempt, bytes, reason }
+        ),
+    ]
+}
+
+/// Any event with any time and cause, at seq 1.
+pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
+    (any_event(), any_time(), any::<Option<(u128, u32)>>()).prop_map(|(event, time, cause)| {
+        let cause =
+            cause.map(|(command, uid)| Cause { command: CommandId::from_chance(command), uid });
+        Envelope { seq: 1, time, cause, event }
+    })
+}
