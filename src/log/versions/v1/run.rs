@@ -244,7 +244,10 @@ impl TryFrom<RunAdmitted> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: RunAdmitted) -> Result<Self, DecodeReason> {
-        Ok(Self::RunAdmitted { run: run_id(stored.run)?, spec: Box::new(stored.spec.try_into()?) })
+        Ok(Self::RunAdmitted {
+            run: run_id(stored.run)?,
+            spec: std::sync::Arc::new(stored.spec.try_into()?),
+        })
     }
 }
 
