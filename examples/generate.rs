@@ -139,8 +139,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = "usage: generate HOME EVENTS [ENVIRONMENT]";
     let (home, events) = (words.next().ok_or(usage)?, words.next().ok_or(usage)?.parse::<u64>()?);
     let id: EnvironmentId = words.next().as_deref().unwrap_or("local").parse()?;
-    let variables =
-        PlaceVariables { jr_home: Some(home.into()), ..PlaceVariables::default() };
+    let variables = PlaceVariables { jr_home: Some(home.into()), ..PlaceVariables::default() };
     let place = Place::of(id.clone(), &variables)?;
     let store = Store::create(&place.log(), &SegmentHeader::first(id.clone()), &[])?;
     let engine = Engine::new(State::default());

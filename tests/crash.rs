@@ -166,8 +166,7 @@ fn every_line_of_a_batch_runs_once_however_often_the_daemon_dies() {
         .collect();
     let file = home.0.path().join("lines");
     std::fs::write(&file, script.join("\n")).expect("written");
-    let mut client =
-        home.command(&["batch", "-j", "4", file.to_str().expect("UTF-8")]);
+    let mut client = home.command(&["batch", "-j", "4", file.to_str().expect("UTF-8")]);
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("jr starts");
     let mut seed = 0x5EED_0002;
     for _ in 0..number("JR_CRASH_KILLS", 12) / 2 {

@@ -285,7 +285,7 @@ fn a_payload_above_the_limit_is_refused_before_it_is_written() {
     let mut store = Store::in_memory(&header()).expect("opens");
     let mut event = lives(1).remove(0);
     if let Event::RunAdmitted { spec, .. } = &mut event.event {
-        spec.command = vec![vec![b'x'; jr::limits::PAYLOAD_BYTES].into()];
+        std::sync::Arc::make_mut(spec).command = vec![vec![b'x'; jr::limits::PAYLOAD_BYTES].into()];
     }
     let error = store.append(&[event]).expect_err("too large");
     let refused =

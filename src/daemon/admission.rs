@@ -162,7 +162,8 @@ async fn left_of_batch(
             ..Default::default()
         }),
     };
-    let document = questions.ask(query).await.map_err(|error| super::server::refuse_query(&error))?;
+    let document =
+        questions.ask(query).await.map_err(|error| super::server::refuse_query(&error))?;
     let batch = match document {
         Document::Runs(runs) => runs.items.into_iter().next(),
         _ => None,
@@ -236,7 +237,10 @@ fn check_command(command: &[ByteString]) -> Result<(), Refusal> {
     let bytes: usize = command.iter().map(|argument| argument.as_bytes().len() + 1).sum();
     if bytes > limits::COMMAND_BYTES {
         let limit = limits::COMMAND_BYTES;
-        return Err(usage("command_too_long", format!("{bytes} bytes of arguments; limit {limit}")));
+        return Err(usage(
+            "command_too_long",
+            format!("{bytes} bytes of arguments; limit {limit}"),
+        ));
     }
     if command.iter().any(|argument| argument.as_bytes().contains(&0)) {
         return Err(usage("bad_command", "an argument contains a NUL byte".to_owned()));

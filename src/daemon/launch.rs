@@ -84,7 +84,8 @@ impl Launcher {
             ("JR_HOME", path(&self.place.home)),
             ("JR_SOCKET", path(&self.place.daemon_socket())),
         ];
-        variables.retain(|(name, _)| !own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes()));
+        variables
+            .retain(|(name, _)| !own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes()));
         variables.extend(own.map(|(name, value)| (ByteString::from(name), value)));
     }
 

@@ -150,7 +150,8 @@ async fn live(
     });
     let listener = bind(place)?;
     drop(starting);
-    let over = watch_for_end(Arc::clone(&shared), options, end_wish, engine, threads.failed.clone());
+    let over =
+        watch_for_end(Arc::clone(&shared), options, end_wish, engine, threads.failed.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server::serve(listener, Arc::clone(&shared), async {
         let _closed = stopped.await;

@@ -6,13 +6,16 @@
 //! engine_loop the one owner of the engine            storage    the one writer of the log
 //! pool        gives attempts to shims                launch     what a shim needs for a start
 //! views_loop  the one owner of the views             recovery   what an earlier daemon left
+//! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
 //! ```
 
 pub mod admission;
+pub mod client;
 pub mod engine_loop;
 pub mod error;
 pub mod filesystem;
+pub mod http;
 pub mod launch;
 pub mod ledger;
 pub mod lifecycle;

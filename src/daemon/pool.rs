@@ -26,8 +26,8 @@ use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
 use crate::model::{Action, Observation, RunId, RunSpec};
 use crate::runners::linux::clock;
 use crate::runners::process::{self, Fenced, Setup, ShimHandle};
-use crate::runners::shim::args::Args;
 use crate::runners::protocol::{AttemptId, FromShim, Stop, ToShim};
+use crate::runners::shim::args::Args;
 
 /// Free shims that are kept; more are let go. Making one costs about a millisecond.
 const SPARE: usize = 8;
@@ -292,10 +292,9 @@ impl Pool {
             FromShim::OutputMissing(AttemptId { run, attempt }, bytes, reason) => {
                 Observation::OutputMissing { run, attempt, bytes, reason }
             }
-            FromShim::Hello(_)
-            | FromShim::Held(_)
-            | FromShim::State(_)
-            | FromShim::Synced(_) => return,
+            FromShim::Hello(_) | FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
+                return;
+            }
         };
         self.seen.push(observation);
     }

@@ -80,13 +80,8 @@ pub fn start(place: &Place) -> Result<Started, DaemonError> {
     let (adopted, next_shim) = (found.adopted, found.next_shim);
     let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim);
     let begin = beginning(place, boot, found.findings);
-    let engine_loop = EngineLoop::new(
-        engine,
-        inbox.clone(),
-        to_storage.clone(),
-        orders.clone(),
-        live_sender,
-    );
+    let engine_loop =
+        EngineLoop::new(engine, inbox.clone(), to_storage.clone(), orders.clone(), live_sender);
 
     let root = &place.root;
     let storage = spawn("jr-storage", root, move || storage.run())?;

@@ -13,8 +13,8 @@ use super::mailbox::Mailbox;
 use super::offline;
 use super::place::Place;
 use crate::limits;
-use crate::model::command::KeyHolder;
 use crate::log::Reader;
+use crate::model::command::KeyHolder;
 use crate::model::{BootId, Event, RunId};
 use crate::projections::query::{Document, Query, QueryError};
 use crate::projections::view::RunView;
@@ -126,8 +126,7 @@ impl ViewsLoop {
         let idle = Duration::from_millis(limits::VIEWS_IDLE_MS);
         loop {
             let dirty = self.views.dirty() > 0;
-            let messages =
-                if dirty { self.inbox.take_within(idle) } else { self.inbox.take() };
+            let messages = if dirty { self.inbox.take_within(idle) } else { self.inbox.take() };
             if messages.is_empty() {
                 self.views.flush()?;
             }

@@ -53,7 +53,7 @@ pub(crate) fn life(number: u64) -> Vec<Envelope> {
     (end.usage, end.output, end.duration_ms) = (Some(usage), Some(output), Some(12));
     let cause = Cause { command: CommandId::from_chance(u128::from(number) << 60), uid: 1_000 };
     let events = [
-        (Some(cause), Event::RunAdmitted { run, spec: Box::new(spec(number)) }),
+        (Some(cause), Event::RunAdmitted { run, spec: std::sync::Arc::new(spec(number)) }),
         (None, Event::AttemptIntended { run, attempt }),
         (None, Event::AttemptStarted { run, attempt, process }),
         (None, Event::AttemptEnded { run, attempt, end }),
@@ -106,7 +106,7 @@ pub(crate) fn sample() -> Vec<Envelope> {
         fail_fast: true,
         ..spec(3)
     };
-    events.push(Event::RunAdmitted { run, spec: Box::new(batch) });
+    events.push(Event::RunAdmitted { run, spec: std::sync::Arc::new(batch) });
     events.extend(life(5).into_iter().map(|envelope| envelope.event));
     let cause = Some(Cause { command: CommandId::from_chance(0xabcd), uid: 1_000 });
     let envelope = |(seq, event): (u64, Event)| {
@@ -286,7 +286,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         }),
         any::<i64>().prop_map(|by_ms| Event::ClockJumped { by_ms }),
         (any_run(), any_spec())
-            .prop_map(|(run, spec)| Event::RunAdmitted { run, spec: Box::new(spec) }),
+            .prop_map(|(run, spec)| Event::RunAdmitted { run, spec: std::sync::Arc::new(spec) }),
         at().prop_map(|(run, attempt)| Event::AttemptIntended { run, attempt }),
         (at(), any_process()).prop_map(|((run, attempt), process)| Event::AttemptStarted {
             run,

@@ -75,7 +75,12 @@ pub(in crate::daemon) struct Refusal {
 }
 
 impl Refusal {
-    pub(in crate::daemon) fn new(status: StatusCode, exit_code: i32, code: &str, message: String) -> Self {
+    pub(in crate::daemon) fn new(
+        status: StatusCode,
+        exit_code: i32,
+        code: &str,
+        message: String,
+    ) -> Self {
         let code = code.to_owned();
         Self { status, detail: ErrorDetail { code, message, hint: None, exit_code } }
     }

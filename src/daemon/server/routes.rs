@@ -194,9 +194,7 @@ async fn wait(shared: &Shared, request: Request<Incoming>) -> Answered {
         None => Ok(ended.await),
     };
     match waited {
-        Ok(Ok(items)) => {
-            Ok(whole(StatusCode::OK, &List { schema: "jr.wait/1".to_owned(), items }))
-        }
+        Ok(Ok(items)) => Ok(whole(StatusCode::OK, &List { schema: "jr.wait/1".to_owned(), items })),
         Ok(Err(error)) => Err(refuse_query(&error)),
         Err(_) => {
             let message = "the time is over and not all have ended".to_owned();

@@ -65,9 +65,7 @@ pub(super) async fn batch(
 
 fn admitted(reply: Reply, lines: u32) -> Result<RunLine, Refusal> {
     match reply {
-        Reply::Admitted { run, existing } => {
-            Ok(RunLine::Admitted { run_id: run, existing, lines })
-        }
+        Reply::Admitted { run, existing } => Ok(RunLine::Admitted { run_id: run, existing, lines }),
         _ => Err(Refusal::ending()),
     }
 }

@@ -1,0 +1,135 @@
+//! Options that several commands share.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use crate::cli::error::CommandError;
+use crate::cli::time_arg;
+use crate::daemon::protocol::Common;
+use crate::model::{ByteString, Signal, Strays};
+use crate::projections::query::At;
+
+/// What runs and batches take.
+#[derive(clap::Args, Debug, Clone)]
+pub struct CommonArgs {
+    /// Working directory [default: here]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Set an environment variable
+    #[arg(long = "set", value_name = "VAR=VALUE", value_parser = variable)]
+    set: Vec<(String, String)>,
+    /// Attach a label to select by
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Stop it after this running time
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    timeout: Option<u64>,
+    /// First signal of a stop or timeout [default: TERM]
+    #[arg(long, value_name = "SIGNAL")]
+    signal: Option<Signal>,
+    /// Time between that signal and KILL [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    kill_after: Option<u64>,
+    /// What to do with processes that outlive the main one
+    #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
+    strays: Strays,
+}
+
+impl CommonArgs {
+    /// As the daemon takes it: with this process's directory and environment.
+    ///
+    /// # Errors
+    /// The directory is gone.
+    pub fn to_common(&self) -> Result<Common, CommandError> {
+        let here = std::env::current_dir();
+        let here = here.map_err(|error| CommandError::io("the working directory", &error));
+        let cwd = match &self.cwd {
+            Some(path) if path.is_absolute() => path.clone(),
+            Some(path) => here?.join(path),
+            None => here?,
+        };
+        let mut variables: BTreeMap<_, _> = std::env::vars_os()
+            .map(|(name, value)| (name.into_vec(), ByteString::from(value)))
+            .collect();
+        for (name, value) in &self.set {
+            variables.insert(name.clone().into_bytes(), value.as_str().into());
+        }
+        let variables =
+            variables.into_iter().map(|(name, value)| (ByteString::from(name), value)).collect();
+        Ok(Common {
+            cwd: cwd.into_os_string().into(),
+            variables,
+            labels: self.label.iter().cloned().collect(),
+            timeout_ms: self.timeout,
+            stop_signal: self.signal,
+            grace_ms: self.kill_after,
+            strays: self.strays,
+            output_bytes_max: None,
+        })
+    }
+}
+
+fn pair(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=')?;
+    (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    pair(text).ok_or_else(|| "it must be VAR=VALUE".to_owned())
+}
+
+/// For clap: `key=value`.
+///
+/// # Errors
+/// It has no key or no `=`.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    pair(text).ok_or_else(|| "it must be KEY=VALUE".to_owned())
+}
+
+fn strays(text: &str) -> Result<Strays, String> {
+    match text {
+        "kill" => Ok(Strays::Kill),
+        "keep" => Ok(Strays::Keep),
+        _ => Err("it must be kill or keep".to_owned()),
+    }
+}
+
+/// For clap: a seq, or a time.
+///
+/// # Errors
+/// What would have been understood.
+pub fn at(text: &str) -> Result<At, String> {
+    if let Ok(seq) = text.parse() {
+        return Ok(At::Seq(seq));
+    }
+    time(text).map(At::Time)
+}
+
+/// For clap: a time, in Unix milliseconds.
+///
+/// # Errors
+/// What would have been understood.
+pub fn time(text: &str) -> Result<i64, String> {
+    time_arg::moment(text, &time_arg::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_of_the_log_is_a_seq_or_a_time() {
+        assert_eq!(at("4711"), Ok(At::Seq(4711)));
+        assert_eq!(at("@1700000000"), Ok(At::Time(1_700_000_000_000)));
+        assert!(at("soon").is_err());
+    }
+
+    #[test]
+    fn pairs_need_a_name() {
+        assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(variable("A="), Ok(("A".to_owned(), String::new())));
+        assert!(variable("=x").is_err());
+        assert!(label("x").is_err());
+    }
+}

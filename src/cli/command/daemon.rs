@@ -1,0 +1,146 @@
+//! `jr daemon`.
+
+use super::Runnable;
+use crate::cli::context::{Context, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, time_arg};
+use crate::daemon::place::Place;
+use crate::daemon::protocol::{DaemonStopRequest, VersionReply};
+use crate::daemon::{self, DaemonError, RunOptions, client};
+use crate::limits;
+
+/// Run, start, stop or look at the environment's daemon
+///
+/// Commands that need a daemon start one, and it ends by itself when there is nothing left to do.
+#[derive(clap::Args, Debug)]
+pub struct DaemonArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Be the daemon, in the foreground
+    Run {
+        /// End after this time with nothing to do; 0 never ends [default: 60s]
+        #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+        idle_exit: Option<u64>,
+    },
+    /// Start it if it does not run
+    Start,
+    /// End it; what runs goes on, and the next one takes it over
+    Stop,
+    /// Tell whether it runs; exit 3 if not
+    Status,
+}
+
+/// Of `status`.
+#[derive(serde::Serialize)]
+struct Status {
+    schema: &'static str,
+    running: bool,
+    environment: String,
+    version: Option<String>,
+    protocol: Option<u32>,
+    pid: Option<u32>,
+    seq: Option<u64>,
+    live: Option<usize>,
+    uptime_ms: Option<u64>,
+    socket: String,
+}
+
+impl Runnable for DaemonArgs {
+    const NAME: &'static str = "daemon";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        match self.action {
+            Action::Run { idle_exit } => serve(&context.place, idle_exit).map(|()| exit::OK),
+            Action::Start => {
+                client::connect_or_start(&context.place)?;
+                let version = version(&context.place)?;
+                print(context, version)
+            }
+            Action::Stop => stop(context),
+            Action::Status => {
+                let version = version(&context.place)?;
+                print(context, version)
+            }
+        }
+    }
+}
+
+fn serve(place: &Place, idle_exit_ms: Option<u64>) -> Result<(), CommandError> {
+    let idle_exit_ms = idle_exit_ms.unwrap_or(limits::IDLE_EXIT_MS);
+    let idle_exit_ms = if idle_exit_ms == 0 { u64::MAX } else { idle_exit_ms };
+    daemon::run(place, RunOptions { idle_exit_ms }).map_err(|error| {
+        let exit = match error {
+            DaemonError::Io { ref source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                exit::NOT_PERMITTED
+            }
+            _ => exit::FAILED,
+        };
+        CommandError::new("daemon", exit, error.to_string()).hint("jr log verify")
+    })
+}
+
+fn version(place: &Place) -> Result<Option<VersionReply>, CommandError> {
+    // Any version may answer: who looks is not who wants it replaced.
+    let answer = client::ask_any_version(place, "GET", "/v1/version", b"")?;
+    answer.map(|bytes| parse(&bytes)).transpose()
+}
+
+fn print(context: &mut Context, version: Option<VersionReply>) -> Result<u8, CommandError> {
+    let running = version.is_some();
+    if context.ui.json {
+        let socket = context.place.daemon_socket().display().to_string();
+        let environment = context.place.id.to_string();
+        let version = version.as_ref();
+        context.ui.json(&Status {
+            schema: "jr.daemon_status/1",
+            running,
+            environment,
+            version: version.map(|version| version.version.clone()),
+            protocol: version.map(|version| version.protocol),
+            pid: version.map(|version| version.pid),
+            seq: version.map(|version| version.seq),
+            live: version.map(|version| version.live),
+            uptime_ms: version.map(|version| version.uptime_ms),
+            socket,
+        });
+    } else if let Some(version) = &version {
+        context.ui.line(&format!(
+            "{}: running, jr {}, pid {}, up {}, {} live, log at {}",
+            version.environment,
+            version.version,
+            version.pid,
+            time_arg::show_duration(version.uptime_ms),
+            version.live,
+            version.seq,
+        ));
+    } else {
+        let id = context.place.id.clone();
+        context.ui.line(&format!("{id}: not running"));
+    }
+    Ok(if running { exit::OK } else { exit::NOT_FOUND })
+}
+
+fn stop(context: &mut Context) -> Result<u8, CommandError> {
+    let request = serde_json::to_vec(&DaemonStopRequest { upgrade: false });
+    let request = request.map_err(|error| CommandError::usage(error.to_string()))?;
+    let place = &context.place;
+    let answer = client::ask_any_version(place, "POST", "/v1/daemon/stop", &request)?;
+    if answer.is_some() {
+        client::wait_until_gone(place)?;
+    }
+    let words = if answer.is_some() { "stopped" } else { "not running" };
+    if context.ui.json {
+        context.ui.json(&serde_json::json!({
+            "schema": "jr.daemon_stop/1", "was_running": answer.is_some(),
+        }));
+    } else {
+        context.ui.status(&format!("{}: {words}", context.place.id));
+    }
+    Ok(exit::OK)
+}

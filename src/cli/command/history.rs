@@ -1,0 +1,112 @@
+//! `jr history`.
+
+use super::ps::print_runs;
+use super::{Runnable, common};
+use crate::cli::context::{Context, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render, time_arg};
+use crate::projections::query::{At, HistoryQuery, Query};
+use crate::projections::view::{List, RunView};
+
+/// Rows on a terminal where none are asked for.
+const TERMINAL_ROWS: usize = 100;
+
+/// List what ran, newest first
+#[derive(clap::Args, Debug)]
+pub struct HistoryArgs {
+    /// Name glob, or part of the command line
+    pattern: Option<String>,
+    /// Only what ended otherwise than succeeded
+    #[arg(long, conflicts_with_all = ["ok", "outcome"])]
+    failed: bool,
+    /// Only what succeeded
+    #[arg(long, conflicts_with = "outcome")]
+    ok: bool,
+    /// Only this outcome
+    #[arg(long, value_parser = OUTCOMES)]
+    outcome: Option<String>,
+    /// Exactly this name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Only this kind
+    #[arg(long, value_parser = ["job", "batch"])]
+    kind: Option<String>,
+    /// Only with this label; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = common::label)]
+    label: Vec<(String, String)>,
+    /// Only lines and continuations of this batch
+    #[arg(long, value_name = "RUN")]
+    parent: Option<String>,
+    /// Admitted at or after
+    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    since: Option<i64>,
+    /// Admitted before
+    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    until: Option<i64>,
+    /// Admitted today
+    #[arg(long, conflicts_with = "since")]
+    today: bool,
+    /// Longest first
+    #[arg(long)]
+    slowest: bool,
+    /// At most N rows [default on a terminal: 100]
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    limit: Option<usize>,
+    /// As it was at a place or time of the log
+    #[arg(long, value_name = "SEQ|TIME", value_parser = common::at, allow_hyphen_values = true)]
+    at: Option<At>,
+}
+
+const OUTCOMES: [&str; 9] = [
+    "succeeded",
+    "failed",
+    "signalled",
+    "timed_out",
+    "stopped",
+    "cancelled",
+    "rejected",
+    "skipped",
+    "lost",
+];
+
+impl Runnable for HistoryArgs {
+    const NAME: &'static str = "history";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let since = if self.today { Some(today()?) } else { self.since };
+        let for_terminal = context.ui.stdout_is_terminal() && !context.ui.json;
+        let limit = self.limit.or(for_terminal.then_some(TERMINAL_ROWS));
+        let query = Query::History(HistoryQuery {
+            pattern: self.pattern,
+            failed: self.failed,
+            ok: self.ok,
+            outcome: self.outcome,
+            name: self.name,
+            kind: self.kind,
+            labels: self.label.into_iter().collect(),
+            parent: self.parent,
+            since,
+            until: self.until,
+            slowest: self.slowest,
+            limit,
+            at: self.at,
+        });
+        let document = context.read_bytes(&query)?;
+        if context.ui.json {
+            context.ui.document(&document);
+            return Ok(exit::OK);
+        }
+        let list: List<RunView> = parse(&document)?;
+        print_runs(context, &list.items, |runs, medium| {
+            render::history(runs, &time_arg::now(), medium)
+        });
+        if self.limit.is_none() && list.items.len() == TERMINAL_ROWS && for_terminal {
+            context.ui.status("the newest 100; -n N shows more");
+        }
+        Ok(exit::OK)
+    }
+}
+
+fn today() -> Result<i64, CommandError> {
+    common::time("today").map_err(CommandError::usage)
+}

@@ -1,0 +1,69 @@
+//! One file per command: its options, what it asks, what it prints.
+
+pub mod batch;
+pub mod common;
+pub mod daemon;
+pub mod events;
+pub mod history;
+pub mod log;
+pub mod logs;
+pub mod ps;
+pub mod queue;
+pub mod run;
+pub mod show;
+pub mod signal;
+pub mod stop;
+pub mod wait;
+
+use clap::{ArgMatches, Args, FromArgMatches};
+
+use super::context::Context;
+use super::error::CommandError;
+
+/// A command: built and run by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The word.
+    pub name: &'static str,
+    /// Its part of the tree.
+    pub build: fn() -> clap::Command,
+    /// What it does; gives the exit code.
+    pub run: fn(&mut Context, &ArgMatches) -> Result<u8, CommandError>,
+}
+
+/// One that has options as a type.
+trait Runnable: Args + FromArgMatches {
+    /// The word.
+    const NAME: &'static str;
+
+    /// Does it; gives the exit code.
+    fn run(self, context: &mut Context) -> Result<u8, CommandError>;
+
+    /// As a row of [`COMMANDS`].
+    const ENTRY: Entry = Entry {
+        name: Self::NAME,
+        build: || Self::augment_args(clap::Command::new(Self::NAME)),
+        run: |context, matches| {
+            let args = Self::from_arg_matches(matches)
+                .map_err(|error| CommandError::usage(error.to_string()))?;
+            args.run(context)
+        },
+    };
+}
+
+/// All of them, in the order of `jr --help`.
+pub const COMMANDS: &[Entry] = &[
+    run::RunArgs::ENTRY,
+    batch::BatchArgs::ENTRY,
+    wait::WaitArgs::ENTRY,
+    ps::PsArgs::ENTRY,
+    show::ShowArgs::ENTRY,
+    logs::LogsArgs::ENTRY,
+    history::HistoryArgs::ENTRY,
+    events::EventsArgs::ENTRY,
+    stop::StopArgs::ENTRY,
+    signal::SignalArgs::ENTRY,
+    queue::QueueArgs::ENTRY,
+    log::LogArgs::ENTRY,
+    daemon::DaemonArgs::ENTRY,
+];

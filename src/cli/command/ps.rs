@@ -1,0 +1,54 @@
+//! `jr ps`.
+
+use super::{Runnable, common};
+use crate::cli::context::{Context, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render, time_arg};
+use crate::projections::query::{At, PsQuery, Query};
+use crate::projections::view::{List, RunView};
+
+/// List what is queued or running
+#[derive(clap::Args, Debug)]
+pub struct PsArgs {
+    /// Also what ended, newest first
+    #[arg(short, long)]
+    all: bool,
+    /// At most N rows
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    limit: Option<usize>,
+    /// As it was at a place or time of the log
+    #[arg(long, value_name = "SEQ|TIME", value_parser = common::at, allow_hyphen_values = true)]
+    at: Option<At>,
+}
+
+impl Runnable for PsArgs {
+    const NAME: &'static str = "ps";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let query = Query::Ps(PsQuery { all: self.all, limit: self.limit, at: self.at });
+        let document = context.read_bytes(&query)?;
+        if context.ui.json {
+            context.ui.document(&document);
+            return Ok(exit::OK);
+        }
+        let list: List<RunView> = parse(&document)?;
+        print_runs(context, &list.items, |runs, medium| render::ps(runs, &time_arg::now(), medium));
+        Ok(exit::OK)
+    }
+}
+
+/// A table of runs, or with `-q` their ids.
+pub fn print_runs(
+    context: &mut Context,
+    runs: &[RunView],
+    table: impl Fn(&[RunView], crate::cli::table::Medium) -> String,
+) {
+    if context.ui.quiet {
+        for run in runs {
+            context.ui.line(&run.run_id);
+        }
+    } else {
+        let text = table(runs, context.ui.medium());
+        context.ui.data(&text);
+    }
+}

@@ -1,0 +1,70 @@
+//! `jr queue`.
+
+use super::Runnable;
+use crate::cli::context::{Context, command_id, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render};
+use crate::daemon::protocol::QueueRequest;
+use crate::model::QueueName;
+use crate::projections::query::Query;
+use crate::projections::view::{List, QueueView};
+
+/// List queues, or set how many runs of one may run at a time
+#[derive(clap::Args, Debug)]
+pub struct QueueArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// List queues with their slots
+    List,
+    /// Set the slots of a queue; creates it
+    Set {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        queue: QueueName,
+        /// Slots
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        jobs: u32,
+    },
+}
+
+#[derive(serde::Serialize)]
+struct SetDocument {
+    schema: &'static str,
+    name: QueueName,
+    limit: u32,
+}
+
+impl Runnable for QueueArgs {
+    const NAME: &'static str = "queue";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        match self.action {
+            Action::List => {
+                let document = context.read_bytes(&Query::Queues)?;
+                if context.ui.json {
+                    context.ui.document(&document);
+                } else {
+                    let list: List<QueueView> = parse(&document)?;
+                    let text = render::queues(&list.items, context.ui.medium());
+                    context.ui.data(&text);
+                }
+            }
+            Action::Set { queue, jobs } => {
+                let command_id = command_id()?;
+                let request = QueueRequest { command_id, queue: queue.clone(), limit: jobs };
+                context.post::<serde_json::Value>("/v1/queue", &request).map(drop)?;
+                if context.ui.json {
+                    let schema = "jr.queue_set/1";
+                    context.ui.json(&SetDocument { schema, name: queue, limit: jobs });
+                } else {
+                    context.ui.status(&format!("queue {queue} has {jobs} slots"));
+                }
+            }
+        }
+        Ok(exit::OK)
+    }
+}

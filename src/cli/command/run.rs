@@ -1,0 +1,183 @@
+//! `jr run`.
+
+use std::ffi::OsString;
+
+use super::Runnable;
+use super::common::CommonArgs;
+use crate::cli::context::{Context, command_id, parse};
+use crate::cli::error::CommandError;
+use crate::cli::foreground::{End, Foreground};
+use crate::cli::signals::{FORWARDED, Signals};
+use crate::cli::{exit, text};
+use crate::daemon::client::{self, Start};
+use crate::daemon::protocol::{RunLine, RunRequest};
+use crate::model::id::check_run_name;
+use crate::model::{QueueName, RunId};
+use crate::projections::view::RunView;
+
+/// Run a command and record it
+///
+/// In the foreground it behaves as the bare command does: input, output, signals, exit code. If jr
+/// is killed, the run goes on.
+#[derive(clap::Args, Debug)]
+pub struct RunArgs {
+    /// Print the run id once it is durable, and leave
+    #[arg(short, long)]
+    detach: bool,
+    /// Its name [default: the command's file name]
+    #[arg(long, value_parser = run_name)]
+    name: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Wait in this queue [default: with -d the queue `default`, else none]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<QueueName>,
+    /// The same key never starts a second run
+    #[arg(long)]
+    key: Option<String>,
+    /// The command; everything from its first word on
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+fn run_name(text: &str) -> Result<String, String> {
+    check_run_name(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Of a detached run.
+#[derive(serde::Serialize)]
+struct Admitted {
+    schema: &'static str,
+    run_id: RunId,
+    existing: bool,
+}
+
+/// Of a run in the foreground.
+#[derive(serde::Serialize)]
+pub(super) struct Ended<'a> {
+    pub schema: &'static str,
+    #[serde(flatten)]
+    pub run: &'a RunView,
+}
+
+impl Runnable for RunArgs {
+    const NAME: &'static str = "run";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let detach = self.detach;
+        let request = self.into_request()?;
+        if detach { detached(context, &request) } else { foreground(context, &request) }
+    }
+}
+
+impl RunArgs {
+    fn into_request(self) -> Result<RunRequest, CommandError> {
+        let queue = self.queue.or_else(|| self.detach.then(QueueName::default_queue));
+        Ok(RunRequest {
+            command_id: command_id()?,
+            name: self.name,
+            command: self.command.into_iter().map(Into::into).collect(),
+            common: self.common.to_common()?,
+            queue,
+            attached: !self.detach,
+            key: self.key,
+            wait: !self.detach,
+        })
+    }
+}
+
+fn detached(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
+    let answer = client::ask(&context.place, Start::Allowed, "/v1/run", request)?;
+    let answer = answer.unwrap_or_default();
+    let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let RunLine::Admitted { run_id, existing, .. } = parse(line)? else {
+        let message = "the daemon answered something else than the run's id";
+        return Err(CommandError::new("protocol", exit::UNAVAILABLE, message));
+    };
+    if context.ui.json {
+        context.ui.json(&Admitted { schema: "jr.run/1", run_id, existing });
+    } else {
+        context.ui.line(&run_id.to_string());
+    }
+    Ok(exit::OK)
+}
+
+fn foreground(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
+    let lines = context.open("/v1/run", request)?;
+    let signals =
+        Signals::block(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
+    // With --json stdout is the document's.
+    let stdout = if context.ui.json { rustix::stdio::stderr() } else { rustix::stdio::stdout() };
+    let end = Foreground::new(context, &signals, lines, stdout).run()?;
+    drop(signals);
+    match end {
+        End::Run(run) => {
+            if context.ui.json {
+                context.ui.json(&Ended { schema: "jr.run/1", run: &run });
+            } else if let Some(words) = unusual(&run) {
+                context.ui.status(&words);
+            }
+            Ok(exit::of_run(&run))
+        }
+        End::Shim(code) => {
+            context.ui.warn("no daemon answers; the end is in the shim's journal");
+            Ok(code)
+        }
+    }
+}
+
+/// What the exit code alone does not tell.
+fn unusual(run: &RunView) -> Option<String> {
+    let command = run.command.first().map(String::as_str).unwrap_or_default();
+    let command = text::line(command);
+    let reason = run.reason.as_deref().unwrap_or("no reason was recorded");
+    let words = match (run.outcome.as_deref()?, run.exit_code) {
+        ("failed", None) if reason == "not_found" => format!("{command}: command not found"),
+        ("failed", None) if reason == "not_executable" => format!("{command}: not executable"),
+        ("failed", None) => format!("{command}: could not be started: {reason}"),
+        ("timed_out", _) => format!("run {} reached its time limit", run.run_id),
+        ("lost", _) => format!("run {} was lost: {reason}", run.run_id),
+        ("rejected", _) => format!("run {} was rejected: {reason}", run.run_id),
+        ("cancelled", _) => format!("run {} was cancelled", run.run_id),
+        _ => return None,
+    };
+    Some(format!("jr: {words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<RunArgs, clap::Error> {
+        let command = RunArgs::augment_args(clap::Command::new("run"));
+        let words = std::iter::once("run").chain(line.split(' '));
+        RunArgs::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
+
+    #[test]
+    fn the_command_is_never_parsed() {
+        let args = parse_line("-d --name x -- ls -d --name y").expect("valid");
+        assert!(args.detach);
+        assert_eq!(args.name.as_deref(), Some("x"));
+        assert_eq!(args.command, ["ls", "-d", "--name", "y"]);
+        let args = parse_line("ls -d -- x").expect("valid");
+        assert!(!args.detach);
+        assert_eq!(args.command, ["ls", "-d", "--", "x"]);
+        assert!(parse_line("--name x").is_err());
+    }
+
+    #[test]
+    fn a_detached_run_waits_in_a_queue_and_an_attached_one_does_not() {
+        let request = |line| parse_line(line).expect("valid").into_request().expect("a request");
+        assert_eq!(request("-d true").queue, Some(QueueName::default_queue()));
+        assert_eq!(request("true").queue, None);
+        assert!(request("true").attached && !request("-d true").attached);
+        let limits = request("--timeout 1m30s --kill-after 500ms --signal int true").common;
+        assert_eq!((limits.timeout_ms, limits.grace_ms), (Some(90_000), Some(500)));
+        let set = request("--set A=b=c --label k=v true").common;
+        assert!(set.variables.contains(&("A".into(), "b=c".into())));
+        assert_eq!(set.labels["k"], "v");
+    }
+}

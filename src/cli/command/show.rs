@@ -1,0 +1,33 @@
+//! `jr show`.
+
+use super::Runnable;
+use crate::cli::context::{Context, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render, time_arg};
+use crate::projections::query::Query;
+use crate::projections::view::ShowView;
+
+/// Show everything about a run, with its timeline
+#[derive(clap::Args, Debug)]
+pub struct ShowArgs {
+    /// Run id, unique prefix, name, last, @-1
+    #[arg(value_name = "RUN")]
+    selector: String,
+}
+
+impl Runnable for ShowArgs {
+    const NAME: &'static str = "show";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let document = context.read_bytes(&Query::Show { selector: self.selector })?;
+        if context.ui.json {
+            context.ui.document(&document);
+            return Ok(exit::OK);
+        }
+        let view: ShowView = parse(&document)?;
+        let medium = context.ui.medium();
+        let text = render::show(&view, &time_arg::now(), medium, context.ui.verbose);
+        context.ui.data(&text);
+        Ok(exit::OK)
+    }
+}

@@ -1,0 +1,116 @@
+//! `jr wait`.
+
+use super::Runnable;
+use crate::cli::context::{Context, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render, time_arg};
+use crate::daemon::client::{self, Start};
+use crate::daemon::protocol::WaitRequest;
+use crate::projections::query::Scope;
+use crate::projections::view::{List, RunView};
+
+/// Wait until runs have ended
+///
+/// With one run, ends as that run did; with several, 1 if any failed. 124 when the time is over.
+#[derive(clap::Args, Debug)]
+pub struct WaitArgs {
+    /// Run ids, names, globs, last, all, label:k=v
+    #[arg(value_name = "SEL", required = true)]
+    selectors: Vec<String>,
+    /// The first end is enough
+    #[arg(long)]
+    any: bool,
+    /// Give up after this time
+    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    timeout: Option<u64>,
+}
+
+impl Runnable for WaitArgs {
+    const NAME: &'static str = "wait";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let runs = self.wait(context)?;
+        let code = self.code(&runs);
+        if context.ui.json {
+            context.ui.json(&List { schema: "jr.wait/1".to_owned(), items: runs });
+        } else {
+            for run in &runs {
+                context.ui.status(&render::ended_words(run));
+            }
+        }
+        Ok(code)
+    }
+}
+
+impl WaitArgs {
+    /// A daemon is started only if something lives that it would have to see end.
+    fn wait(&self, context: &Context) -> Result<Vec<RunView>, CommandError> {
+        let request = WaitRequest {
+            selectors: self.selectors.clone(),
+            any: self.any,
+            timeout_ms: self.timeout,
+        };
+        let lines = match client::open(&context.place, Start::Never, "/v1/wait", &request)? {
+            Some(lines) => Some(lines),
+            None => {
+                let runs = context.resolve(&self.selectors, Scope::Live)?;
+                if self.is_enough(&runs) {
+                    return Ok(runs);
+                }
+                client::open(&context.place, Start::Allowed, "/v1/wait", &request)?
+            }
+        };
+        let body = lines.map(|mut lines| lines.body()).transpose()?;
+        parse::<List<RunView>>(&body.unwrap_or_default()).map(|list| list.items)
+    }
+
+    fn is_enough(&self, runs: &[RunView]) -> bool {
+        let mut ended = runs.iter().map(|run| run.outcome.is_some());
+        if self.any {
+            runs.is_empty() || ended.any(|ended| ended)
+        } else {
+            ended.all(|ended| ended)
+        }
+    }
+
+    fn code(&self, runs: &[RunView]) -> u8 {
+        if !self.is_enough(runs) {
+            return exit::TIMED_OUT;
+        }
+        let mut ended = runs.iter().filter(|run| run.outcome.is_some());
+        match (runs, self.any) {
+            ([run], _) => exit::of_run(run),
+            (_, true) => ended.next().map_or(exit::OK, exit::of_run),
+            _ if ended.all(|run| run.outcome.as_deref() == Some("succeeded")) => exit::OK,
+            _ => exit::FAILED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::tests::view;
+
+    fn run(outcome: Option<&str>, exit_code: Option<i32>) -> RunView {
+        let mut run = view("aaaaaaaaaaaa", "x");
+        run.outcome = outcome.map(str::to_owned);
+        run.exit_code = exit_code;
+        run
+    }
+
+    #[test]
+    fn one_run_gives_its_code_and_several_tell_whether_any_failed() {
+        let wait = |any| WaitArgs { selectors: Vec::new(), any, timeout: None };
+        let good = run(Some("succeeded"), Some(0));
+        let bad = run(Some("failed"), Some(7));
+        let live = run(None, None);
+        assert_eq!(wait(false).code(&[bad.clone()]), 7);
+        assert_eq!(wait(false).code(&[good.clone(), bad.clone()]), 1);
+        assert_eq!(wait(false).code(&[good.clone(), good.clone()]), 0);
+        assert_eq!(wait(false).code(&[good.clone(), live.clone()]), 124);
+        assert_eq!(wait(true).code(&[live.clone(), bad]), 7);
+        assert_eq!(wait(true).code(&[live.clone(), live]), 124);
+        assert_eq!(wait(false).code(&[]), 0);
+    }
+}

@@ -1,0 +1,193 @@
+//! What every command has at hand: its environment and the ways to ask there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::daemon::client::{self, Lines, Start, monotonic_ms};
+use crate::daemon::place::{Place, PlaceVariables};
+use crate::model::{CommandId, EnvironmentId};
+use crate::projections::query::{Query, Scope};
+use crate::projections::view::{List, RunView};
+
+use super::error::CommandError;
+use super::exit;
+use super::offline;
+use super::ui::{Color, Ui};
+
+/// The environment where nothing names one.
+const ENVIRONMENT_DEFAULT: &str = "local";
+
+/// A daemon that starts or ends may hold the files without an answer for so long.
+const HANDOVER_MS: u64 = 30_000;
+/// Between two looks at it.
+const HANDOVER_TICK_MS: u64 = 10;
+
+/// Options that every command takes, before or after its arguments.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Environment [default: $JR_ENV, else local]
+    #[arg(short = 'e', long = "env", value_name = "ID", global = true)]
+    pub environment: Option<String>,
+    /// Work as if started in DIR
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: Color,
+    /// Print less: only ids, no news
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// One invocation.
+#[derive(Debug)]
+pub struct Context {
+    /// Where the environment lies.
+    pub place: Place,
+    /// Where words go.
+    pub ui: Ui,
+}
+
+impl Context {
+    /// Finds the environment: the flag, then `JR_ENV`, then `local`.
+    ///
+    /// # Errors
+    /// A bad name or directory, or nowhere to keep state.
+    pub fn new(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
+        match Self::place(globals) {
+            Ok(place) => Ok(Self { place, ui }),
+            Err(error) => Err((error, ui)),
+        }
+    }
+
+    fn place(globals: &Globals) -> Result<Place, CommandError> {
+        // Read before -C changes what a relative path would mean.
+        let variables = PlaceVariables::of_process();
+        if let Some(directory) = &globals.directory {
+            std::env::set_current_dir(directory).map_err(|error| {
+                let message = format!("-C {}: {error}", directory.display());
+                CommandError::new("directory", exit::USAGE, message)
+            })?;
+        }
+        let named = globals
+            .environment
+            .clone()
+            .or_else(|| std::env::var("JR_ENV").ok().filter(|name| !name.is_empty()));
+        let name = named.as_deref().unwrap_or(ENVIRONMENT_DEFAULT);
+        let id: EnvironmentId = name.parse().map_err(|error| {
+            CommandError::new("bad_environment", exit::USAGE, format!("{name:?} is {error}"))
+        })?;
+        Ok(Place::of(id, &variables)?)
+    }
+
+    /// Asks something that changes things; starts a daemon if none runs.
+    ///
+    /// # Errors
+    /// Its refusal, or why it cannot be asked.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CommandError> {
+        let answer = client::ask(&self.place, Start::Allowed, path, body)?;
+        parse(&answer.unwrap_or_default())
+    }
+
+    /// As [`Self::post`], for an answer in lines.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub fn open(&self, path: &str, body: &impl Serialize) -> Result<Lines, CommandError> {
+        let lines = client::open(&self.place, Start::Allowed, path, body)?;
+        lines.ok_or_else(|| {
+            CommandError::new("daemon_unavailable", exit::UNAVAILABLE, "no daemon answers")
+        })
+    }
+
+    /// The document that answers `query`: from the daemon if one lives, else from the files.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn read_bytes(&self, query: &Query) -> Result<Vec<u8>, CommandError> {
+        let deadline = monotonic_ms() + HANDOVER_MS;
+        loop {
+            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", query)? {
+                return Ok(bytes);
+            }
+            if let Some(document) = offline::answer(&self.place, query)? {
+                return serde_json::to_vec(&document).map_err(|error| {
+                    let message = format!("cannot write JSON: {error}");
+                    CommandError::new("internal", exit::FAILED, message)
+                });
+            }
+            // A daemon starts or ends: it holds the files, and does not answer for this moment.
+            if monotonic_ms() > deadline {
+                let message = "a daemon holds the environment, and does not answer";
+                return Err(CommandError::new("busy", exit::BUSY, message).hint("jr daemon status"));
+            }
+            std::thread::sleep(Duration::from_millis(HANDOVER_TICK_MS));
+        }
+    }
+
+    /// As [`Self::read_bytes`], as a type.
+    ///
+    /// # Errors
+    /// As [`Self::read_bytes`].
+    pub fn read<T: DeserializeOwned>(&self, query: &Query) -> Result<T, CommandError> {
+        parse(&self.read_bytes(query)?)
+    }
+
+    /// Which runs the selectors mean.
+    ///
+    /// # Errors
+    /// No such run, or several where one is needed.
+    pub fn resolve(
+        &self,
+        selectors: &[String],
+        scope: Scope,
+    ) -> Result<Vec<RunView>, CommandError> {
+        let query = Query::Resolve { selectors: selectors.to_vec(), scope };
+        self.read::<List<RunView>>(&query).map(|list| list.items)
+    }
+
+    /// Whether anything ever happened in this environment: what never lived cannot be stopped,
+    /// and no daemon is started to find that out.
+    pub fn is_unused(&self) -> bool {
+        !self.place.root.exists()
+    }
+}
+
+/// Reads what the daemon said.
+///
+/// # Errors
+/// It cannot be understood.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CommandError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("the daemon's answer cannot be understood: {error}");
+        CommandError::new("protocol", exit::UNAVAILABLE, message).hint("jr daemon status")
+    })
+}
+
+/// A fresh id for a command that acts once however often it is sent.
+pub fn command_id() -> Result<CommandId, CommandError> {
+    let mut bytes = [0_u8; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(CommandError::io("random numbers", &errno.into())),
+        }
+    }
+    Ok(CommandId::from_bytes(bytes))
+}

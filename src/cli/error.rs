@@ -1,0 +1,127 @@
+//! What a command says when it cannot do what was asked.
+
+use std::borrow::Cow;
+
+use crate::daemon::client::ClientError;
+use crate::daemon::place::PlaceError;
+use crate::daemon::protocol::ErrorDetail;
+use crate::model::id::BadName;
+use crate::projections::query::QueryError;
+
+use super::exit;
+
+/// A failure with what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandError {
+    /// A word for scripts.
+    pub code: Cow<'static, str>,
+    /// What, where, why.
+    pub message: String,
+    /// The next command.
+    pub hint: Option<String>,
+    /// What jr ends with.
+    pub exit: u8,
+}
+
+impl CommandError {
+    /// A failure without a hint.
+    pub fn new(code: &'static str, exit: u8, message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed(code), message: message.into(), hint: None, exit }
+    }
+
+    /// Words that jr cannot make sense of.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new("usage", exit::USAGE, message)
+    }
+
+    /// The system refused.
+    pub fn io(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
+        Self::new("io", exit::FAILED, format!("{what}: {error}"))
+    }
+
+    /// Adds the next command.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClientError::NotYours { .. } => {
+                Self::new("not_permitted", exit::NOT_PERMITTED, message)
+                    .hint("remove that socket, or set JR_HOME to a directory of your own")
+            }
+            ClientError::Busy { .. } => {
+                Self::new("busy", exit::BUSY, message).hint("try again in a moment")
+            }
+            ClientError::Newer { .. } => Self::new("daemon_newer", exit::UNAVAILABLE, message)
+                .hint("use the newer jr that started it, or end it: jr daemon stop"),
+            ClientError::Start { .. } => Self::new("daemon_start", exit::UNAVAILABLE, message)
+                .hint("see it fail in the foreground: jr daemon run"),
+            ClientError::Io { ref source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Self::new("not_permitted", exit::NOT_PERMITTED, message)
+            }
+            ClientError::Io { ref source, .. } if is_timeout(source) => {
+                Self::new("busy", exit::BUSY, message).hint("try again in a moment")
+            }
+            ClientError::Io { .. } | ClientError::Http { .. } => {
+                Self::new("daemon_unavailable", exit::UNAVAILABLE, message).hint("jr daemon status")
+            }
+            ClientError::Refused(detail) => Self::from(detail),
+        }
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
+impl From<ErrorDetail> for CommandError {
+    fn from(detail: ErrorDetail) -> Self {
+        let exit = u8::try_from(detail.exit_code).unwrap_or(exit::FAILED);
+        Self {
+            code: Cow::Owned(detail.code),
+            message: detail.message,
+            hint: detail.hint,
+            exit: if exit == exit::OK { exit::FAILED } else { exit },
+        }
+    }
+}
+
+impl From<QueryError> for CommandError {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::NoSuchRun { .. } => {
+                Self::new("no_such_run", exit::NOT_FOUND, message).hint("jr history")
+            }
+            QueryError::Ambiguous { .. } => {
+                Self::new("ambiguous", exit::USAGE, message).hint("give the id of one of them")
+            }
+            QueryError::BadSelector { .. } => Self::new("bad_selector", exit::USAGE, message),
+            QueryError::Pruned { .. } => Self::new("pruned", exit::USAGE, message),
+            QueryError::Beyond { .. } => Self::new("beyond", exit::USAGE, message),
+            QueryError::Damaged { .. } | QueryError::Log { .. } => {
+                Self::new("log", exit::FAILED, message).hint("jr log verify")
+            }
+        }
+    }
+}
+
+impl From<PlaceError> for CommandError {
+    fn from(error: PlaceError) -> Self {
+        Self::new("place", exit::USAGE, error.to_string())
+    }
+}
+
+impl From<BadName> for CommandError {
+    fn from(error: BadName) -> Self {
+        Self::usage(error.to_string())
+    }
+}

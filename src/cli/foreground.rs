@@ -1,0 +1,467 @@
+//! `jr run` in the foreground: one loop over signals, the daemon, the shim, output and input.
+//!
+//! ```text
+//!  daemon ── Admitted, Attach, Ended ──▶ ┌────────┐ ──▶ stdout, stderr
+//!  <base>.out, <base>.err ─────────────▶ │  loop  │
+//!  terminal, signals ──────────────────▶ └────────┘ ──▶ shim ──▶ the command
+//! ```
+//! The loop ends when the end of the run is durable: the daemon says so, or, if none answers for
+//! `limits::DAEMON_GONE_MS`, the shim whose journal is synced.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::daemon::client::{self, ClientError, Lines, monotonic_ms};
+use crate::daemon::protocol::{RunLine, StopReply, StopRequest, WaitRequest};
+use crate::limits;
+use crate::model::{RunId, Signal};
+use crate::projections::view::{List, RunView};
+
+use super::attach::ShimLine;
+use super::context::{Context, command_id, parse};
+use super::copy::{Growth, Step, Tail};
+use super::error::CommandError;
+use super::exit;
+use super::signals::Signals;
+
+/// SIGQUIT, SIGPIPE and SIGTSTP as signal(7) numbers them.
+const QUIT: i32 = 3;
+const PIPE: i32 = 13;
+const TSTP: i32 = 20;
+/// Between two looks for another daemon.
+const RETRY_MS: u64 = 50;
+/// A terminal that another job has the foreground of is looked at again after this.
+const BACKGROUND_TICK_MS: u64 = 500;
+/// Read from a terminal at once: one line is at most 4,096 bytes (termios(3)).
+const TYPED_BYTES: usize = 4 << 10;
+
+/// How it ended.
+#[derive(Debug)]
+pub enum End {
+    /// In the log.
+    Run(Box<RunView>),
+    /// In the shim's journal; the next daemon takes it from there.
+    Shim(u8),
+}
+
+/// Who tells the end.
+#[derive(Debug)]
+enum Daemon {
+    /// The one that admitted the run.
+    Run(Lines),
+    /// Another, asked to wait for it.
+    Wait(Lines),
+    /// Nobody, since then.
+    Gone { since_ms: u64, next_ms: u64, started: bool },
+}
+
+/// What a terminal types, on its way to the command.
+#[derive(Debug)]
+struct Typing {
+    to: Option<OwnedFd>,
+    pending: Vec<u8>,
+    is_over: bool,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Foreground<'a> {
+    context: &'a Context,
+    signals: &'a Signals,
+    daemon: Daemon,
+    run: Option<RunId>,
+    shim: Option<ShimLine>,
+    shim_is_gone: bool,
+    tails: Option<[Tail; 2]>,
+    growth: Growth,
+    typing: Option<Typing>,
+    /// Where the child's standard output goes.
+    stdout: BorrowedFd<'static>,
+    end: Option<End>,
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signals")
+    }
+}
+
+impl<'a> Foreground<'a> {
+    /// For the answer to `POST /v1/run`.
+    pub fn new(
+        context: &'a Context,
+        signals: &'a Signals,
+        lines: Lines,
+        stdout: BorrowedFd<'static>,
+    ) -> Self {
+        Self {
+            context,
+            signals,
+            daemon: Daemon::Run(lines),
+            run: None,
+            shim: None,
+            shim_is_gone: false,
+            tails: None,
+            growth: Growth::new(),
+            typing: None,
+            stdout,
+            end: None,
+        }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// The daemon refused, or nobody is left who could tell the end.
+    pub fn run(mut self) -> Result<End, CommandError> {
+        loop {
+            self.hear_daemon()?;
+            let tick = match &self.tails {
+                Some(tails) if self.end.is_none() => self.growth.arm(tails),
+                _ => None,
+            };
+            let (grew, blocked) = self.copy_output()?;
+            if !blocked.iter().any(Option::is_some) && self.end.is_some() {
+                break;
+            }
+            self.wait(tick, grew, blocked)?;
+        }
+        self.end.take().ok_or_else(|| unknown_end(self.run))
+    }
+
+    /// Takes the lines that have come; looks for another daemon if it is gone.
+    fn hear_daemon(&mut self) -> Result<(), CommandError> {
+        if self.end.is_some() {
+            return Ok(());
+        }
+        match &mut self.daemon {
+            Daemon::Run(lines) => {
+                let come: Vec<Vec<u8>> = std::iter::from_fn(|| lines.take()).collect();
+                let is_over = lines.is_done();
+                for line in come {
+                    self.take_line(parse(&line)?);
+                }
+                if is_over && self.end.is_none() {
+                    self.lose_daemon();
+                }
+            }
+            Daemon::Wait(lines) => {
+                if lines.head()?.is_some() && lines.is_done() {
+                    let list: List<RunView> = parse(&lines.body()?)?;
+                    let ended = list.items.into_iter().find(|run| run.outcome.is_some());
+                    match ended {
+                        Some(run) => self.finish(End::Run(Box::new(run))),
+                        None => self.lose_daemon(),
+                    }
+                }
+            }
+            Daemon::Gone { .. } => self.look_for_daemon()?,
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: RunLine) {
+        match line {
+            RunLine::Admitted { run_id, existing, .. } => {
+                self.run = Some(run_id);
+                if existing {
+                    let words = format!("run {run_id} has this key; waiting for its end");
+                    self.context.ui.status(&words);
+                }
+            }
+            RunLine::Attach { socket, attempt, output } => {
+                let path = |ending: &str| PathBuf::from(format!("{output}{ending}"));
+                let stderr = rustix::stdio::stderr();
+                let stdout = Tail::new(path(".out"), self.stdout);
+                self.tails = Some([stdout, Tail::new(path(".err"), stderr)]);
+                let Some(run) = self.run else { return };
+                match attach(Path::new(&socket), run, attempt) {
+                    Ok((line, typing)) => (self.shim, self.typing) = (Some(line), typing),
+                    // The run starts without our input; its output and end still come.
+                    Err(error) => {
+                        let words = format!("cannot hand over standard input: {error}");
+                        self.context.ui.warn(&words);
+                    }
+                }
+            }
+            RunLine::Progress(_) => {}
+            RunLine::Ended(run) => self.finish(End::Run(run)),
+        }
+    }
+
+    /// What is printed from now on is not the run's any more.
+    fn finish(&mut self, end: End) {
+        self.tails.iter_mut().flatten().for_each(Tail::finish);
+        self.end = Some(end);
+    }
+
+    fn lose_daemon(&mut self) {
+        let now = monotonic_ms();
+        self.daemon = Daemon::Gone { since_ms: now, next_ms: now, started: false };
+    }
+
+    fn look_for_daemon(&mut self) -> Result<(), CommandError> {
+        let Daemon::Gone { since_ms, next_ms, started } = &mut self.daemon else { return Ok(()) };
+        let Some(run) = self.run else {
+            let message = "the daemon ended before it answered; nobody knows whether it runs";
+            return Err(CommandError::new("daemon_unavailable", exit::UNAVAILABLE, message)
+                .hint("jr history -n 1"));
+        };
+        let now = monotonic_ms();
+        if now < *next_ms {
+            return Ok(());
+        }
+        let is_late = now >= *since_ms + limits::DAEMON_GONE_MS;
+        *next_ms = now + if is_late { 20 * RETRY_MS } else { RETRY_MS };
+        let request =
+            WaitRequest { selectors: vec![run.to_string()], any: false, timeout_ms: None };
+        // Whatever is wrong with the next daemon, the shim still knows the end.
+        if let Ok(Some(lines)) = client::begin(&self.context.place, "/v1/wait", &request) {
+            self.daemon = Daemon::Wait(lines);
+            return Ok(());
+        }
+        if !*started {
+            *started = true;
+            self.signals.unblocked(|| client::spawn(&self.context.place).ok());
+        }
+        if !is_late {
+            return Ok(());
+        }
+        let Some(shim) = &mut self.shim else { return Err(unknown_end(Some(run))) };
+        if shim.has_ended() {
+            let code = shim.durable_end(limits::SHIM_MUTE_MS);
+            let code = code.ok_or_else(|| unknown_end(Some(run)))?;
+            self.finish(End::Shim(code));
+        } else if self.shim_is_gone {
+            return Err(unknown_end(Some(run)));
+        }
+        Ok(())
+    }
+
+    /// Copies what is there. Whether anything was, and which sinks are full.
+    fn copy_output(&mut self) -> Result<(bool, [Option<BorrowedFd<'static>>; 2]), CommandError> {
+        let mut blocked = [None, None];
+        let mut grew = false;
+        let Some(tails) = &mut self.tails else { return Ok((grew, blocked)) };
+        for (tail, blocked) in tails.iter_mut().zip(&mut blocked) {
+            let step = tail.copy().map_err(|error| CommandError::io("output", &error))?;
+            match step {
+                Step::Drained(copied) => grew |= copied,
+                Step::Blocked => *blocked = Some(tail.to()),
+                // The bare command would have got this signal from its own write.
+                Step::Closed => {
+                    if let (Some(shim), Some(signal)) = (&self.shim, Signal::new(PIPE)) {
+                        shim.signal(signal);
+                    }
+                }
+            }
+        }
+        Ok((grew, blocked))
+    }
+
+    /// Sleeps until something happens, and deals with signals, the shim and the terminal.
+    fn wait(
+        &mut self,
+        tick: Option<u64>,
+        grew: bool,
+        blocked: [Option<BorrowedFd<'static>>; 2],
+    ) -> Result<(), CommandError> {
+        let typing_from = self.typing.as_ref().and_then(Typing::reads_from);
+        let in_background = self.typing.as_ref().is_some_and(Typing::waits_for_foreground);
+        let mut timeout = tick;
+        let mut at_most = |limit| timeout = Some(timeout.map_or(limit, |t: u64| t.min(limit)));
+        if in_background {
+            at_most(BACKGROUND_TICK_MS);
+        }
+        if let Daemon::Gone { next_ms, .. } = self.daemon {
+            at_most(next_ms.saturating_sub(monotonic_ms()));
+        }
+        let mut fds: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(8);
+        fds.push((Source::Signals, self.signals.as_fd(), PollFlags::IN));
+        if self.end.is_none() {
+            if let Daemon::Run(lines) | Daemon::Wait(lines) = &self.daemon {
+                fds.push((Source::Daemon, lines.as_fd(), PollFlags::IN));
+            }
+            if let Some(shim) = self.shim.as_ref().filter(|_| !self.shim_is_gone) {
+                fds.push((Source::Shim, shim.as_fd(), PollFlags::IN));
+            }
+            if let Some(fd) = typing_from {
+                fds.push((Source::Terminal, fd, PollFlags::IN));
+            }
+            if let Some(fd) = self.typing.as_ref().and_then(Typing::writes_to) {
+                fds.push((Source::Stdin, fd, PollFlags::OUT));
+            }
+            if let Some(fd) = self.growth.fd().filter(|_| self.tails.is_some()) {
+                fds.push((Source::Growth, fd, PollFlags::IN));
+            }
+        }
+        fds.extend(blocked.into_iter().flatten().map(|fd| (Source::Sink, fd, PollFlags::OUT)));
+        let ready = poll_sources(&fds, timeout)?;
+        let fired = ready.contains(&Source::Growth);
+        self.growth.note(fired, grew);
+        for source in ready {
+            match source {
+                Source::Signals => self.forward_signals(),
+                Source::Daemon => self.fill_from_daemon()?,
+                Source::Shim => {
+                    let is_there = self.shim.as_mut().is_some_and(ShimLine::receive);
+                    self.shim_is_gone = !is_there;
+                }
+                Source::Terminal => self.typing.iter_mut().for_each(Typing::read),
+                Source::Stdin => self.typing.iter_mut().for_each(Typing::write),
+                Source::Growth | Source::Sink => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_from_daemon(&mut self) -> Result<(), CommandError> {
+        let (Daemon::Run(lines) | Daemon::Wait(lines)) = &mut self.daemon else { return Ok(()) };
+        match lines.fill() {
+            Ok(_) => Ok(()),
+            Err(error @ ClientError::Refused(_)) => Err(error.into()),
+            Err(_) => {
+                self.lose_daemon();
+                Ok(())
+            }
+        }
+    }
+
+    fn forward_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            let number = signal.number();
+            let ends = [Signal::INT, Signal::TERM, Signal::HUP].contains(&signal) || number == QUIT;
+            if self.end.is_some() {
+                // Only a slow reader is left to wait for.
+                self.tails = self.tails.take().filter(|_| !ends);
+            } else if let Some(shim) = self.shim.as_ref().filter(|_| !self.shim_is_gone) {
+                shim.signal(signal);
+            } else if ends {
+                self.cancel();
+            }
+            if number == TSTP {
+                // Its own default, which the mask has put off. SIGCONT goes on from here.
+                let own = rustix::process::getpid();
+                rustix::process::kill_process(own, rustix::process::Signal::STOP).ok();
+            }
+        }
+    }
+
+    /// Interrupted before there is a process: the run ends where it waits.
+    fn cancel(&mut self) {
+        let (Some(run), Ok(command_id)) = (self.run, command_id()) else { return };
+        let selectors = vec![run.to_string()];
+        let request = StopRequest { command_id, selectors, grace_ms: None, interrupted: true };
+        if let Err(error) = self.context.post::<StopReply>("/v1/stop", &request) {
+            self.context.ui.warn(&error.message);
+        }
+    }
+}
+
+fn unknown_end(run: Option<RunId>) -> CommandError {
+    let run = run.map_or_else(|| "it".to_owned(), |run| format!("run {run}"));
+    let message = format!("neither a daemon nor the shim can tell how {run} ended");
+    CommandError::new("lost", exit::NOT_STARTED, message).hint("jr history -n 1")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Daemon,
+    Shim,
+    Terminal,
+    Stdin,
+    Growth,
+    Sink,
+}
+
+fn poll_sources(
+    sources: &[(Source, BorrowedFd<'_>, PollFlags)],
+    timeout_ms: Option<u64>,
+) -> Result<Vec<Source>, CommandError> {
+    let mut fds: Vec<PollFd<'_>> =
+        sources.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+    let timeout = timeout_ms.map(|limit| Timespec {
+        tv_sec: i64::try_from(limit / 1_000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(limit % 1_000).unwrap_or(0) * 1_000_000,
+    });
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(CommandError::io("waiting", &errno.into())),
+    }
+    let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
+    Ok(ready.map(|(_, (source, ..))| *source).collect())
+}
+
+/// A terminal is copied through a pipe, so that our death is the end of the command's input;
+/// anything else is handed over as it is.
+fn attach(socket: &Path, run: RunId, attempt: u32) -> std::io::Result<(ShimLine, Option<Typing>)> {
+    let stdin = rustix::stdio::stdin();
+    if !rustix::termios::isatty(stdin) {
+        return ShimLine::connect(socket, run, attempt, stdin).map(|line| (line, None));
+    }
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&writer, true)?;
+    let line = ShimLine::connect(socket, run, attempt, reader.as_fd())?;
+    Ok((line, Some(Typing { to: Some(writer), pending: Vec::new(), is_over: false })))
+}
+
+impl Typing {
+    /// Who reads a terminal from the background is stopped (SIGTTIN), so we do not.
+    fn is_foreground() -> bool {
+        let owner = rustix::termios::tcgetpgrp(rustix::stdio::stdin());
+        owner.is_ok_and(|owner| owner == rustix::process::getpgrp())
+    }
+
+    fn wants_more(&self) -> bool {
+        self.to.is_some() && self.pending.is_empty() && !self.is_over
+    }
+
+    fn reads_from(&self) -> Option<BorrowedFd<'static>> {
+        (self.wants_more() && Self::is_foreground()).then(rustix::stdio::stdin)
+    }
+
+    fn waits_for_foreground(&self) -> bool {
+        self.wants_more() && !Self::is_foreground()
+    }
+
+    fn writes_to(&self) -> Option<BorrowedFd<'_>> {
+        self.to.as_ref().filter(|_| !self.pending.is_empty()).map(AsFd::as_fd)
+    }
+
+    fn read(&mut self) {
+        let mut buffer = [0_u8; TYPED_BYTES];
+        match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
+            Ok(0) => self.is_over = true,
+            Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The terminal is gone.
+            Err(_) => self.is_over = true,
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let Some(to) = &self.to else { return };
+        while !self.pending.is_empty() {
+            match rustix::io::write(to, &self.pending) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                // The command closed its input: what is typed belongs to nobody.
+                Err(_) => {
+                    self.pending.clear();
+                    self.to = None;
+                    return;
+                }
+            }
+        }
+        if self.is_over {
+            self.to = None;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Answers from files, when no daemon lives: reading needs none and starts none.
+
+use crate::daemon::offline::{self, OfflineError};
+use crate::daemon::place::Place;
+use crate::projections::query::{Document, Query, QueryError, Scope};
+use crate::projections::view::List;
+
+use super::error::CommandError;
+use super::exit;
+
+/// The answer to `query` as of the last durable record; `None` if a daemon has come up: ask it.
+///
+/// # Errors
+/// As the daemon would refuse it, or why the files cannot be read.
+pub fn answer(place: &Place, query: &Query) -> Result<Option<Document>, CommandError> {
+    match offline::ask(place, query) {
+        Ok(document) => Ok(Some(document)),
+        Err(OfflineError::DaemonLives) => Ok(None),
+        Err(OfflineError::NoState(_)) => nothing(query).map(Some),
+        Err(OfflineError::Query(error)) => Err(error.into()),
+        Err(OfflineError::Files(error)) => {
+            let error = CommandError::new("log", exit::FAILED, error.to_string());
+            Err(error.hint("jr log verify"))
+        }
+    }
+}
+
+/// What an environment answers in which nothing ever happened.
+fn nothing(query: &Query) -> Result<Document, CommandError> {
+    fn list<T>(schema: &str) -> List<T> {
+        List { schema: schema.to_owned(), items: Vec::new() }
+    }
+    let no_such_run = |selector: &str| {
+        Err(CommandError::from(QueryError::NoSuchRun { selector: selector.to_owned() }))
+    };
+    match query {
+        Query::Ps(_) => Ok(Document::Runs(list("jr.ps/1"))),
+        Query::History(_) => Ok(Document::Runs(list("jr.history/1"))),
+        Query::Show { selector } => no_such_run(selector),
+        Query::Resolve { selectors, scope } => match selectors.first() {
+            Some(selector) if *scope == Scope::One || selector != "all" => no_such_run(selector),
+            _ => Ok(Document::Runs(list("jr.resolve/1"))),
+        },
+        Query::Outputs { selectors, .. } => match selectors.first() {
+            Some(selector) if selector != "all" => no_such_run(selector),
+            _ => Ok(Document::Outputs(list("jr.logs/1"))),
+        },
+        Query::Events(_) => Ok(Document::Events(list("jr.events/1"))),
+        Query::Queues => Ok(Document::Queues(list("jr.queue/1"))),
+    }
+}

@@ -1,0 +1,374 @@
+//! Runs, queues and records as people read them: pure.
+
+use jiff::Zoned;
+
+use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView};
+
+use super::table::{Cell, Medium, Style, Table};
+use super::{text, time_arg};
+
+/// How a run looks by its state and outcome.
+pub fn style_of(run: &RunView) -> Style {
+    match run.outcome.as_deref() {
+        Some("succeeded") => Style::Good,
+        Some("cancelled" | "skipped") => Style::Dim,
+        Some(_) => Style::Bad,
+        None => Style::Busy,
+    }
+}
+
+/// The state of what lives, the outcome of what ended.
+fn state_cell(run: &RunView) -> Cell {
+    Cell::styled(run.outcome.as_deref().unwrap_or(&run.state), style_of(run))
+}
+
+/// `7`, `SIGKILL(9)`, a reason, or `-`.
+pub fn exit_words(run: &RunView) -> String {
+    match (run.exit_code, run.signal, &run.reason) {
+        (Some(code), None, _) => code.to_string(),
+        (_, Some(signal), _) => {
+            let name = crate::model::Signal::new(signal).map(|signal| signal.to_string());
+            name.map_or_else(|| signal.to_string(), |name| format!("{name}({signal})"))
+        }
+        (None, None, Some(reason)) => reason.clone(),
+        (None, None, None) => "-".to_owned(),
+    }
+}
+
+fn duration_words(run: &RunView) -> String {
+    let millis = run.duration_ms.and_then(|millis| u64::try_from(millis).ok());
+    millis.map_or_else(|| "-".to_owned(), time_arg::show_duration)
+}
+
+/// What it runs; of a batch, how far it is.
+fn command_words(run: &RunView) -> String {
+    match &run.batch {
+        Some(batch) => {
+            let ended = batch.succeeded + batch.failed + batch.cancelled;
+            format!("{ended}/{} lines, {} failed", batch.lines, batch.failed)
+        }
+        None => text::command(&run.command),
+    }
+}
+
+/// `jr ps`.
+pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
+    let mut table = Table::new(&["ID", "NAME", "STATE", "AGE", "PID", "QUEUE", "COMMAND"]);
+    for run in runs {
+        let age = time_arg::age_ms(run.started_at.as_deref().unwrap_or(&run.created_at), now);
+        let age = if run.outcome.is_some() {
+            duration_words(run)
+        } else {
+            age.map_or_else(|| "-".to_owned(), time_arg::show_duration)
+        };
+        table.row(vec![
+            run.run_id.as_str().into(),
+            run.name.as_str().into(),
+            state_cell(run),
+            age.into(),
+            run.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+            run.queue.as_deref().unwrap_or("-").into(),
+            command_words(run).into(),
+        ]);
+    }
+    table.render(medium)
+}
+
+/// `jr history`.
+pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
+    let mut table =
+        Table::new(&["ID", "NAME", "RESULT", "EXIT", "STARTED", "DURATION", "LABELS", "COMMAND"]);
+    for run in runs {
+        let labels: Vec<String> =
+            run.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(",") };
+        table.row(vec![
+            run.run_id.as_str().into(),
+            run.name.as_str().into(),
+            state_cell(run),
+            exit_words(run).into(),
+            run.started_at
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), |at| time_arg::show(at, now))
+                .into(),
+            duration_words(run).into(),
+            labels.into(),
+            command_words(run).into(),
+        ]);
+    }
+    table.render(medium)
+}
+
+/// `jr queue list`.
+pub fn queues(queues: &[QueueView], medium: Medium) -> String {
+    let mut table = Table::new(&["NAME", "SLOTS", "RUNNING", "QUEUED"]);
+    for queue in queues {
+        let limit = match queue.limit_set {
+            true => queue.limit.to_string(),
+            false => format!("{} (cores)", queue.limit),
+        };
+        table.row(vec![
+            queue.name.as_str().into(),
+            limit.into(),
+            queue.running.to_string().into(),
+            queue.queued.to_string().into(),
+        ]);
+    }
+    table.render(medium)
+}
+
+/// One record as a line: place, time, kind, run and what else it says.
+pub fn event(event: &EventView, now: &Zoned) -> String {
+    let mut line =
+        format!("{:>6}  {}  {:<20}", event.seq, time_arg::show_exact(&event.time, now), event.kind);
+    if let Some(run) = &event.run_id {
+        line.push_str(&format!("  {run}"));
+    }
+    line.push_str(&fields(event));
+    text::line(&line).trim_end().to_owned()
+}
+
+/// ` name=value` of what a record says beyond its kind; what is null or long is left out.
+fn fields(event: &EventView) -> String {
+    let mut out = String::new();
+    for (name, value) in &event.fields {
+        match value {
+            serde_json::Value::Null => {}
+            serde_json::Value::String(value) => {
+                let quoted = shlex::try_quote(value).unwrap_or_default();
+                out.push_str(&format!("  {name}={quoted}"));
+            }
+            value => out.push_str(&format!("  {name}={value}")),
+        }
+    }
+    out
+}
+
+/// `jr show`: everything, one fact a line, then attempts and timeline.
+pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> String {
+    let run = &view.run;
+    let style = style_of(run);
+    let mut out = String::new();
+    let mut fact = |name: &str, value: &str, style: Style| {
+        let name = Style::Dim.paint(&format!("{name:<11}"), medium.color);
+        let value = style.paint(&text::line(value), medium.color);
+        out.push_str(&format!("{name} {value}\n"));
+    };
+    fact("run", &run.run_id, Style::Plain);
+    fact("name", &run.name, Style::Plain);
+    fact("kind", &run.kind, Style::Plain);
+    fact("state", run.outcome.as_deref().unwrap_or(&run.state), style);
+    if run.outcome.is_some() {
+        fact("exit", &exit_words(run), style);
+    }
+    if let Some(reason) = &run.reason {
+        fact("reason", reason, Style::Plain);
+    }
+    match &run.batch {
+        Some(batch) => fact("lines", &batch_words(batch), Style::Plain),
+        None => fact("command", &text::command(&run.command), Style::Plain),
+    }
+    fact("cwd", &run.cwd, Style::Plain);
+    if let Some(queue) = &run.queue {
+        fact("queue", queue, Style::Plain);
+    }
+    for (key, value) in &run.labels {
+        fact("label", &format!("{key}={value}"), Style::Plain);
+    }
+    for (name, value) in [("parent", &run.parent), ("key", &view.key)] {
+        if let Some(value) = value {
+            fact(name, value, Style::Plain);
+        }
+    }
+    fact("created", &time_arg::show_exact(&run.created_at, now), Style::Plain);
+    for (name, at) in [("started", &run.started_at), ("ended", &run.ended_at)] {
+        if let Some(at) = at {
+            fact(name, &time_arg::show_exact(at, now), Style::Plain);
+        }
+    }
+    if run.duration_ms.is_some() {
+        fact("duration", &duration_words(run), Style::Plain);
+    }
+    fact("stop", &stop_words(view), Style::Plain);
+    if verbose {
+        for (name, value) in &view.variables {
+            fact("variable", &format!("{name}={value}"), Style::Plain);
+        }
+    }
+    for attempt in &view.attempts {
+        out.push_str(&self::attempt(attempt, now));
+    }
+    out.push_str("\ntimeline\n");
+    for record in &view.timeline {
+        let line = event(record, now);
+        out.push_str(
+            medium.width.map_or(line.as_str().into(), |w| text::shorten(&line, w)).as_ref(),
+        );
+        out.push('\n');
+    }
+    out
+}
+
+/// How many lines stand where.
+pub fn batch_words(batch: &crate::projections::view::BatchView) -> String {
+    format!(
+        "{} in all, {} succeeded, {} failed, {} cancelled, {} running, {} queued",
+        batch.lines, batch.succeeded, batch.failed, batch.cancelled, batch.running, batch.queued
+    )
+}
+
+fn stop_words(view: &ShowView) -> String {
+    let grace = time_arg::show_duration(view.grace_ms);
+    let mut words = format!("{}, after {grace} SIGKILL; strays: {}", view.stop_signal, view.strays);
+    if let Some(timeout) = view.timeout_ms {
+        words.push_str(&format!("; time limit {}", time_arg::show_duration(timeout)));
+    }
+    words
+}
+
+fn attempt(attempt: &AttemptView, now: &Zoned) -> String {
+    let mut out = format!("\nattempt {}   ", attempt.attempt);
+    out.push_str(attempt.status.as_deref().unwrap_or(&attempt.state));
+    if let Some(code) = attempt.exit_code {
+        out.push_str(&format!(", exit code {code}"));
+    }
+    if let Some(signal) = attempt.signal.and_then(crate::model::Signal::new) {
+        out.push_str(&format!(", {signal}"));
+    }
+    if let Some(reason) = &attempt.reason {
+        out.push_str(&format!(", {}", text::line(reason)));
+    }
+    out.push('\n');
+    let mut fact = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            out.push_str(&format!("  {name:<9} {value}\n"));
+        }
+    };
+    fact("pid", attempt.pid.map(|pid| pid.to_string()));
+    fact("tracking", attempt.tracking.clone());
+    fact("started", attempt.started_at.as_deref().map(|at| time_arg::show_exact(at, now)));
+    fact("ended", attempt.ended_at.as_deref().map(|at| time_arg::show_exact(at, now)));
+    fact("duration", attempt.duration_ms.map(time_arg::show_duration));
+    let cpu = attempt.user_ms.zip(attempt.system_ms);
+    fact("cpu", cpu.map(|(user, system)| format!("{user} ms user, {system} ms system")));
+    fact("memory", attempt.max_rss_bytes.map(|bytes| format!("{} KiB at most", bytes / 1_024)));
+    let printed = attempt.stdout_bytes.zip(attempt.stderr_bytes);
+    fact("output", printed.map(|(out, err)| format!("{out} bytes stdout, {err} bytes stderr")));
+    fact("strays", (attempt.strays > 0).then(|| attempt.strays.to_string()));
+    fact("survivors", survivors(&attempt.survivors));
+    out
+}
+
+/// `1, 2, 3`, or nothing.
+pub fn survivors(pids: &[u32]) -> Option<String> {
+    let words: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// One run's end in a line.
+pub fn ended_words(run: &RunView) -> String {
+    let outcome = run.outcome.as_deref().unwrap_or(&run.state);
+    let detail = match (outcome, exit_words(run)) {
+        ("succeeded" | "cancelled", _) => String::new(),
+        (_, words) if words == "-" => String::new(),
+        (_, words) => format!(" ({words})"),
+    };
+    format!("{}  {}  {outcome}{detail}", run.run_id, run.name)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::projections::view::BatchView;
+
+    /// A run that lives.
+    pub(in crate::cli) fn view(run_id: &str, name: &str) -> RunView {
+        RunView {
+            run_id: run_id.to_owned(),
+            name: name.to_owned(),
+            kind: "job".to_owned(),
+            runner: "process".to_owned(),
+            environment: "local".to_owned(),
+            state: "running".to_owned(),
+            outcome: None,
+            exit_code: None,
+            signal: None,
+            reason: None,
+            attempt: 1,
+            command: vec!["echo".to_owned(), "a b".to_owned()],
+            cwd: "/tmp".to_owned(),
+            labels: BTreeMap::new(),
+            parent: None,
+            pid: Some(4711),
+            ports: BTreeMap::new(),
+            health: None,
+            image: None,
+            queue: None,
+            created_at: "2026-11-20T10:00:00.000Z".to_owned(),
+            started_at: Some("2026-11-20T10:00:01.000Z".to_owned()),
+            ended_at: None,
+            duration_ms: Some(1_500),
+            first_seq: 1,
+            last_seq: 3,
+            batch: None,
+        }
+    }
+
+    fn now() -> Zoned {
+        "2026-11-20T11:00:01+00:00[UTC]".parse().expect("UTC")
+    }
+
+    const PLAIN: Medium = Medium { width: None, color: false };
+
+    #[test]
+    fn ps_shows_what_lives() {
+        let mut evil = view("bbbbbbbbbbbb", "evil");
+        evil.command = vec!["x\u{1b}]0;owned\u{7}".to_owned()];
+        let text = ps(&[view("aaaaaaaaaaaa", "web"), evil], &now(), PLAIN);
+        assert_eq!(
+            text.lines().nth(1),
+            Some("aaaaaaaaaaaa  web   running  1h00m  4711  -      echo 'a b'")
+        );
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
+    }
+
+    #[test]
+    fn history_shows_how_things_ended() {
+        let mut failed = view("aaaaaaaaaaaa", "web");
+        failed.outcome = Some("failed".to_owned());
+        failed.exit_code = Some(7);
+        failed.labels = BTreeMap::from([("team".to_owned(), "x".to_owned())]);
+        let mut killed = view("bbbbbbbbbbbb", "db");
+        killed.outcome = Some("signalled".to_owned());
+        killed.signal = Some(9);
+        let mut batch = view("cccccccccccc", "batch");
+        batch.batch = Some(BatchView { lines: 9, succeeded: 3, failed: 1, ..BatchView::default() });
+        let text = history(&[failed, killed, batch], &now(), PLAIN);
+        for part in ["failed     7 ", "SIGKILL(9)", "team=x", "4/9 lines, 1 failed", "1.5s"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        let record = EventView {
+            seq: 12,
+            time: "2026-11-20T10:00:00.123Z".to_owned(),
+            kind: "run_ended".to_owned(),
+            run_id: Some("aaaaaaaaaaaa".to_owned()),
+            command_id: None,
+            uid: None,
+            hash: String::new(),
+            fields: BTreeMap::from([
+                ("outcome".to_owned(), "failed".into()),
+                ("text".to_owned(), "a\nb".into()),
+                ("none".to_owned(), serde_json::Value::Null),
+            ]),
+        };
+        let line = event(&record, &now());
+        assert!(line.starts_with("    12  2026-11-20 10:00:00.123  run_ended"), "{line}");
+        assert!(line.contains("outcome=failed") && !line.contains('\n') && !line.contains("none"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Tables for people: pure, text in, text out.
+
+use std::fmt::Write;
+
+use super::text;
+
+/// How a cell looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// As it is.
+    #[default]
+    Plain,
+    /// Succeeded.
+    Good,
+    /// Failed.
+    Bad,
+    /// Under way or waiting.
+    Busy,
+    /// Of little weight.
+    Dim,
+}
+
+impl Style {
+    /// SGR sequence that begins it; empty for plain.
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "\x1b[32m",
+            Self::Bad => "\x1b[31m",
+            Self::Busy => "\x1b[33m",
+            Self::Dim => "\x1b[2m",
+        }
+    }
+
+    /// The text in this style.
+    pub fn paint(self, content: &str, color: bool) -> String {
+        match self.begin() {
+            "" => content.to_owned(),
+            _ if !color => content.to_owned(),
+            begin => format!("{begin}{content}\x1b[0m"),
+        }
+    }
+}
+
+/// One cell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    content: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A cell with a style. Control characters become visible.
+    pub fn styled(content: &str, style: Style) -> Self {
+        Self { content: text::line(content).into_owned(), style }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(content: &str) -> Self {
+        Self::styled(content, Style::Plain)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(content: String) -> Self {
+        Self::styled(&content, Style::Plain)
+    }
+}
+
+/// Where a table is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Medium {
+    /// Columns of the terminal; `None` shortens nothing.
+    pub width: Option<usize>,
+    /// Whether colours are wanted.
+    pub color: bool,
+}
+
+/// Between two columns.
+const GAP: &str = "  ";
+/// A shortened column keeps at least this.
+const COLUMN_MIN: usize = 8;
+
+/// Rows under headers; the last column takes what is left of the width.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    headers: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub fn new(headers: &[&'static str]) -> Self {
+        Self { headers: headers.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; cells that are missing are empty.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        debug_assert!(cells.len() <= self.headers.len(), "a cell without a column");
+        self.rows.push(cells);
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text.
+    pub fn render(&self, medium: Medium) -> String {
+        let widths = self.widths(medium.width);
+        let mut out = String::new();
+        let headers: Vec<Cell> =
+            self.headers.iter().map(|header| Cell::styled(header, Style::Dim)).collect();
+        for row in std::iter::once(&headers).chain(&self.rows) {
+            render_row(&mut out, row, &widths, medium);
+        }
+        out
+    }
+
+    fn widths(&self, available: Option<usize>) -> Vec<usize> {
+        let widest = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let header = text::width(self.headers[column]);
+            cells.map(|cell| text::width(&cell.content)).chain([header]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = (0..self.headers.len()).map(widest).collect();
+        let Some(available) = available else { return widths };
+        let gaps = GAP.len() * widths.len().saturating_sub(1);
+        let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
+        // The last column is the command: first it gives way, then the widest of the others.
+        if let Some(last) = widths.last_mut() {
+            let given = over.min(last.saturating_sub(COLUMN_MIN));
+            *last -= given;
+            over -= given;
+        }
+        while over > 0 {
+            let Some(wide) = widths.iter_mut().max().filter(|wide| **wide > COLUMN_MIN) else {
+                break;
+            };
+            *wide -= 1;
+            over -= 1;
+        }
+        widths
+    }
+}
+
+fn render_row(out: &mut String, row: &[Cell], widths: &[usize], medium: Medium) {
+    let start = out.len();
+    for (place, cell) in row.iter().enumerate() {
+        let width = widths[place];
+        let content = if medium.width.is_some() {
+            text::shorten(&cell.content, width)
+        } else {
+            cell.content.as_str().into()
+        };
+        if place > 0 {
+            out.push_str(GAP);
+        }
+        out.push_str(&cell.style.paint(&content, medium.color));
+        if place + 1 < row.len() {
+            let padding = width.saturating_sub(text::width(&content));
+            write!(out, "{:padding$}", "").expect("a String takes everything");
+        }
+    }
+    let end = out.trim_end_matches(' ').len().max(start);
+    out.truncate(end);
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        let mut table = Table::new(&["ID", "NAME", "COMMAND"]);
+        table.row(vec!["aaaaaaaaaaaa".into(), "web".into(), "sleep 1000000000 1000000000".into()]);
+        table.row(vec!["bbbbbbbbbbbb".into(), "a\u{1b}[2J".into(), "true".into()]);
+        table
+    }
+
+    #[test]
+    fn nothing_is_shortened_without_a_width() {
+        let text = sample().render(Medium { width: None, color: false });
+        assert_eq!(
+            text,
+            "ID            NAME      COMMAND\n\
+             aaaaaaaaaaaa  web       sleep 1000000000 1000000000\n\
+             bbbbbbbbbbbb  a\\x1b[2J  true\n"
+        );
+    }
+
+    #[test]
+    fn every_line_fits_the_width() {
+        for width in 30..70 {
+            let text = sample().render(Medium { width: Some(width), color: false });
+            for line in text.lines() {
+                assert!(text::width(line) <= width, "{width}: {line}");
+            }
+        }
+        let narrow = sample().render(Medium { width: Some(40), color: false });
+        assert!(narrow.contains("sleep 1000000000…"), "{narrow}");
+    }
+
+    #[test]
+    fn colours_take_no_columns() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(vec![Cell::styled("ok", Style::Good), "x".into()]);
+        let text = table.render(Medium { width: Some(80), color: true });
+        assert!(text.contains("\x1b[32mok\x1b[0m  x\n"), "{text:?}");
+    }
+}

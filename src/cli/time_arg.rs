@@ -1,0 +1,296 @@
+//! Moments and durations as people type them, and as they read them.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
+
+/// What would have been understood.
+const MOMENTS: &str = "a time such as 2026-11-20T14:00:00Z, '2026-11-20 14:00', 14:00, -2h, \
+    '2h ago', today, yesterday or @1700000000";
+const DURATIONS: &str = "a duration such as 90 (seconds), 1m30s, 2h, 500ms or 01:30:00";
+
+/// The moment that `text` means, in Unix milliseconds, seen from `now`.
+///
+/// # Errors
+/// What would have been understood.
+pub fn moment(text: &str, now: &Zoned) -> Result<i64, String> {
+    let text = text.trim();
+    let wrong = || format!("{text:?} is not {MOMENTS}");
+    let zoned = match text {
+        "now" => Some(now.clone()),
+        "today" => now.start_of_day().ok(),
+        "yesterday" => now.yesterday().and_then(|day| day.start_of_day()).ok(),
+        "tomorrow" => now.tomorrow().and_then(|day| day.start_of_day()).ok(),
+        _ => None,
+    };
+    if let Some(zoned) = zoned {
+        return Ok(zoned.timestamp().as_millisecond());
+    }
+    if let Some(epoch) = text.strip_prefix('@') {
+        return epoch_millis(epoch).ok_or_else(wrong);
+    }
+    if let Some(ago) = text.strip_prefix('-').or_else(|| text.strip_suffix(" ago")) {
+        return before(ago.trim(), now).ok_or_else(wrong);
+    }
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Ok(timestamp.as_millisecond());
+    }
+    if let Some((day, clock)) = text.split_once(' ').filter(|_| !text.starts_with('2')) {
+        let start = moment(day, now)?;
+        let day = Timestamp::from_millisecond(start).map_err(|_| wrong())?;
+        let day = day.to_zoned(now.time_zone().clone()).date();
+        return local(day.to_datetime(clock_time(clock).ok_or_else(wrong)?), now).ok_or_else(wrong);
+    }
+    if let Some(clock) = clock_time(text) {
+        return local(now.date().to_datetime(clock), now).ok_or_else(wrong);
+    }
+    let civil = text.parse::<DateTime>().ok();
+    let civil = civil.or_else(|| text.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)));
+    civil.and_then(|civil| local(civil, now)).ok_or_else(wrong)
+}
+
+/// `14:00` and `14:00:05`; jiff alone would also take forms that mean something else here.
+fn clock_time(text: &str) -> Option<Time> {
+    (text.contains(':') && text.len() >= 4 && text.as_bytes()[0].is_ascii_digit())
+        .then(|| if text.len() == 4 { format!("0{text}") } else { text.to_owned() })
+        .and_then(|text| text.parse().ok())
+}
+
+fn local(civil: DateTime, now: &Zoned) -> Option<i64> {
+    civil.to_zoned(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp().as_millisecond())
+}
+
+/// `@1700000000` and `@1700000000.5`.
+fn epoch_millis(text: &str) -> Option<i64> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let millis: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    let seconds: i64 = seconds.parse().ok()?;
+    seconds.checked_mul(1_000)?.checked_add(if seconds < 0 { -millis } else { millis })
+}
+
+/// Days are calendar days: a day ago is the same clock time, whatever the summer time does.
+fn before(text: &str, now: &Zoned) -> Option<i64> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<i32>().ok());
+    let then = match days {
+        Some(days) => now.checked_sub(days.checked_abs()?.days()).ok()?,
+        None => {
+            let millis = i64::try_from(duration(text).ok()?).ok()?;
+            now.checked_sub(SignedDuration::from_millis(millis)).ok()?
+        }
+    };
+    Some(then.timestamp().as_millisecond())
+}
+
+/// A duration in milliseconds. For clap.
+///
+/// # Errors
+/// What would have been understood.
+pub fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not {DURATIONS}");
+    let trimmed = text.trim();
+    if trimmed.is_empty() || trimmed.starts_with('-') {
+        return Err(wrong());
+    }
+    if trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return seconds_millis(trimmed).ok_or_else(wrong);
+    }
+    if trimmed.contains(':') {
+        return clock_millis(trimmed).ok_or_else(wrong);
+    }
+    units_millis(trimmed).ok_or_else(wrong)
+}
+
+fn seconds_millis(text: &str) -> Option<u64> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if seconds.is_empty() || fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let millis: u64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    seconds.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(millis)
+}
+
+/// `MM:SS` and `HH:MM:SS`.
+fn clock_millis(text: &str) -> Option<u64> {
+    let mut seconds = 0_u64;
+    let parts: Vec<&str> = text.split(':').collect();
+    if !(2..=3).contains(&parts.len()) {
+        return None;
+    }
+    for (place, part) in parts.iter().enumerate() {
+        let number: u64 = part.parse().ok()?;
+        if place > 0 && (number > 59 || part.len() != 2) {
+            return None;
+        }
+        seconds = seconds.checked_mul(60)?.checked_add(number)?;
+    }
+    seconds.checked_mul(1_000)
+}
+
+/// `1h30m`, `1m 30s`, `500ms`, `2d`; each unit once, from large to small.
+fn units_millis(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] = [
+        ("w", 604_800_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    let mut rest = text;
+    let mut total = 0_u64;
+    let mut largest = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let letters = rest[digits..].trim_start();
+        let end = letters.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(letters.len());
+        let unit = match &letters[..end] {
+            "sec" | "secs" | "second" | "seconds" => "s",
+            "min" | "mins" | "minute" | "minutes" => "m",
+            "hour" | "hours" | "hr" => "h",
+            "day" | "days" => "d",
+            "week" | "weeks" => "w",
+            other => other,
+        };
+        let place = UNITS.iter().position(|(name, _)| *name == unit)?;
+        if place < largest {
+            return None;
+        }
+        largest = place + 1;
+        // Thousandths of a unit are exact enough for `1.5h`.
+        let thousandths = seconds_millis(&rest[..digits])?;
+        total = total.checked_add(thousandths.checked_mul(UNITS[place].1)? / 1_000)?;
+        rest = letters[end..].trim_start();
+    }
+    Some(total)
+}
+
+/// This moment, in the system's time zone.
+pub fn now() -> Zoned {
+    Timestamp::now().to_zoned(TimeZone::system())
+}
+
+/// Time of day where it was today, else with its date.
+pub fn show(rfc3339: &str, now: &Zoned) -> String {
+    let Ok(timestamp) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
+    let local = timestamp.to_zoned(now.time_zone().clone());
+    if local.date() == now.date() {
+        local.strftime("%H:%M:%S").to_string()
+    } else {
+        local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+}
+
+/// Local date and time, to the millisecond.
+pub fn show_exact(rfc3339: &str, now: &Zoned) -> String {
+    let Ok(timestamp) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
+    timestamp.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+/// As documents have it: UTC with milliseconds.
+pub fn rfc3339(unix_millis: i64) -> Option<String> {
+    let timestamp = Timestamp::from_millisecond(unix_millis).ok()?;
+    Some(timestamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}
+
+/// Time since, in milliseconds; 0 if it lies ahead.
+pub fn age_ms(rfc3339: &str, now: &Zoned) -> Option<u64> {
+    let then = rfc3339.parse::<Timestamp>().ok()?.as_millisecond();
+    Some(u64::try_from(now.timestamp().as_millisecond() - then).unwrap_or(0))
+}
+
+/// A duration for people: the two largest units.
+pub fn show_duration(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..=9 => format!("{}.{}s", seconds, millis % 1_000 / 100),
+        10..=59 => format!("{seconds}s"),
+        60..=3_599 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..=86_399 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noon() -> Zoned {
+        "2026-11-20T12:00:00+01:00[Europe/Berlin]".parse().expect("a time zone database")
+    }
+
+    fn at(text: &str) -> String {
+        let millis = moment(text, &noon()).expect(text);
+        Timestamp::from_millisecond(millis).expect("in range").to_string()
+    }
+
+    #[test]
+    fn moments_as_people_type_them() {
+        for (text, expected) in [
+            ("2026-11-20T14:00:00Z", "2026-11-20T14:00:00Z"),
+            ("2026-11-20T14:00:00.250+02:00", "2026-11-20T12:00:00.25Z"),
+            ("2026-11-20 14:00", "2026-11-20T13:00:00Z"),
+            ("2026-11-20 14:00:30", "2026-11-20T13:00:30Z"),
+            ("2026-07-01", "2026-06-30T22:00:00Z"),
+            ("14:00", "2026-11-20T13:00:00Z"),
+            ("9:05", "2026-11-20T08:05:00Z"),
+            ("-2h", "2026-11-20T09:00:00Z"),
+            ("-90", "2026-11-20T10:58:30Z"),
+            ("2h ago", "2026-11-20T09:00:00Z"),
+            ("-30d", "2026-10-21T10:00:00Z"),
+            ("today", "2026-11-19T23:00:00Z"),
+            ("yesterday", "2026-11-18T23:00:00Z"),
+            ("yesterday 15:00", "2026-11-19T14:00:00Z"),
+            ("now", "2026-11-20T11:00:00Z"),
+            ("@1700000000", "2023-11-14T22:13:20Z"),
+            ("@1700000000.5", "2023-11-14T22:13:20.5Z"),
+        ] {
+            assert_eq!(at(text), expected, "{text}");
+        }
+        for bad in ["", "nonsense", "25:00", "2026-13-01", "@", "@x", "-", "-x", "2 ago x"] {
+            let error = moment(bad, &noon()).expect_err(bad);
+            assert!(error.contains("is not a time such as"), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_as_people_type_them() {
+        for (text, expected) in [
+            ("90", 90_000),
+            ("0", 0),
+            ("1.5", 1_500),
+            ("1m30s", 90_000),
+            ("1m 30s", 90_000),
+            ("2h", 7_200_000),
+            ("1.5h", 5_400_000),
+            ("500ms", 500),
+            ("1d", 86_400_000),
+            ("10 min", 600_000),
+            ("01:30:00", 5_400_000),
+            ("1:30", 90_000),
+        ] {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "-1", "x", "1x", "30s1m", "1m1m", "1:2", "1:60", "1:00:00:00", "h", "."] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert!(duration("99999999999999999999").is_err());
+        assert!(duration("99999999999999999w").is_err());
+    }
+
+    #[test]
+    fn times_for_people() {
+        assert_eq!(show("2026-11-20T10:00:00.123Z", &noon()), "11:00:00");
+        assert_eq!(show("2026-11-19T10:00:00.123Z", &noon()), "2026-11-19 11:00:00");
+        assert_eq!(show_exact("2026-11-19T10:00:00.123Z", &noon()), "2026-11-19 11:00:00.123");
+        assert_eq!(age_ms("2026-11-20T10:59:58Z", &noon()), Some(2_000));
+        for (millis, text) in
+            [(7, "7ms"), (1_234, "1.2s"), (59_999, "59s"), (61_000, "1m01s"), (90_000_000, "1d01h")]
+        {
+            assert_eq!(show_duration(millis), text);
+        }
+    }
+}

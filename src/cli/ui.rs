@@ -1,0 +1,259 @@
+//! The only file that prints. Data goes to stdout, once, at the end; all else to stderr.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+use super::error::CommandError;
+use super::exit;
+use super::table::{Medium, Style};
+use super::text;
+
+/// Columns where nothing says how many there are.
+const WIDTH_DEFAULT: usize = 80;
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Also into pipes.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Where words go.
+#[derive(Debug)]
+pub struct Ui {
+    out: Vec<u8>,
+    /// `--json`.
+    pub json: bool,
+    /// `-q`.
+    pub quiet: bool,
+    /// `-v`.
+    pub verbose: bool,
+    color: Color,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+impl Ui {
+    /// Looks at stdout, stderr and the environment.
+    pub fn new(json: bool, quiet: bool, verbose: bool, color: Color) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let color = match color {
+            Color::Auto if set("NO_COLOR") || dumb => Color::Never,
+            color => color,
+        };
+        Self {
+            out: Vec::new(),
+            json,
+            quiet,
+            verbose,
+            color,
+            stdout_is_terminal: rustix::termios::isatty(rustix::stdio::stdout()),
+            stderr_is_terminal: rustix::termios::isatty(rustix::stdio::stderr()),
+        }
+    }
+
+    /// Whether a person looks at stdout.
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Whether progress may be drawn.
+    pub fn shows_progress(&self) -> bool {
+        self.stderr_is_terminal && !self.quiet && !self.json
+    }
+
+    /// How tables on stdout look.
+    pub fn medium(&self) -> Medium {
+        Medium {
+            width: self.stdout_is_terminal.then(width),
+            color: self.colors(self.stdout_is_terminal),
+        }
+    }
+
+    /// How words on stderr look.
+    pub fn status_medium(&self) -> Medium {
+        Medium {
+            width: self.stderr_is_terminal.then(width),
+            color: self.colors(self.stderr_is_terminal),
+        }
+    }
+
+    fn colors(&self, is_terminal: bool) -> bool {
+        match self.color {
+            Color::Auto => is_terminal,
+            Color::Always => true,
+            Color::Never => false,
+        }
+    }
+
+    /// Data, printed at the end.
+    pub fn data(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// A line of data, printed at the end.
+    pub fn line(&mut self, text: &str) {
+        self.data(text);
+        self.out.push(b'\n');
+    }
+
+    /// A document as it came, with one line end.
+    pub fn document(&mut self, json: &[u8]) {
+        self.out.extend_from_slice(json.trim_ascii_end());
+        self.out.push(b'\n');
+    }
+
+    /// A document of our own.
+    pub fn json(&mut self, document: &impl serde::Serialize) {
+        let json = serde_json::to_vec(document).expect("documents have string keys only");
+        self.document(&json);
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// How much is waiting to be printed.
+    pub fn waiting(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Prints what is waiting.
+    ///
+    /// # Errors
+    /// [`closed`] if nobody reads any more.
+    pub fn flush(&mut self) -> Result<(), CommandError> {
+        let bytes = std::mem::take(&mut self.out);
+        write_all(rustix::stdio::stdout(), &bytes).map_err(|errno| stdout_error(errno))
+    }
+
+    /// News for a person; `-q` and `--json` silence them.
+    pub fn status(&self, message: &str) {
+        if !self.quiet && !self.json {
+            self.print_error_text(&format!("{}\n", text::lines(message)));
+        }
+    }
+
+    /// A bar or a line that replaces itself; only if [`Self::shows_progress`].
+    pub fn progress(&self, bar: &str) {
+        if self.shows_progress() {
+            self.print_error_text(&format!("\r\x1b[K{}", text::line(bar)));
+        }
+    }
+
+    /// Something is odd, but goes on.
+    pub fn warn(&self, message: &str) {
+        let color = self.colors(self.stderr_is_terminal);
+        let word = Style::Busy.paint("warning:", color);
+        self.print_error_text(&format!("jr: {word} {}\n", text::lines(message)));
+    }
+
+    /// The end of a command that failed.
+    pub fn error(&mut self, error: &CommandError) {
+        if error.exit == exit::PIPE {
+            return;
+        }
+        if self.json {
+            self.out.clear();
+            self.json(&ErrorDocument {
+                error: ErrorWords {
+                    code: &error.code,
+                    message: &error.message,
+                    hint: error.hint.as_deref(),
+                },
+            });
+            self.flush().ok();
+            return;
+        }
+        // What was gathered before the failure is still true.
+        self.flush().ok();
+        let color = self.colors(self.stderr_is_terminal);
+        let mut words =
+            format!("{} {}\n", Style::Bad.paint("jr:", color), text::lines(&error.message));
+        if let Some(hint) = &error.hint {
+            words.push_str(&format!(
+                "{} {}\n",
+                Style::Dim.paint("hint:", color),
+                text::lines(hint)
+            ));
+        }
+        self.print_error_text(&words);
+    }
+
+    /// A terminal's own text, made by clap.
+    pub fn help(&mut self, help: &clap::builder::StyledStr, to_stdout: bool) {
+        let is_terminal = if to_stdout { self.stdout_is_terminal } else { self.stderr_is_terminal };
+        let color = self.colors(is_terminal);
+        let text = if color { help.ansi().to_string() } else { help.to_string() };
+        if to_stdout {
+            self.data(&text);
+        } else {
+            self.print_error_text(&text);
+        }
+    }
+
+    fn print_error_text(&self, text: &str) {
+        // There is nowhere left to complain.
+        write_all(rustix::stdio::stderr(), text.as_bytes()).ok();
+    }
+}
+
+/// `{"error": …}`.
+#[derive(serde::Serialize)]
+struct ErrorDocument<'a> {
+    error: ErrorWords<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct ErrorWords<'a> {
+    code: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+/// Nobody reads stdout any more: the command ends without a word.
+pub fn closed() -> CommandError {
+    CommandError::new("closed", exit::PIPE, "standard output is closed")
+}
+
+fn stdout_error(errno: Errno) -> CommandError {
+    match errno {
+        Errno::PIPE => closed(),
+        errno => CommandError::io("standard output", &io::Error::from(errno)),
+    }
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    crossterm::terminal::size().map_or(WIDTH_DEFAULT, |(columns, _)| usize::from(columns).max(20))
+}
+
+/// Writes all of it, waiting where the other end is slow.
+pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            // Somebody who shares the pipe or terminal made it non-blocking.
+            Err(Errno::AGAIN) => {
+                let mut wait =
+                    [rustix::event::PollFd::from_borrowed_fd(to, rustix::event::PollFlags::OUT)];
+                match rustix::event::poll(&mut wait, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

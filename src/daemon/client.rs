@@ -1,0 +1,662 @@
+//! The blocking client of the daemon's socket; it starts a daemon where one is needed.
+//!
+//! Who sends a request again after a broken connection repeats its command id, so it acts once.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+use super::http::{self, Head, HttpError, Response};
+use super::place::Place;
+use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
+use crate::limits;
+
+/// A socket whose queue of connections is full for so long belongs to a busy daemon.
+const BUSY_MS: u64 = 5_000;
+/// An answer that is due at once (no wait, no stream) comes within this, commit included.
+const ANSWER_MS: u64 = 30_000;
+/// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
+const ATTEMPTS: u32 = 4;
+/// What of the daemon's own words is repeated when it does not start.
+const LOG_TAIL_BYTES: u64 = 2_048;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The socket belongs to somebody else.
+    #[error("{} is served by user {uid}, not by you", .path.display())]
+    NotYours {
+        /// The socket.
+        path: PathBuf,
+        /// Who serves it.
+        uid: u32,
+    },
+    /// Its queue of connections stayed full.
+    #[error("the daemon at {} is busy", .path.display())]
+    Busy {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// A newer jr runs there.
+    #[error("the daemon speaks protocol {theirs}; this jr speaks {PROTOCOL}")]
+    Newer {
+        /// Its protocol.
+        theirs: u32,
+    },
+    /// It did not come up.
+    #[error("the daemon did not start: {why}")]
+    Start {
+        /// The last that it said, or what the system said.
+        why: String,
+    },
+    /// The system refused.
+    #[error("{operation} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What came was no answer.
+    #[error("the daemon at {}: {source}", .path.display())]
+    Http {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// It said no.
+    #[error("{}", .0.message)]
+    Refused(ErrorDetail),
+}
+
+/// Whether a daemon may be started to get an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// What changes something needs one.
+    Allowed,
+    /// Reading never starts one.
+    Never,
+}
+
+/// Milliseconds of `CLOCK_MONOTONIC`: deadlines of a short-lived client.
+pub fn monotonic_ms() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let millis = time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000);
+    u64::try_from(millis).unwrap_or(0)
+}
+
+/// The body of the answer; `None` if no daemon runs and none may be started.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn ask(
+    place: &Place,
+    start: Start,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<Option<Vec<u8>>, ClientError> {
+    let Some(mut lines) = exchange(place, start, "POST", path, &encode(body), Some(ANSWER_MS))?
+    else {
+        return Ok(None);
+    };
+    lines.body().map(Some)
+}
+
+/// As [`ask`], for an answer that may take as long as it wants.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn open(
+    place: &Place,
+    start: Start,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<Option<Lines>, ClientError> {
+    exchange(place, start, "POST", path, &encode(body), None)
+}
+
+/// As [`ask`], for `GET`.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn get(place: &Place, start: Start, path: &str) -> Result<Option<Vec<u8>>, ClientError> {
+    match exchange(place, start, "GET", path, b"", Some(ANSWER_MS))? {
+        Some(mut lines) => lines.body().map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Asks without the handshake: whatever runs there answers, or nothing does.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn ask_any_version(
+    place: &Place,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Result<Option<Vec<u8>>, ClientError> {
+    let Some(stream) = connect(place)? else { return Ok(None) };
+    let mut lines = Lines::send(place, stream, &encode_request(method, path, body))?;
+    set_timeout(place, &lines, Some(ANSWER_MS))?;
+    lines.wait_for_head()?;
+    lines.body().map(Some)
+}
+
+/// Sends a request to the daemon that runs, and waits for nothing: see [`Lines::fill`].
+/// `None` if none runs.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn begin(
+    place: &Place,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<Option<Lines>, ClientError> {
+    let Some(stream) = connect(place)? else { return Ok(None) };
+    Lines::send(place, stream, &encode_request("POST", path, &encode(body))).map(Some)
+}
+
+fn encode(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("requests have string keys only")
+}
+
+fn encode_request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    http::request(method, path, &[format!("{PROTOCOL_HEADER}: {PROTOCOL}")], body)
+}
+
+fn exchange(
+    place: &Place,
+    start: Start,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    timeout_ms: Option<u64>,
+) -> Result<Option<Lines>, ClientError> {
+    let request = encode_request(method, path, body);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let stream = match start {
+            Start::Allowed => connect_or_start(place)?,
+            Start::Never => match connect(place)? {
+                Some(stream) => stream,
+                None => return Ok(None),
+            },
+        };
+        let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
+            set_timeout(place, &lines, timeout_ms)?;
+            lines.wait_for_head().map(|head| (lines, head))
+        });
+        match answered {
+            Ok((lines, head)) => match head.protocol {
+                Some(PROTOCOL) => return Ok(Some(lines)),
+                Some(theirs) if theirs > PROTOCOL => return Err(ClientError::Newer { theirs }),
+                Some(_) if attempts < ATTEMPTS => replace(place)?,
+                _ => return Ok(Some(lines)),
+            },
+            Err(error) if attempts < ATTEMPTS && is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// It ended before it answered; what was asked is asked again, under the same command id.
+fn is_gone(error: &ClientError) -> bool {
+    match error {
+        ClientError::Http { source: HttpError::Cut, .. } => true,
+        ClientError::Io { source, .. } => matches!(
+            source.kind(),
+            io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+        ),
+        _ => false,
+    }
+}
+
+/// Asks an older daemon to commit and end, and starts ours.
+fn replace(place: &Place) -> Result<(), ClientError> {
+    let request = encode(&DaemonStopRequest { upgrade: true });
+    match ask_any_version(place, "POST", "/v1/daemon/stop", &request) {
+        Ok(_) => {}
+        Err(error) if is_gone(&error) => {}
+        Err(error) => return Err(error),
+    }
+    wait_until_gone(place)?;
+    connect_or_start(place).map(drop)
+}
+
+/// Waits until nobody serves the socket.
+///
+/// # Errors
+/// [`ClientError::Busy`] if it still does after `limits::DAEMON_START_MS`.
+pub fn wait_until_gone(place: &Place) -> Result<(), ClientError> {
+    let deadline = monotonic_ms() + limits::DAEMON_START_MS;
+    while connect(place)?.is_some() {
+        if monotonic_ms() >= deadline {
+            return Err(ClientError::Busy { path: place.daemon_socket() });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Connects to the daemon; `None` if none runs.
+///
+/// # Errors
+/// [`ClientError::NotYours`], [`ClientError::Busy`] or [`ClientError::Io`].
+pub fn connect(place: &Place) -> Result<Option<UnixStream>, ClientError> {
+    let path = place.daemon_socket();
+    let fail = |operation: &'static str| {
+        let path = path.clone();
+        move |errno: rustix::io::Errno| ClientError::Io { operation, path, source: errno.into() }
+    };
+    let address = SocketAddrUnix::new(&path).map_err(fail("connect to"))?;
+    let mut deadline = None;
+    let socket = loop {
+        // Not blocking: a full queue is then EAGAIN instead of a wait without end (unix(7)).
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .map_err(fail("make a socket for"))?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break socket,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => return Ok(None),
+            Err(rustix::io::Errno::AGAIN) => {
+                let now = monotonic_ms();
+                if now >= *deadline.get_or_insert(now + BUSY_MS) {
+                    return Err(ClientError::Busy { path });
+                }
+                std::thread::sleep(Duration::from_millis(5 + u64::from(random_byte()) / 8));
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(fail("connect to")(errno)),
+        }
+    };
+    check_peer(place, &socket)?;
+    rustix::io::ioctl_fionbio(&socket, false).map_err(fail("connect to"))?;
+    Ok(Some(UnixStream::from(socket)))
+}
+
+/// A name in a directory proves nothing: the kernel says who serves the socket.
+fn check_peer(place: &Place, socket: &OwnedFd) -> Result<(), ClientError> {
+    let path = place.daemon_socket();
+    match sockopt::socket_peercred(socket) {
+        Ok(peer) if peer.uid == rustix::process::geteuid() => Ok(()),
+        Ok(peer) => Err(ClientError::NotYours { path, uid: peer.uid.as_raw() }),
+        Err(errno) => Err(ClientError::Io { operation: "check", path, source: errno.into() }),
+    }
+}
+
+fn random_byte() -> u8 {
+    let mut bytes = [0_u8; 1];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok();
+    bytes[0]
+}
+
+/// Connects to the daemon, starting one if none runs.
+///
+/// # Errors
+/// [`ClientError::Start`] with the daemon's last words, or as [`connect`].
+pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
+    if let Some(stream) = connect(place)? {
+        return Ok(stream);
+    }
+    let mut starting = spawn(place)?;
+    let deadline = monotonic_ms() + limits::DAEMON_START_MS;
+    let mut pause_ms = 1;
+    loop {
+        if let Some(stream) = connect(place)? {
+            return Ok(stream);
+        }
+        // One that exits with 0 has found another one starting.
+        let failed = match starting.child.try_wait() {
+            Ok(Some(status)) => (!status.success()).then(|| format!("it ended with {status}")),
+            Ok(None) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let late = monotonic_ms() >= deadline;
+        if failed.is_some() || late {
+            let seconds = limits::DAEMON_START_MS / 1_000;
+            let otherwise = failed.unwrap_or_else(|| format!("nothing answers after {seconds} s"));
+            return Err(ClientError::Start { why: starting.last_words().unwrap_or(otherwise) });
+        }
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        pause_ms = (pause_ms + 1).min(20);
+    }
+}
+
+/// A daemon on its way.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    log: File,
+    log_from: u64,
+}
+
+impl Starting {
+    fn last_words(&mut self) -> Option<String> {
+        let length = self.log.metadata().ok()?.len();
+        let from = self.log_from.max(length.saturating_sub(LOG_TAIL_BYTES));
+        self.log.seek(SeekFrom::Start(from)).ok()?;
+        let mut bytes = Vec::new();
+        (&self.log).take(LOG_TAIL_BYTES).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Starts a daemon and waits for nothing. It leaves this session by itself.
+///
+/// # Errors
+/// [`ClientError::Io`].
+pub fn spawn(place: &Place) -> Result<Starting, ClientError> {
+    let fail = |operation: &'static str, path: PathBuf| {
+        move |source: io::Error| ClientError::Io { operation, path, source }
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&place.root)
+        .map_err(fail("create", place.root.clone()))?;
+    let path = place.daemon_log();
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(fail("open", path.clone()))?;
+    let log_from = log.metadata().map_err(fail("read", path.clone()))?.len();
+    let errors = log.try_clone().map_err(fail("open", path))?;
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    // The file may have been replaced by an update; the kernel still has the one that runs.
+    let program = program.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    let child = Command::new(&program)
+        .arg0("jr")
+        .args(["-e", place.id.as_str(), "daemon", "run"])
+        .current_dir("/")
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_for_daemon(name)))
+        .env("JR_HOME", &place.home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .map_err(fail("start", program))?;
+    Ok(Starting { child, log, log_from })
+}
+
+/// A daemon outlives who started it and keeps nothing of that one's secrets.
+fn is_for_daemon(name: &OsString) -> bool {
+    const NAMES: [&str; 9] =
+        ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TMPDIR", "TZ", "RUST_BACKTRACE"];
+    const OF_A_RUN: [&str; 6] =
+        ["JR_RUN_ID", "JR_NAME", "JR_ATTEMPT", "JR_ENV", "JR_SOCKET", "JR_TOKEN"];
+    let Some(name) = name.to_str() else { return false };
+    let kept = ["LC_", "XDG_", "DBUS_", "JR_"].iter().any(|prefix| name.starts_with(prefix));
+    NAMES.contains(&name) || kept && !OF_A_RUN.contains(&name)
+}
+
+fn set_timeout(place: &Place, lines: &Lines, limit_ms: Option<u64>) -> Result<(), ClientError> {
+    let limit = limit_ms.map(Duration::from_millis);
+    lines.stream.set_read_timeout(limit).map_err(|source| ClientError::Io {
+        operation: "set up",
+        path: place.daemon_socket(),
+        source,
+    })
+}
+
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub struct Lines {
+    stream: UnixStream,
+    response: Response,
+    path: PathBuf,
+}
+
+impl Lines {
+    fn send(place: &Place, stream: UnixStream, request: &[u8]) -> Result<Self, ClientError> {
+        let path = place.daemon_socket();
+        let lines = Self { stream, response: Response::new(), path };
+        (&lines.stream).write_all(request).map_err(|source| lines.io("write to", source))?;
+        Ok(lines)
+    }
+
+    /// Limits how long one read may take.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn set_read_timeout(&self, limit_ms: Option<u64>) -> Result<(), ClientError> {
+        self.stream
+            .set_read_timeout(limit_ms.map(|limit| Duration::from_millis(limit.max(1))))
+            .map_err(|source| self.io("set up", source))
+    }
+
+    /// Reads until something is there to take; `false` at the end of the answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`]; [`ClientError::Http`] with [`HttpError::Cut`] if the daemon ended.
+    pub fn fill(&mut self) -> Result<bool, ClientError> {
+        if self.response.is_done() {
+            return Ok(false);
+        }
+        let mut buffer = [0_u8; 16 << 10];
+        let count = loop {
+            match (&self.stream).read(&mut buffer) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.io("read from", error)),
+            }
+        };
+        let taken = match count {
+            0 => self.response.end(),
+            count => self.response.push(&buffer[..count]),
+        };
+        taken.map_err(|source| ClientError::Http { path: self.path.clone(), source })?;
+        Ok(count > 0)
+    }
+
+    /// A line that has come, without reading.
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        self.response.take_line()
+    }
+
+    /// The next line; `None` at the end of the answer.
+    ///
+    /// # Errors
+    /// As [`Self::fill`].
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        loop {
+            if let Some(line) = self.take() {
+                return Ok(Some(line));
+            }
+            if !self.fill()? && self.response.is_done() {
+                return Ok(self.take());
+            }
+        }
+    }
+
+    /// All the rest of it.
+    ///
+    /// # Errors
+    /// As [`Self::fill`].
+    pub fn body(&mut self) -> Result<Vec<u8>, ClientError> {
+        while !self.response.is_done() {
+            self.fill()?;
+        }
+        Ok(self.response.take_body())
+    }
+
+    /// Whether all of it has come.
+    pub fn is_done(&self) -> bool {
+        self.response.is_done()
+    }
+
+    /// The head, once it is there.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if it is a refusal; the rest of that is waited for.
+    pub fn head(&mut self) -> Result<Option<Head>, ClientError> {
+        match self.response.head() {
+            Some(head) if head.status >= 400 => Err(self.refusal(head)),
+            head => Ok(head),
+        }
+    }
+
+    fn wait_for_head(&mut self) -> Result<Head, ClientError> {
+        loop {
+            if let Some(head) = self.head()? {
+                return Ok(head);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn refusal(&mut self, head: Head) -> ClientError {
+        if let Some(theirs) = head.protocol.filter(|theirs| *theirs > PROTOCOL) {
+            return ClientError::Newer { theirs };
+        }
+        let body = match self.body() {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        let detail = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error);
+        ClientError::Refused(detail.unwrap_or_else(|_| ErrorDetail {
+            code: "http".to_owned(),
+            message: format!("the daemon answered with HTTP status {}", head.status),
+            hint: None,
+            exit_code: 1,
+        }))
+    }
+
+    fn io(&self, operation: &'static str, source: io::Error) -> ClientError {
+        ClientError::Io { operation, path: self.path.clone(), source }
+    }
+}
+
+/// For poll(2).
+impl AsFd for Lines {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::super::place::PlaceVariables;
+    use super::*;
+
+    fn place(home: &tempfile::TempDir) -> Place {
+        let jr_home = Some(home.path().as_os_str().to_owned());
+        let variables = PlaceVariables { jr_home, ..PlaceVariables::default() };
+        let place = Place::of("local".parse().expect("a name"), &variables).expect("short");
+        std::fs::create_dir_all(&place.run).expect("a directory");
+        place
+    }
+
+    /// Answers one connection after the other with these bytes, each after a whole request.
+    fn serve(place: &Place, answers: Vec<Vec<u8>>) -> std::thread::JoinHandle<Vec<String>> {
+        let listener = UnixListener::bind(place.daemon_socket()).expect("bind");
+        std::thread::spawn(move || {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().expect("a client");
+                let mut request = Vec::new();
+                let mut buffer = [0_u8; 4096];
+                while !request.ends_with(b"}") && !request.ends_with(b"\r\n\r\n") {
+                    let count = stream.read(&mut buffer).expect("a request");
+                    request.extend_from_slice(&buffer[..count]);
+                }
+                requests.push(String::from_utf8(request).expect("text"));
+                stream.write_all(&answer).expect("a reader");
+            }
+            requests
+        })
+    }
+
+    fn answer(status: u16, protocol: u32, body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} X\r\njr-protocol: {protocol}\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn without_a_daemon_reading_gets_no_answer_and_starts_none() {
+        let home = tempfile::tempdir().expect("a directory");
+        let place = place(&home);
+        assert!(get(&place, Start::Never, "/v1/version").expect("no daemon").is_none());
+        drop(UnixListener::bind(place.daemon_socket()).expect("bind"));
+        assert!(get(&place, Start::Never, "/v1/version").expect("a dead socket").is_none());
+        assert!(!place.root.exists());
+    }
+
+    #[test]
+    fn an_answer_comes_with_its_body_and_a_refusal_with_its_reason() {
+        let home = tempfile::tempdir().expect("a directory");
+        let place = place(&home);
+        let refusal = r#"{"error":{"code":"no_such_run","message":"no run matches \"x\"","hint":null,"exit_code":3}}"#;
+        let server = serve(&place, vec![answer(200, 1, "{\"a\":1}"), answer(404, 1, refusal)]);
+        let body = get(&place, Start::Never, "/v1/version").expect("an answer");
+        assert_eq!(body.as_deref(), Some(b"{\"a\":1}".as_slice()));
+        match ask(&place, Start::Never, "/v1/read", &serde_json::json!({})) {
+            Err(ClientError::Refused(detail)) => assert_eq!(detail.exit_code, 3),
+            other => panic!("{other:?}"),
+        }
+        drop(server);
+    }
+
+    #[test]
+    fn a_newer_daemon_is_left_alone() {
+        let home = tempfile::tempdir().expect("a directory");
+        let place = place(&home);
+        let server = serve(&place, vec![answer(200, 9, "{}"), answer(400, 9, "{}")]);
+        for _ in 0..2 {
+            match get(&place, Start::Never, "/v1/version") {
+                Err(ClientError::Newer { theirs }) => assert_eq!(theirs, 9),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(server.join().expect("served").len(), 2);
+    }
+
+    #[test]
+    fn a_daemon_that_ends_before_it_answers_is_asked_again() {
+        let home = tempfile::tempdir().expect("a directory");
+        let place = place(&home);
+        let server = serve(&place, vec![Vec::new(), answer(200, 1, "{}")]);
+        assert!(get(&place, Start::Never, "/v1/version").expect("an answer").is_some());
+        assert_eq!(server.join().expect("served").len(), 2);
+    }
+
+    #[test]
+    fn a_daemon_keeps_nothing_of_a_run_or_of_secrets() {
+        for kept in ["PATH", "LC_ALL", "XDG_RUNTIME_DIR", "JR_HOME"] {
+            assert!(is_for_daemon(&kept.into()), "{kept}");
+        }
+        for dropped in ["AWS_SECRET_ACCESS_KEY", "JR_RUN_ID", "JR_TOKEN", "LD_PRELOAD"] {
+            assert!(!is_for_daemon(&dropped.into()), "{dropped}");
+        }
+    }
+}
