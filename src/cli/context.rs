@@ -119,7 +119,7 @@ impl Context {
     /// # Errors
     /// Why there is no answer.
     pub fn read_bytes(&self, query: &Query) -> Result<Vec<u8>, CommandError> {
-        let deadline = monotonic_ms() + HANDOVER_MS;
+        let mut waiting = Waiting::new();
         loop {
             if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", query)? {
                 return Ok(bytes);
@@ -130,12 +130,7 @@ impl Context {
                     CommandError::new("internal", exit::FAILED, message)
                 });
             }
-            // A daemon starts or ends: it holds the files, and does not answer for this moment.
-            if monotonic_ms() > deadline {
-                let message = "a daemon holds the environment, and does not answer";
-                return Err(CommandError::new("busy", exit::BUSY, message).hint("jr daemon status"));
-            }
-            std::thread::sleep(Duration::from_millis(HANDOVER_TICK_MS));
+            waiting.look_again()?;
         }
     }
 
@@ -164,6 +159,33 @@ impl Context {
     /// and no daemon is started to find that out.
     pub fn is_unused(&self) -> bool {
         !self.place.root.exists()
+    }
+}
+
+/// A daemon starts or ends: it holds the files, and does not answer for this moment.
+#[derive(Debug)]
+pub struct Waiting {
+    deadline_ms: u64,
+}
+
+impl Waiting {
+    /// Begins now.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Self {
+        Self { deadline_ms: monotonic_ms() + HANDOVER_MS }
+    }
+
+    /// Sleeps until it is worth to ask again.
+    ///
+    /// # Errors
+    /// It has lasted too long.
+    pub fn look_again(&mut self) -> Result<(), CommandError> {
+        if monotonic_ms() > self.deadline_ms {
+            let message = "a daemon holds the environment, and does not answer";
+            return Err(CommandError::new("busy", exit::BUSY, message).hint("jr daemon status"));
+        }
+        std::thread::sleep(Duration::from_millis(HANDOVER_TICK_MS));
+        Ok(())
     }
 }
 

@@ -311,6 +311,9 @@ fn random_byte() -> u8 {
     bytes[0]
 }
 
+/// A daemon that another client started has so long to answer before we start one too.
+const TURN_MS: u64 = 250;
+
 /// Connects to the daemon, starting one if none runs.
 ///
 /// # Errors
@@ -319,16 +322,22 @@ pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
     if let Some(stream) = connect(place)? {
         return Ok(stream);
     }
-    let mut starting = spawn(place)?;
+    let (mut starting, mut spawned) = (spawn(place)?, monotonic_ms());
     let deadline = monotonic_ms() + limits::DAEMON_START_MS;
     let mut pause_ms = 1;
     loop {
         if let Some(stream) = connect(place)? {
             return Ok(stream);
         }
-        // One that exits with 0 has found another one starting.
         let failed = match starting.child.try_wait() {
-            Ok(Some(status)) => (!status.success()).then(|| format!("it ended with {status}")),
+            // It has found another one starting; if that one dies, it is our turn again.
+            Ok(Some(status)) if status.success() => {
+                if monotonic_ms() >= spawned + TURN_MS {
+                    (starting, spawned) = (spawn(place)?, monotonic_ms());
+                }
+                None
+            }
+            Ok(Some(status)) => Some(format!("it ended with {status}")),
             Ok(None) => None,
             Err(error) => Some(error.to_string()),
         };

@@ -45,6 +45,8 @@ impl Default for RunOptions {
 
 /// Between two looks at a lock that another daemon holds.
 const LOCK_LOOK: Duration = Duration::from_millis(10);
+/// Looks after which whoever holds `starting` is another daemon.
+const STARTING_LOOKS: u32 = 3;
 
 /// Serves an environment until there is nothing to do. `Ok` also where another one does.
 ///
@@ -53,11 +55,7 @@ const LOCK_LOOK: Duration = Duration::from_millis(10);
 pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     detach();
     prepare(place)?;
-    let starting = match Lock::attempt(&place.starting(), Sharing::Exclusive) {
-        Ok(lock) => lock,
-        Err(LogError::Busy { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(starting) = take_starting(place)? else { return Ok(()) };
     let Some(lock) = take_lock(place)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
@@ -93,6 +91,19 @@ fn check_private(directory: &Path) -> Result<(), DaemonError> {
     }
     let why = "it must be a directory that belongs to you and that only you can write";
     Err(DaemonError::ForeignSocket { path: directory.to_owned(), why })
+}
+
+/// The right to start; `None` if another daemon has it. Readers of the files hold it, shared, for
+/// some microseconds to see whether it is free.
+fn take_starting(place: &Place) -> Result<Option<Lock>, DaemonError> {
+    for _ in 0..STARTING_LOOKS {
+        match Lock::attempt(&place.starting(), Sharing::Exclusive) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LogError::Busy { .. }) => std::thread::sleep(LOCK_LOOK),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// The environment's lock; `None` if another daemon serves. One that is ending is waited for.
@@ -134,7 +145,7 @@ async fn live(
     started: Started,
     starting: Lock,
 ) -> Result<(), DaemonError> {
-    let Started { engine, questions, applied, live, admission, threads } = started;
+    let Started { engine, log, questions, applied, live, admission, threads } = started;
     let (end, end_wish) = watch::channel(None);
     let shared = Arc::new(Shared {
         place: place.clone(),
@@ -146,6 +157,8 @@ async fn live(
         connections: std::sync::atomic::AtomicUsize::new(0),
         began_ms: clock::boottime_ms(),
         end,
+        log,
+        scans: tokio::sync::Semaphore::new(1),
         asks: tokio::sync::Semaphore::new(limits::ASKS),
     });
     let listener = bind(place)?;

@@ -56,6 +56,31 @@ pub fn look(place: &Place) -> Result<Look, OfflineError> {
     }
 }
 
+/// Makes the views anew from the log; the seq that they then have.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn rebuild(place: &Place) -> Result<u64, OfflineError> {
+    let no_state = || OfflineError::NoState(place.id.to_string());
+    let _lock = match Lock::attempt(&place.lock(), Sharing::Exclusive) {
+        Ok(lock) => lock,
+        Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
+        Err(_) => return Err(no_state()),
+    };
+    let reader = Reader::open(&place.log()).map_err(DaemonError::from)?;
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    match std::fs::remove_file(place.views()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(DaemonError::io("delete", place.views())(error).into());
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let mut views = Views::open(&place.views(), boot, &reader).map_err(DaemonError::from)?;
+    views.flush().map_err(DaemonError::from)?;
+    Ok(views.applied())
+}
+
 /// Answers one question from the files.
 ///
 /// # Errors

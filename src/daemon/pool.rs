@@ -200,7 +200,11 @@ impl Pool {
         self.tell_attaching(id, number);
     }
 
+    /// Tells the client where to connect, once the shim has said that it listens there.
     fn tell_attaching(&mut self, id: AttemptId, shim: u32) {
+        if self.shims.get(&shim).is_none_or(|shim| shim.handle.hello().is_none()) {
+            return;
+        }
         let Some(lines) = self.attaching.remove(&id.run) else { return };
         let socket = self.place.shim_socket(shim).to_string_lossy().into_owned();
         let output = self.place.output(id.run, id.attempt).to_string_lossy().into_owned();
@@ -292,7 +296,14 @@ impl Pool {
             FromShim::OutputMissing(AttemptId { run, attempt }, bytes, reason) => {
                 Observation::OutputMissing { run, attempt, bytes, reason }
             }
-            FromShim::Hello(_) | FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
+            FromShim::Hello(_) => {
+                let held = self.shims.get(&shim).map(|shim| shim.holds.clone());
+                for id in held.into_iter().flatten() {
+                    self.tell_attaching(id, shim);
+                }
+                return;
+            }
+            FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
                 return;
             }
         };

@@ -11,6 +11,9 @@
 //! | `POST /v1/read` | `projections::query::Query` | its document |
 //! | `POST /v1/wait` | [`WaitRequest`] | `List<RunView>`, once they ended or the time is over |
 //! | `POST /v1/events` | `projections::query::EventsQuery` | lines of `EventView`, without end |
+//! | `POST /v1/log/verify` | | [`LogVerified`] |
+//! | `POST /v1/log/stat` | | [`LogStat`] |
+//! | `POST /v1/log/rebuild` | | [`LogRebuilt`] |
 //! | `POST /v1/daemon/stop` | [`DaemonStopRequest`] | `{}` once nothing more will be appended |
 //!
 //! Errors are [`ErrorBody`] with a status of 4xx or 5xx. A newer side adds optional fields; an
@@ -20,6 +23,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::stat::Stat;
+use crate::log::verify::Verified;
 use crate::model::{ByteString, CommandId, QueueName, RunId, Signal, Strays};
 use crate::projections::view::RunView;
 
@@ -216,6 +221,98 @@ pub struct WaitRequest {
 pub struct DaemonStopRequest {
     /// A newer jr takes over.
     pub upgrade: bool,
+}
+
+/// `jr log verify`: nothing was wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogVerified {
+    /// Files.
+    pub segments: usize,
+    /// Records whose digest, chain and payload were checked.
+    pub records: u64,
+    /// Of those, records without payload.
+    pub pruned: u64,
+    /// The last one.
+    pub seq: u64,
+    /// The chain's hash there.
+    pub hash: String,
+    /// Whether the page structure of the files was checked too; not while a daemon writes them.
+    pub pages_checked: bool,
+}
+
+/// `jr log stat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStat {
+    /// Files.
+    pub segments: usize,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// The first record that is kept.
+    pub first_seq: u64,
+    /// The last record.
+    pub seq: u64,
+    /// The chain's hash there.
+    pub hash: String,
+    /// Bytes of all records.
+    pub record_bytes: u64,
+    /// Records without payload.
+    pub pruned: u64,
+    /// The least time, in Unix milliseconds.
+    pub first_time: Option<i64>,
+    /// The greatest time, in Unix milliseconds.
+    pub last_time: Option<i64>,
+    /// By the name of their kind.
+    pub items: Vec<LogKindStat>,
+}
+
+/// Records of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogKindStat {
+    /// Such as `run_ended`.
+    pub kind: String,
+    /// How many.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// `jr log rebuild`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRebuilt {
+    /// The views hold everything up to here.
+    pub seq: u64,
+}
+
+impl LogVerified {
+    /// In the words of the socket.
+    pub fn of(verified: &Verified, pages_checked: bool) -> Self {
+        let Verified { segments, records, pruned, head } = *verified;
+        let (seq, hash) = (head.seq, head.hash.to_string());
+        Self { segments, records, pruned, seq, hash, pages_checked }
+    }
+}
+
+impl LogStat {
+    /// In the words of the socket.
+    pub fn of(stat: &Stat) -> Self {
+        let kinds = stat.kinds.iter().map(|(kind, figures)| LogKindStat {
+            kind: (*kind).to_owned(),
+            records: figures.records,
+            bytes: figures.bytes,
+        });
+        Self {
+            segments: stat.segments,
+            file_bytes: stat.file_bytes,
+            first_seq: stat.first_seq,
+            seq: stat.head.seq,
+            hash: stat.head.hash.to_string(),
+            record_bytes: stat.record_bytes,
+            pruned: stat.pruned,
+            first_time: stat.first_time.map(|time| time.0),
+            last_time: stat.last_time.map(|time| time.0),
+            items: kinds.collect(),
+        }
+    }
 }
 
 /// Why not.

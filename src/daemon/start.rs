@@ -17,7 +17,7 @@ use super::pool::Pool;
 use super::recovery;
 use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
-use crate::log::{SegmentHeader, Store, segments};
+use crate::log::{Reader, SegmentHeader, Store, segments};
 use crate::model::{BootId, Engine, Finding, Input, Observation, RunId};
 use crate::projections::Views;
 use crate::runners::linux::clock;
@@ -29,6 +29,8 @@ const STACK_BYTES: usize = 2 << 20;
 pub struct Started {
     /// Commands.
     pub engine: Mailbox<ToEngine>,
+    /// The log beside its writer.
+    pub log: Reader,
     /// Reads.
     pub questions: Questions,
     /// The seq that the views have.
@@ -62,6 +64,7 @@ pub fn start(place: &Place) -> Result<Started, DaemonError> {
     let (live_sender, live) = watch::channel(0);
     let (failed_sender, failed) = watch::channel(false);
     let questions = Questions(to_views.clone());
+    let log = reader.clone();
     let storage = Storage {
         store,
         inbox: to_storage.clone(),
@@ -103,7 +106,7 @@ pub fn start(place: &Place) -> Result<Started, DaemonError> {
     });
     let admission = Admission::new(place.clone());
     let threads = Threads { failed, engine, finish };
-    Ok(Started { engine: inbox, questions, applied, live, admission, threads })
+    Ok(Started { engine: inbox, log, questions, applied, live, admission, threads })
 }
 
 /// Opens the log for writing, or makes it. Everything from the last record on is verified here;

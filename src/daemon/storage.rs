@@ -47,10 +47,11 @@ impl Storage {
     fn commit(&mut self, events: Vec<Envelope>) -> bool {
         match self.append(&events) {
             Ok(hashes) => {
-                self.engine.post(ToEngine::Durable(self.store.head().seq));
                 let stored = events.into_iter().zip(hashes);
                 let stored = stored.map(|(envelope, hash)| Stored { envelope, hash }).collect();
+                // The views first: whoever hears of an event may ask for it at once.
                 self.views.post(ToViews::Applied(stored));
+                self.engine.post(ToEngine::Durable(self.store.head().seq));
                 true
             }
             Err(error) => {

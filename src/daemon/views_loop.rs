@@ -31,6 +31,8 @@ pub enum ToViews {
     KeyHolder(String, oneshot::Sender<Result<(u64, Option<KeyHolder>), QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
+    /// Make them anew from the log; the seq that they then have.
+    Rebuild(oneshot::Sender<Result<u64, QueryError>>),
     /// Tell when they have ended.
     Ended(Waiter),
     /// Write what is in memory and end.
@@ -80,6 +82,16 @@ impl Questions {
     ) -> Result<Option<Vec<BatchLineState>>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::BatchLines(batch, reply));
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Makes the views anew from the log; the seq that they then have.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn rebuild(&self) -> Result<u64, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::Rebuild(reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
@@ -159,6 +171,10 @@ impl ViewsLoop {
                 let lines = self.views.batch_lines(batch).map_err(QueryError::from);
                 let _gone = reply.send(lines);
             }
+            ToViews::Rebuild(reply) => {
+                let rebuilt = self.rebuild();
+                let _gone = reply.send(rebuilt.map(|()| self.views.applied()));
+            }
             ToViews::Ended(mut waiter) => {
                 let state = self.views.state();
                 waiter.open.retain(|run| state.runs.contains_key(run));
@@ -171,7 +187,9 @@ impl ViewsLoop {
     }
 
     fn apply(&mut self, records: &[Stored]) -> Result<(), DaemonError> {
-        self.views.apply(records)?;
+        let known = self.views.applied();
+        let fresh = records.partition_point(|record| record.envelope.seq <= known);
+        self.views.apply(&records[fresh..])?;
         for record in records {
             if let Event::RunEnded { run, .. } = &record.envelope.event {
                 for waiter in &mut self.waiters {
@@ -190,11 +208,18 @@ impl ViewsLoop {
         if !matches!(answered, Err(QueryError::Damaged { .. })) {
             return answered;
         }
+        self.rebuild()?;
+        self.answer_once(query)
+    }
+
+    /// What the log has beyond the last `Applied` may be in them already then: `apply` takes
+    /// each record once.
+    fn rebuild(&mut self) -> Result<(), QueryError> {
         let path = self.place.views();
         // Where it cannot be deleted, opening it says why.
         let _refused = std::fs::remove_file(&path);
         self.views = Views::open(&path, self.boot, &self.source)?;
-        self.answer_once(query)
+        Ok(())
     }
 
     fn answer_once(&self, query: &Query) -> Result<Document, QueryError> {

@@ -1,25 +1,21 @@
-//! `jr log`: the files themselves, without a daemon.
+//! `jr log`: asks the daemon that has the log open, or reads the files where none does.
 
-use std::io;
-use std::path::Path;
+use serde::de::DeserializeOwned;
 
 use super::Runnable;
 use super::events::EventsArgs;
-use crate::cli::context::{Context, parse};
+use crate::cli::context::{Context, Waiting, parse};
 use crate::cli::error::CommandError;
 use crate::cli::table::{Medium, Table};
 use crate::cli::{exit, time_arg};
-use crate::daemon::client;
-use crate::daemon::place::Place;
-use crate::daemon::protocol::{DaemonStopRequest, VersionReply};
-use crate::log::stat::{Stat, stat};
-use crate::log::verify::{Verified, verify};
-use crate::log::{Lock, LogError, Reader, Sharing};
+use crate::daemon::client::{self, Start};
+use crate::daemon::offline::{self, OfflineError};
+use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
+use crate::log::LogError;
+use crate::log::stat::stat;
+use crate::log::verify::verify;
 
 /// Check, measure, export the log, or rebuild what is derived from it
-///
-/// A daemon with nothing to do is ended for it; one that has runs must be stopped first, and
-/// takes them over when it is started again.
 #[derive(clap::Args, Debug)]
 pub struct LogArgs {
     #[command(subcommand)]
@@ -28,13 +24,13 @@ pub struct LogArgs {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Check every record, hash and page; exit 1 at the first bad place
+    /// Check every record and hash, and without a daemon every page; exit 1 at the first bad place
     Verify,
     /// Print figures
     Stat,
     /// Print all records, one a line
     Export,
-    /// Delete the views; they are made anew from the log
+    /// Make the views, which are only derived, anew from the log
     Rebuild,
 }
 
@@ -42,11 +38,8 @@ enum Action {
 struct VerifyDocument {
     schema: &'static str,
     ok: bool,
-    segments: usize,
-    records: u64,
-    pruned: u64,
-    seq: u64,
-    hash: String,
+    #[serde(flatten)]
+    verified: LogVerified,
 }
 
 #[derive(serde::Serialize)]
@@ -61,14 +54,13 @@ struct StatDocument {
     pruned: u64,
     first_time: Option<String>,
     last_time: Option<String>,
-    items: Vec<KindItem>,
+    items: Vec<crate::daemon::protocol::LogKindStat>,
 }
 
 #[derive(serde::Serialize)]
-struct KindItem {
-    kind: &'static str,
-    records: u64,
-    bytes: u64,
+struct RebuildDocument {
+    schema: &'static str,
+    seq: u64,
 }
 
 impl Runnable for LogArgs {
@@ -77,109 +69,91 @@ impl Runnable for LogArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
             Action::Verify => {
-                let _lock = take(&context.place, Sharing::Shared)?;
-                let verified = verify(&context.place.log()).map_err(|error| damage(&error))?;
-                print_verified(context, &verified);
-                Ok(exit::OK)
+                let verified = ask(context, "/v1/log/verify", |context| {
+                    let look = offline::look(&context.place)?;
+                    let verified = verify(&context.place.log());
+                    drop(look);
+                    Ok(verified.map(|verified| LogVerified::of(&verified, true)))
+                })?;
+                print_verified(context, verified);
             }
             Action::Stat => {
-                let _lock = take(&context.place, Sharing::Shared)?;
-                let reader = Reader::open(&context.place.log());
-                let stat =
-                    reader.and_then(|reader| stat(&reader)).map_err(|error| damage(&error))?;
-                print_stat(context, &stat);
-                Ok(exit::OK)
+                let figures = ask(context, "/v1/log/stat", |context| {
+                    let look = offline::look(&context.place)?;
+                    Ok(stat(&look.reader).map(|stat| LogStat::of(&stat)))
+                })?;
+                print_stat(context, figures);
             }
-            Action::Export => EventsArgs::everything().run(context),
-            Action::Rebuild => rebuild(context),
+            Action::Export => return EventsArgs::everything().run(context),
+            Action::Rebuild => {
+                let rebuilt = ask(context, "/v1/log/rebuild", |context| {
+                    offline::rebuild(&context.place).map(|seq| Ok(LogRebuilt { seq }))
+                })?;
+                print_rebuilt(context, &rebuilt);
+            }
+        }
+        Ok(exit::OK)
+    }
+}
+
+/// Of the daemon, or of the files; whichever of them can be asked first.
+fn ask<T: DeserializeOwned>(
+    context: &Context,
+    route: &str,
+    files: impl Fn(&Context) -> Result<Result<T, LogError>, OfflineError>,
+) -> Result<T, CommandError> {
+    let mut waiting = Waiting::new();
+    loop {
+        let asked = client::ask(&context.place, Start::Never, route, &serde_json::json!({}))?;
+        if let Some(bytes) = asked {
+            return parse(&bytes);
+        }
+        match files(context) {
+            Ok(read) => return read.map_err(|error| damage(&error.to_string())),
+            Err(OfflineError::DaemonLives) => waiting.look_again()?,
+            Err(OfflineError::NoState(_)) => {
+                let message = format!("environment {} has no log yet", context.place.id);
+                return Err(CommandError::new("no_log", exit::NOT_FOUND, message)
+                    .hint("it begins with the first run: jr run -- true"));
+            }
+            Err(error) => return Err(damage(&error.to_string())),
         }
     }
 }
 
-/// The environment's lock, once no daemon holds it.
-fn take(place: &Place, sharing: Sharing) -> Result<Lock, CommandError> {
-    if !place.log().exists() {
-        let message = format!("environment {} has no log yet", place.id);
-        return Err(CommandError::new("no_log", exit::NOT_FOUND, message));
-    }
-    match Lock::attempt(&place.lock(), sharing) {
-        Err(LogError::Busy { .. }) => {}
-        taken => return taken.map_err(|error| damage(&error)),
-    }
-    end_idle_daemon(place)?;
-    match Lock::attempt(&place.lock(), sharing) {
-        Err(error @ LogError::Busy { .. }) => {
-            Err(CommandError::new("busy", exit::BUSY, error.to_string()).hint("jr daemon stop"))
-        }
-        taken => taken.map_err(|error| damage(&error)),
-    }
+fn damage(message: &str) -> CommandError {
+    CommandError::new("log", exit::FAILED, message)
+        .hint("keep a copy of the environment's directory before anything else")
 }
 
-/// Ends a daemon that waits for its idle exit anyway.
-fn end_idle_daemon(place: &Place) -> Result<(), CommandError> {
-    let version = client::ask_any_version(place, "GET", "/v1/version", b"")?;
-    let version: Option<VersionReply> = version.map(|bytes| parse(&bytes)).transpose()?;
-    match version {
-        Some(version) if version.live > 0 => {
-            let live = version.live;
-            let message = format!("the daemon (pid {}) has the log, and {live} runs", version.pid);
-            Err(CommandError::new("busy", exit::BUSY, message)
-                .hint("jr daemon stop; what runs goes on, and jr daemon start takes it over"))
-        }
-        Some(_) => {
-            let request = serde_json::to_vec(&DaemonStopRequest { upgrade: false });
-            let request = request.map_err(|error| CommandError::usage(error.to_string()))?;
-            client::ask_any_version(place, "POST", "/v1/daemon/stop", &request)?;
-            Ok(client::wait_until_gone(place)?)
-        }
-        None => Ok(()),
-    }
-}
-
-fn damage(error: &LogError) -> CommandError {
-    let exit = match error {
-        LogError::Busy { .. } => exit::BUSY,
-        LogError::NotFound { .. } => exit::NOT_FOUND,
-        _ => exit::FAILED,
-    };
-    CommandError::new("log", exit, error.to_string())
-}
-
-fn print_verified(context: &mut Context, verified: &Verified) {
-    let Verified { segments, records, pruned, head } = *verified;
+fn print_verified(context: &mut Context, verified: LogVerified) {
     if context.ui.json {
-        let schema = "jr.log_verify/1";
-        let (seq, hash) = (head.seq, head.hash.to_string());
-        let document = VerifyDocument { schema, ok: true, segments, records, pruned, seq, hash };
-        context.ui.json(&document);
-    } else {
-        context.ui.line(&format!(
-            "ok: {records} records in {segments} segments, {pruned} of them pruned, up to {} {}",
-            head.seq, head.hash
-        ));
+        context.ui.json(&VerifyDocument { schema: "jr.log_verify/1", ok: true, verified });
+        return;
+    }
+    let LogVerified { segments, records, pruned, seq, hash, pages_checked } = verified;
+    context.ui.line(&format!(
+        "ok: {records} records in {segments} segments, {pruned} of them pruned, up to {seq} {hash}"
+    ));
+    if !pages_checked {
+        context.ui.status("a daemon writes: the pages of its files are checked when it has ended");
     }
 }
 
-fn print_stat(context: &mut Context, stat: &Stat) {
-    let time = |at: Option<crate::model::UnixMillis>| at.and_then(|at| time_arg::rfc3339(at.0));
-    let (first_time, last_time) = (time(stat.first_time), time(stat.last_time));
-    let items: Vec<KindItem> = stat
-        .kinds
-        .iter()
-        .map(|(kind, figures)| KindItem { kind, records: figures.records, bytes: figures.bytes })
-        .collect();
+fn print_stat(context: &mut Context, figures: LogStat) {
+    let time = |at: Option<i64>| at.and_then(time_arg::rfc3339);
     let document = StatDocument {
         schema: "jr.log_stat/1",
-        segments: stat.segments,
-        file_bytes: stat.file_bytes,
-        first_seq: stat.first_seq,
-        seq: stat.head.seq,
-        hash: stat.head.hash.to_string(),
-        record_bytes: stat.record_bytes,
-        pruned: stat.pruned,
-        first_time,
-        last_time,
-        items,
+        segments: figures.segments,
+        file_bytes: figures.file_bytes,
+        first_seq: figures.first_seq,
+        seq: figures.seq,
+        hash: figures.hash,
+        record_bytes: figures.record_bytes,
+        pruned: figures.pruned,
+        first_time: time(figures.first_time),
+        last_time: time(figures.last_time),
+        items: figures.items,
     };
     if context.ui.json {
         context.ui.json(&document);
@@ -193,7 +167,7 @@ fn stat_text(stat: &StatDocument, medium: Medium) -> String {
     let mut table = Table::new(&["KIND", "RECORDS", "BYTES"]);
     for item in &stat.items {
         table.row(vec![
-            item.kind.into(),
+            item.kind.as_str().into(),
             item.records.to_string().into(),
             item.bytes.to_string().into(),
         ]);
@@ -212,22 +186,11 @@ fn stat_text(stat: &StatDocument, medium: Medium) -> String {
     )
 }
 
-fn rebuild(context: &mut Context) -> Result<u8, CommandError> {
-    let _lock = take(&context.place, Sharing::Exclusive)?;
-    let views = context.place.views();
-    let removed = remove(&views)?;
+fn print_rebuilt(context: &mut Context, rebuilt: &LogRebuilt) {
+    let LogRebuilt { seq } = *rebuilt;
     if context.ui.json {
-        context.ui.json(&serde_json::json!({ "schema": "jr.log_rebuild/1", "removed": removed }));
+        context.ui.json(&RebuildDocument { schema: "jr.log_rebuild/1", seq });
     } else {
-        context.ui.status("the views are deleted; the next daemon makes them anew from the log");
-    }
-    Ok(exit::OK)
-}
-
-fn remove(path: &Path) -> Result<bool, CommandError> {
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(CommandError::io(path.display(), &error)),
+        context.ui.status(&format!("the views are made anew, up to record {seq}"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod follow;
+mod log;
 mod routes;
 mod run;
 
@@ -26,6 +27,7 @@ use super::message::ToEngine;
 use super::place::Place;
 use super::views_loop::Questions;
 use crate::limits;
+use crate::log::Reader;
 use crate::runners::linux::clock;
 
 /// What every request needs.
@@ -48,6 +50,10 @@ pub struct Shared {
     pub began_ms: u64,
     /// Raised when the daemon is to end.
     pub end: watch::Sender<Option<EndWish>>,
+    /// The log beside its writer.
+    pub log: Reader,
+    /// Readings of the whole log at one time.
+    pub scans: Semaphore,
     /// Commands at one time.
     pub asks: Semaphore,
 }

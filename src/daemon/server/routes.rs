@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{Out, Refusal, read, whole};
-use super::{EndWish, Shared, follow, run};
+use super::{EndWish, Shared, follow, log, run};
 use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{
     DaemonStopRequest, PROTOCOL, QueueRequest, SignalReply, SignalRequest, StopReply, StopRequest,
@@ -40,6 +40,9 @@ pub(super) async fn answer(
         (&Method::POST, "/v1/read") => read_views(&shared, request).await,
         (&Method::POST, "/v1/wait") => wait(&shared, request).await,
         (&Method::POST, "/v1/events") => follow::events(shared, request).await,
+        (&Method::POST, "/v1/log/verify") => log::verify(&shared).await,
+        (&Method::POST, "/v1/log/stat") => log::figures(&shared).await,
+        (&Method::POST, "/v1/log/rebuild") => log::rebuild(&shared).await,
         (&Method::POST, "/v1/daemon/stop") => daemon_stop(&shared, request).await,
         (method, path) => {
             let message = format!("there is no {method} {path} in protocol {PROTOCOL}");
