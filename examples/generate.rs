@@ -126,6 +126,7 @@ fn spec() -> RunSpec {
         stop_signal: Signal::TERM,
         grace_ms: limits::GRACE_MS,
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: limits::OUTPUT_BYTES_MAX,
         key: None,
         parent: None,

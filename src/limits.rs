@@ -44,6 +44,8 @@ pub const VIEWS_DIRTY: usize = 4_096;
 /// Views are written after so long without a change.
 pub const VIEWS_IDLE_MS: u64 = 1_000;
 
+/// Permission bits that new files of a run do not get where its client says nothing (umask(2)).
+pub const UMASK: u32 = 0o022;
 /// Newest bytes kept of each output stream of an attempt.
 pub const OUTPUT_BYTES_MAX: u64 = 1 << 30;
 /// Output up to this size gets a digest when the attempt ends; hashing more would hold up the slot.

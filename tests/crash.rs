@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const JR: &str = env!("CARGO_BIN_EXE_jr");
 
@@ -86,6 +86,15 @@ fn items(output: &Output) -> Vec<serde_json::Value> {
             panic!("{error}: {} {}", text(&output.stdout), text(&output.stderr))
         });
     document["items"].as_array().expect("items").clone()
+}
+
+/// Looks until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not after a minute: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -168,6 +177,9 @@ fn every_line_of_a_batch_runs_once_however_often_the_daemon_dies() {
     std::fs::write(&file, script.join("\n")).expect("written");
     let mut client = home.command(&["batch", "-j", "4", file.to_str().expect("UTF-8")]);
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("jr starts");
+    until("the batch is admitted", || {
+        !items(&home.jr(&["history", "--json", "--kind", "batch"])).is_empty()
+    });
     let mut seed = 0x5EED_0002;
     for _ in 0..number("JR_CRASH_KILLS", 12) / 2 {
         std::thread::sleep(Duration::from_millis(20 + chance(&mut seed) % 60));

@@ -221,6 +221,7 @@ fn spec_of(
         timeout_ms: common.timeout_ms,
         stop_signal: common.stop_signal.unwrap_or(Signal::TERM),
         grace_ms: common.grace_ms.unwrap_or(limits::GRACE_MS),
+        umask: common.umask.unwrap_or(limits::UMASK) & 0o777,
         strays: common.strays,
         output_bytes_max: common.output_bytes_max.unwrap_or(limits::OUTPUT_BYTES_MAX),
         key: None,

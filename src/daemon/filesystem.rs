@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::DaemonError;
 
 /// `f_type` of statfs(2) for file systems whose locks are not to be trusted
-/// (`linux/magic.h`; Lustre, GPFS and BeeGFS from their own sources).
+/// (`linux/magic.h`; Lustre, GPFS and `BeeGFS` from their own sources).
 const REMOTE: [(u64, &str); 11] = [
     (0x6969, "NFS"),
     (0x517B, "SMB"),

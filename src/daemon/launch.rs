@@ -63,6 +63,7 @@ impl Launcher {
             command,
             variables,
             cwd: spec.cwd.clone(),
+            umask: spec.umask,
             timeout_ms: spec.timeout_ms,
             stop_signal: spec.stop_signal,
             grace_ms: spec.grace_ms,

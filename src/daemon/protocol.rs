@@ -79,6 +79,8 @@ pub struct RunRequest {
 pub struct Common {
     /// Working directory, absolute.
     pub cwd: ByteString,
+    /// Permission bits that new files do not get (umask(2)); `limits::UMASK`.
+    pub umask: Option<u32>,
     /// Environment variables.
     pub variables: Vec<(ByteString, ByteString)>,
     /// Labels.

@@ -230,6 +230,7 @@ mod tests {
             stop_signal: Signal::TERM,
             grace_ms: 1,
             strays: Strays::Kill,
+            umask: 0o022,
             output_bytes_max: 1,
             key: key.map(str::to_owned),
             parent: parent.map(id),

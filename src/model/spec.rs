@@ -44,6 +44,8 @@ pub struct RunSpec {
     pub command: Vec<ByteString>,
     /// Working directory of the process.
     pub cwd: ByteString,
+    /// Permission bits that its new files do not get (umask(2)).
+    pub umask: u32,
     /// The blob of the environment variables; `None` for a batch.
     pub variables: Option<Digest>,
     /// Whose secrets file holds the values behind the markers.

@@ -21,7 +21,7 @@ use super::wire::{FrameBuffer, WireError};
 
 /// What a shim may be behind with reading before it counts as broken.
 const BACKLOG_BYTES_MAX: usize = 64 << 20;
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// Why a shim cannot be talked to any more. What it holds goes on; connect again or fence it.
 #[derive(Debug, thiserror::Error)]
@@ -122,14 +122,13 @@ impl ShimHandle {
         let mut buffer = [0_u8; READ_BYTES];
         loop {
             let outcome = match rustix::io::read(&self.socket, &mut buffer) {
-                Ok(0) => Err(LinkError::Closed),
+                Ok(0) | Err(rustix::io::Errno::CONNRESET) => Err(LinkError::Closed),
                 Ok(length) => {
                     self.input.push(&buffer[..length]);
                     self.take_messages(&mut messages)
                 }
                 Err(rustix::io::Errno::AGAIN) => return Ok(messages),
                 Err(rustix::io::Errno::INTR) => Ok(()),
-                Err(rustix::io::Errno::CONNRESET) => Err(LinkError::Closed),
                 Err(errno) => Err(LinkError::Socket(errno.into())),
             };
             match outcome {

@@ -26,6 +26,8 @@ pub struct Start {
     pub variables: Vec<(ByteString, ByteString)>,
     /// Working directory.
     pub cwd: ByteString,
+    /// Permission bits that its new files do not get (umask(2)).
+    pub umask: u32,
     /// Running time after which it is stopped, in milliseconds of `CLOCK_BOOTTIME`.
     pub timeout_ms: Option<u64>,
     /// The first signal of that stop.

@@ -4,7 +4,6 @@
 //! frame: u32 length of what follows │ u16 protocol │ u16 kind │ payload      (little-endian)
 //! ```
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The protocol that this build speaks. It also reads the one before.
@@ -104,21 +103,11 @@ impl FrameBuffer {
     }
 }
 
-// To be replaced by `pub use crate::log::codec::{encode, decode};`: nothing else here names the
-// codec's crate.
-/// Bytes of a value.
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .expect("our own types encode to memory")
-}
+pub use crate::log::codec::encode;
 
 /// The value of bytes, all of which must be used.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
-    match bincode::serde::decode_from_slice(bytes, config) {
-        Ok((value, used)) if used == bytes.len() => Ok(value),
-        Ok(_) | Err(_) => Err(WireError::Malformed),
-    }
+    crate::log::codec::decode_large(bytes).map_err(|_| WireError::Malformed)
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ fn spec(run: RunId, chance: &mut Chance) -> RunSpec {
         stop_signal: if chance.one_in(4) { Signal::INT } else { Signal::TERM },
         grace_ms: chance.below(2_000),
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: 1,
         key,
         parent: None,

@@ -33,6 +33,7 @@ pub(crate) fn spec(number: u64) -> RunSpec {
         stop_signal: Signal::TERM,
         grace_ms: 10_000,
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: 1 << 30,
         key: None,
         parent: (number.is_multiple_of(7)).then(|| run(number / 7)),
@@ -248,8 +249,8 @@ prop_compose! {
 
 prop_compose! {
     fn any_spec()(
-        (name, batch, command, cwd) in
-            (".{1,40}", any::<bool>(), vec(any_bytes(), 0..6), any_bytes()),
+        (name, batch, command, cwd, umask) in
+            (".{1,40}", any::<bool>(), vec(any_bytes(), 0..6), any_bytes(), any::<u32>()),
         (variables, secrets, labels) in (
             option::of(any_digest()), option::of(any_run()), btree_map(".{0,9}", ".{0,9}", 0..4)),
         (queue, attached, timeout_ms) in
@@ -262,7 +263,7 @@ prop_compose! {
         let kind = if batch { Kind::Batch } else { Kind::Job };
         let strays = if keep { Strays::Keep } else { Strays::Kill };
         RunSpec {
-            name, kind, command, cwd, variables, secrets, labels, queue, attached, timeout_ms,
+            name, kind, command, cwd, umask, variables, secrets, labels, queue, attached, timeout_ms,
             stop_signal, grace_ms, strays, output_bytes_max, key, parent, line, fail_fast,
         }
     }

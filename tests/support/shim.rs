@@ -74,6 +74,7 @@ impl Shim {
             grace_ms: limits::GRACE_MS,
             strays: Strays::Kill,
             output: bytes(self.base(id).to_str().expect("text")),
+            umask: 0o022,
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
             attached: false,
         }

@@ -325,6 +325,7 @@ pub(crate) fn spec(name: &str) -> RunSpec {
         stop_signal: Signal::TERM,
         grace_ms: 10_000,
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: 1 << 30,
         key: None,
         parent: None,

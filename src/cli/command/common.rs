@@ -59,6 +59,7 @@ impl CommonArgs {
             variables.into_iter().map(|(name, value)| (ByteString::from(name), value)).collect();
         Ok(Common {
             cwd: cwd.into_os_string().into(),
+            umask: Some(umask()),
             variables,
             labels: self.label.iter().cloned().collect(),
             timeout_ms: self.timeout,
@@ -68,6 +69,14 @@ impl CommonArgs {
             output_bytes_max: None,
         })
     }
+}
+
+/// Ours, which the command is to have. Reading it means setting it (umask(2)); no other thread is
+/// there to make a file meanwhile.
+fn umask() -> u32 {
+    let own = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(own);
+    own.as_raw_mode()
 }
 
 fn pair(text: &str) -> Option<(String, String)> {

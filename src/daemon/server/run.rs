@@ -36,7 +36,7 @@ pub(super) async fn run(
     } else {
         drop(attach);
     }
-    let first = admitted(ask(&shared, cause, command).await?, 0)?;
+    let first = admitted(&ask(&shared, cause, command).await?, 0)?;
     let (sender, receiver) = mpsc::channel(LINES);
     tokio::spawn(tell(shared, first, waits, attaching, sender));
     Ok(lines(receiver))
@@ -56,16 +56,18 @@ pub(super) async fn batch(
         Command::Batch { lines, .. } => u32::try_from(lines.len()).unwrap_or(u32::MAX),
         _ => 0,
     };
-    let first = admitted(ask(&shared, cause, command).await?, count)?;
+    let first = admitted(&ask(&shared, cause, command).await?, count)?;
     let (sender, receiver) = mpsc::channel(LINES);
     let (_, attaching) = mpsc::channel(1);
     tokio::spawn(tell(shared, first, waits, attaching, sender));
     Ok(lines(receiver))
 }
 
-fn admitted(reply: Reply, lines: u32) -> Result<RunLine, Refusal> {
+fn admitted(reply: &Reply, lines: u32) -> Result<RunLine, Refusal> {
     match reply {
-        Reply::Admitted { run, existing } => Ok(RunLine::Admitted { run_id: run, existing, lines }),
+        Reply::Admitted { run, existing } => {
+            Ok(RunLine::Admitted { run_id: *run, existing: *existing, lines })
+        }
         _ => Err(Refusal::ending()),
     }
 }

@@ -10,7 +10,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 
-/// `CLOSE_RANGE_CLOEXEC` of close_range(2).
+/// `CLOSE_RANGE_CLOEXEC` of `close_range(2)`.
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 /// Descriptors that one message may carry; a shim has use for one.
 const PASSED_MAX: usize = 4;

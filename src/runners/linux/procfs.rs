@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-/// What `/proc/PID/stat` says of a process (proc_pid_stat(5)).
+/// What `/proc/PID/stat` says of a process (`proc_pid_stat(5)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Process id.

@@ -112,6 +112,7 @@ mod tests {
             grace_ms: 0,
             strays: Strays::Kill,
             output: ByteString::default(),
+            umask: 0o022,
             output_bytes_max: 0,
             attached: false,
         }

@@ -9,7 +9,7 @@ use crate::runners::wire::FrameBuffer;
 
 /// A reader that is so far behind is dropped; it asks again on a new connection.
 const BACKLOG_BYTES_MAX: usize = 1 << 20;
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// Whom a connection serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

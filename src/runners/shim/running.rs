@@ -30,7 +30,6 @@ pub(super) struct Ground<'a> {
     pub(super) hello: &'a Hello,
     pub(super) watcher: &'a OwnedFd,
     pub(super) stdin: BorrowedFd<'a>,
-    pub(super) umask: Mode,
 }
 
 /// An attempt with a process.
@@ -56,26 +55,28 @@ pub(super) struct Running {
 
 impl Running {
     /// Claims and starts it. An end instead means that no process was made.
-    pub(super) fn begin(start: Start, ground: Ground<'_>) -> Result<Self, Box<AttemptEnd>> {
-        Self::try_begin(start, ground).map_err(|error| {
+    pub(super) fn begin(start: Start, mut ground: Ground<'_>) -> Result<Self, Box<AttemptEnd>> {
+        Self::try_begin(start, &mut ground).map_err(|error| {
             let status = ExitStatus::NotStarted(error);
             Box::new(AttemptEnd::unmeasured(status, clock::now().wall))
         })
     }
 
-    fn try_begin(mut start: Start, ground: Ground<'_>) -> Result<Self, SpawnError> {
+    fn try_begin(mut start: Start, ground: &mut Ground<'_>) -> Result<Self, SpawnError> {
         let program = Program::new(&start.command, &start.variables, &start.cwd)?;
         let base = Path::new(start.output.as_os_str());
-        let mut recorder = Recorder::create(base, start.output_bytes_max).map_err(errno)?;
+        let mut recorder =
+            Recorder::create(base, start.output_bytes_max).map_err(|error| errno(&error))?;
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
-        ground.journal.append(&Entry::Claim(claim)).map_err(errno)?;
+        ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
         recorder.arm(ground.watcher.as_fd());
         let now = clock::now();
-        let spawned = make(&program, &recorder, ground.tree, ground.stdin, ground.umask);
+        let umask = Mode::from_raw_mode(start.umask & 0o777);
+        let spawned = make(&program, &recorder, ground.tree, ground.stdin, umask);
         let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {
             recorder.finish(ground.watcher.as_fd(), now);
-            errno(error)
+            errno(&error)
         })?;
         drop(pidfd);
         // It is our unreaped child, so the number is its own.
@@ -295,6 +296,6 @@ fn make(
     }
 }
 
-fn errno(error: io::Error) -> SpawnError {
+fn errno(error: &io::Error) -> SpawnError {
     SpawnError::Errno(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
 }

@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Mode;
 use rustix::net::SocketFlags;
 
 use super::args::Args;
@@ -38,7 +37,6 @@ pub(super) struct Parts {
     pub(super) listener: OwnedFd,
     pub(super) control: Option<OwnedFd>,
     pub(super) tree: Tree,
-    pub(super) umask: Mode,
 }
 
 /// A running shim.
@@ -59,6 +57,7 @@ pub(super) struct Server {
 }
 
 /// What poll has found.
+#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor that is polled")]
 #[derive(Clone, Debug, Default)]
 struct Ready {
     children: bool,
@@ -383,7 +382,6 @@ impl Server {
                 hello: &self.parts.hello,
                 watcher: &self.watcher,
                 stdin: stdin.as_ref().map_or(self.null.as_fd(), OwnedFd::as_fd),
-                umask: self.parts.umask,
             };
             match Running::begin(start, ground) {
                 Ok(running) => self.running = Some(running),

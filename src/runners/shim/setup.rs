@@ -33,7 +33,7 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     rustix::thread::set_name(c"jr shim").ok();
     // Fails where it leads a group already, as under a shell; then it keeps that session.
     rustix::process::setsid().ok();
-    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::set_child_subreaper(Some(getpid()))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     if let Some(soft) = args.nofile {
@@ -65,7 +65,6 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
         listener,
         control,
         tree: Tree::new(leaf),
-        umask,
     })
 }
 
@@ -124,7 +123,7 @@ fn listen(path: &Path) -> io::Result<OwnedFd> {
     rustix::fs::chmod(&temporary, Mode::RUSR | Mode::WUSR)?;
     std::fs::rename(&temporary, path)?;
     listener.set_nonblocking(true)?;
-    Ok(listener.as_fd().try_clone_to_owned()?)
+    listener.as_fd().try_clone_to_owned()
 }
 
 fn bytes_of(path: &Path) -> ByteString {
