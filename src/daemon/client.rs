@@ -22,6 +22,7 @@ use super::http::{self, Head, HttpError, Response};
 use super::place::Place;
 use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
+use crate::runners::linux::sockets::Reachable;
 
 /// A socket whose queue of connections is full for so long belongs to a busy daemon.
 const BUSY_MS: u64 = 5_000;
@@ -269,7 +270,12 @@ pub fn connect(place: &Place) -> Result<Option<UnixStream>, ClientError> {
         let path = path.clone();
         move |errno: rustix::io::Errno| ClientError::Io { operation, path, source: errno.into() }
     };
-    let address = SocketAddrUnix::new(&path).map_err(fail("connect to"))?;
+    let reachable = match Reachable::new(&path) {
+        Ok(reachable) => reachable,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ClientError::Io { operation: "connect to", path, source }),
+    };
+    let address = SocketAddrUnix::new(reachable.path()).map_err(fail("connect to"))?;
     let mut deadline = None;
     let socket = loop {
         // Not blocking: a full queue is then EAGAIN instead of a wait without end (unix(7)).

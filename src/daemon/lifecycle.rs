@@ -28,7 +28,7 @@ use super::start::{self, Started};
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
-use crate::runners::linux::clock;
+use crate::runners::linux::{clock, sockets};
 
 /// How a daemon is to live.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ fn take_lock(place: &Place) -> Result<Option<Lock>, DaemonError> {
             Err(LogError::Busy { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        if std::os::unix::net::UnixStream::connect(place.daemon_socket()).is_ok() {
+        if sockets::connect(&place.daemon_socket()).is_ok() {
             return Ok(None);
         }
         std::thread::sleep(LOCK_LOOK);
@@ -133,7 +133,10 @@ fn bind(place: &Place) -> Result<UnixListener, DaemonError> {
     }
     let temporary = place.run.join(format!("d-{:08x}.tmp", std::process::id()));
     let _absent = std::fs::remove_file(&temporary);
-    let listener = UnixListener::bind(&temporary);
+    let listener = sockets::bind(&temporary).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
+    });
     let listener = listener.map_err(DaemonError::io("bind", &temporary))?;
     std::fs::rename(&temporary, &path).map_err(DaemonError::io("rename to", &path))?;
     Ok(listener)

@@ -3,20 +3,16 @@
 //! ```text
 //! $JR_HOME                      default $XDG_STATE_HOME/jr, else ~/.local/state/jr
 //!   envs/<id>/                  starting lock log/ views.redb output/ blobs/ secrets/ shims/
-//! $XDG_RUNTIME_DIR/jr/<16 hex>  sockets; else $JR_HOME/run/<16 hex>
-//!   daemon.sock  s-<shim>.sock
+//!   run/<16 hex>/               daemon.sock s-<shim>.sock
 //! ```
-//! The hexadecimal digits are of the blake3 of the environment's directory, so that a long name
-//! fits the 107 bytes of a socket's path (unix(7)).
+//! The hexadecimal digits are of the blake3 of the environment's directory. Sockets lie beside the
+//! state and nowhere else (docs/decisions/0004).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::model::bytestring::to_hex;
 use crate::model::{EnvironmentId, RunId};
-
-/// A path of a Unix socket has at most this many bytes (`sun_path` less its NUL).
-const SOCKET_PATH_BYTES: usize = 107;
 
 /// The directories of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +33,6 @@ pub enum PlaceError {
     /// Nothing says where state lies.
     #[error("neither JR_HOME, XDG_STATE_HOME nor HOME is set")]
     NoHome,
-    /// Sockets would not fit.
-    #[error(
-        "socket path {0:?} is longer than {SOCKET_PATH_BYTES} bytes; set JR_HOME to a shorter path"
-    )]
-    SocketPath(PathBuf),
     /// Relative paths mean something else to each process.
     #[error("{0} must be an absolute path")]
     Relative(&'static str),
@@ -54,8 +45,6 @@ pub struct PlaceVariables {
     pub jr_home: Option<OsString>,
     /// `XDG_STATE_HOME`.
     pub state_home: Option<OsString>,
-    /// `XDG_RUNTIME_DIR`.
-    pub runtime_dir: Option<OsString>,
     /// `HOME`.
     pub home: Option<OsString>,
 }
@@ -64,12 +53,7 @@ impl PlaceVariables {
     /// Reads them from this process.
     pub fn of_process() -> Self {
         let read = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        Self {
-            jr_home: read("JR_HOME"),
-            state_home: read("XDG_STATE_HOME"),
-            runtime_dir: read("XDG_RUNTIME_DIR"),
-            home: read("HOME"),
-        }
+        Self { jr_home: read("JR_HOME"), state_home: read("XDG_STATE_HOME"), home: read("HOME") }
     }
 
     /// `$JR_HOME` with its defaults.
@@ -102,18 +86,8 @@ impl Place {
         let root = home.join("envs").join(id.as_str());
         let digest = blake3::hash(root.as_os_str().as_encoded_bytes());
         let short = to_hex(&digest.as_bytes()[..8]);
-        let base = match &variables.runtime_dir {
-            // A private JR_HOME (a test, a second installation) keeps to itself.
-            Some(path) if variables.jr_home.is_none() => Path::new(path).join("jr"),
-            _ => home.join("run"),
-        };
-        let run = base.join(short);
-        let place = Self { id, home, root, run };
-        let longest = place.shim_socket(u32::MAX);
-        if longest.as_os_str().len() > SOCKET_PATH_BYTES {
-            return Err(PlaceError::SocketPath(longest));
-        }
-        Ok(place)
+        let run = home.join("run").join(short);
+        Ok(Self { id, home, root, run })
     }
 
     /// Taken by a daemon while it starts.

@@ -33,6 +33,11 @@ use crate::runners::shim::args::Args;
 const SPARE: usize = 8;
 /// How often silence is measured.
 const TICK_MS: i64 = 1_000;
+/// Shims in a row that died before their first word; more would not do better, so that what they
+/// were to start is given up. Their own words lie in `shims/<n>/shim.err`.
+const STILLBORN_MAX: u32 = 3;
+/// EIO.
+const IO_ERROR: i32 = 5;
 /// ESRCH: nothing there to get a signal.
 const NO_PROCESS: i32 = 3;
 
@@ -68,6 +73,8 @@ pub struct Pool {
     attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
     seen: Vec<Observation>,
     next_shim: u32,
+    /// Since a shim last said hello.
+    stillborn: u32,
 }
 
 impl Pool {
@@ -90,6 +97,7 @@ impl Pool {
             attaching: BTreeMap::new(),
             seen: Vec::new(),
             next_shim,
+            stillborn: 0,
         };
         for (id, handle, holds) in adopted {
             pool.holders.extend(holds.iter().map(|attempt| (*attempt, id)));
@@ -297,6 +305,7 @@ impl Pool {
                 Observation::OutputMissing { run, attempt, bytes, reason }
             }
             FromShim::Hello(_) => {
+                self.stillborn = 0;
                 let held = self.shims.get(&shim).map(|shim| shim.holds.clone());
                 for id in held.into_iter().flatten() {
                     self.tell_attaching(id, shim);
@@ -314,7 +323,6 @@ impl Pool {
     fn gone(&mut self, id: u32) {
         let Some(shim) = self.shims.get(&id) else { return };
         if shim.holds.is_empty() && shim.state == Standing::Leaving {
-            self.shims.remove(&id);
             self.bury(id);
             return;
         }
@@ -360,6 +368,9 @@ impl Pool {
         }
         let Some(mut shim) = self.shims.remove(&id) else { return };
         shim.handle.try_reap();
+        if shim.handle.hello().is_none() {
+            self.stillborn += 1;
+        }
         let ledger = Ledger::of(&self.place.shim(id), reason);
         for attempt in &shim.holds {
             let AttemptId { run, attempt: number } = *attempt;
@@ -368,6 +379,11 @@ impl Pool {
                     Observation::ProcessEnded { run, attempt: number, end: end.clone() }
                 }
                 (None, Some(reason)) => Observation::ShimLost { run, attempt: number, reason },
+                (None, None) if self.stillborn >= STILLBORN_MAX => {
+                    let status = ExitStatus::NotStarted(SpawnError::Errno(IO_ERROR));
+                    let end = AttemptEnd::unmeasured(status, clock::now().wall);
+                    Observation::ProcessEnded { run, attempt: number, end }
+                }
                 (None, None) => Observation::StartWithdrawn { run, attempt: number },
             };
             self.seen.push(observation);

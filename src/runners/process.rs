@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub use super::fence::{Fenced, ShimFound, fence, remove, scan};
-use super::linux::fds;
+use super::linux::{fds, sockets};
 use super::protocol::{FromShim, Hello, ToShim};
 use super::shim::args::Args;
 use super::wire::{FrameBuffer, WireError};
@@ -89,7 +89,7 @@ impl ShimHandle {
     /// Connects to a shim that was there before. Its first message is its [`Hello`], to be
     /// compared with its journal; until it comes, nothing is known.
     pub fn connect(socket: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket)?;
+        let stream = sockets::connect(socket)?;
         fds::check_peer(&stream)?;
         stream.set_nonblocking(true)?;
         Ok(Self::new(stream.into(), None))

@@ -6,6 +6,7 @@ pub mod fds;
 pub mod pidfd;
 pub mod procfs;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod tree;
 pub mod wait;

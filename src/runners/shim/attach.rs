@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::model::Signal;
-use crate::runners::linux::fds;
+use crate::runners::linux::{fds, sockets};
 use crate::runners::process::LinkError;
 use crate::runners::protocol::{AttemptId, FromShim, ToShim};
 use crate::runners::wire::FrameBuffer;
@@ -30,7 +30,7 @@ impl Attachment {
         id: AttemptId,
         stdin: Option<BorrowedFd<'_>>,
     ) -> Result<Self, LinkError> {
-        let stream = UnixStream::connect(socket)?;
+        let stream = sockets::connect(socket)?;
         fds::check_peer(&stream)?;
         let attachment = Self { stream, id, input: FrameBuffer::default() };
         attachment.send(&ToShim::Attach(id), stdin)?;

@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use rustix::event::Timespec;
@@ -19,7 +18,7 @@ use crate::model::ByteString;
 use crate::runners::fence::{FENCED_FILE, LOCK_FILE};
 use crate::runners::linux::cgroup::Leaf;
 use crate::runners::linux::tree::Tree;
-use crate::runners::linux::{clock, fds, procfs, signals};
+use crate::runners::linux::{clock, fds, procfs, signals, sockets};
 use crate::runners::protocol::Hello;
 use crate::runners::wire::PROTOCOL;
 
@@ -119,7 +118,7 @@ fn listen(path: &Path) -> io::Result<OwnedFd> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&temporary)?;
+    let listener = sockets::bind(Path::new(&temporary))?;
     rustix::fs::chmod(&temporary, Mode::RUSR | Mode::WUSR)?;
     std::fs::rename(&temporary, path)?;
     listener.set_nonblocking(true)?;
