@@ -1,5 +1,6 @@
 //! What follows from a command or an observation: events, or a reason why not. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::{Reply, SignalAnswer, StopAnswer};
@@ -161,12 +162,20 @@ fn admit_batch(
 fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>) -> Decision {
     let mut events = Vec::new();
     let mut answers = Vec::new();
-    for run in runs {
+    let mut named = BTreeSet::new();
+    let batches: BTreeSet<&RunId> =
+        runs.iter().filter(|run| state.batches.contains_key(run)).collect();
+    for run in runs.iter().filter(|run| named.insert(**run)) {
         let Some(live) = state.runs.get(run) else {
             answers.push((*run, StopAnswer::AlreadyEnded));
             continue;
         };
-        events.push(stop_event(live, reason, grace_ms));
+        // The stop of a batch stops its lines. After a second one of the same line, or after that
+        // of the last line, there may be nothing left that the other could name.
+        let with_batch = state.batch_of(live).is_some_and(|batch| batches.contains(&batch));
+        if !with_batch {
+            events.push(stop_event(live, reason, grace_ms));
+        }
         let begun = live.attempt_lives || live.spec.kind == Kind::Batch;
         answers.push((*run, if begun { StopAnswer::Stopping } else { StopAnswer::Cancelled }));
     }

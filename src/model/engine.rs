@@ -215,6 +215,7 @@ impl Engine {
                 Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
                 _ => None,
             };
+            let batch = ending.as_ref().and_then(|run| self.state.batch_of(run));
             let seq = self.state.seq + 1;
             let envelope = Envelope { seq, time: step.now.wall, cause: step.cause, event };
             self.state.apply(&envelope)?;
@@ -230,10 +231,10 @@ impl Engine {
                         if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
                             self.hold(seq, Release::Act(action));
                         }
-                        if let Some(parent) = ended.spec.parent {
-                            let more = react::batch_consequences(&self.state, parent, *outcome);
-                            following.extend(more);
-                        }
+                    }
+                    if let Some(batch) = batch {
+                        let more = react::batch_consequences(&self.state, batch, *outcome);
+                        following.extend(more);
                     }
                 }
                 _ => {}
