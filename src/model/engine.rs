@@ -66,6 +66,8 @@ pub struct Engine {
     dispatched: Dispatched,
     unqueued: Vec<RunId>,
     recovering: Option<Tally>,
+    /// This daemon's last event is decided: what comes now is for the next one.
+    over: bool,
 }
 
 impl Engine {
@@ -75,7 +77,8 @@ impl Engine {
         let durable = state.seq;
         let recovering = Some(Tally::default());
         let (held, dispatched) = (BTreeMap::new(), Dispatched::default());
-        Self { state, durable, held, dispatched, unqueued: Vec::new(), recovering }
+        let (unqueued, over) = (Vec::new(), false);
+        Self { state, durable, held, dispatched, unqueued, recovering, over }
     }
 
     /// The state at head.
@@ -99,11 +102,16 @@ impl Engine {
         lives.map(|run| (run.id, run.attempt)).collect()
     }
 
-    /// Takes one input; the events are to be committed together, in order.
+    /// Takes one input; the events are to be committed together, in order. After the daemon's
+    /// last event nothing is taken: no answer is given, and shims repeat what was not forgotten.
     ///
     /// # Errors
     /// [`IllegalEvent`]: a bug of jr; the engine must be dropped and the log read again.
     pub fn step(&mut self, input: Input, now: Now) -> Result<Vec<Envelope>, IllegalEvent> {
+        if self.over {
+            return Ok(Vec::new());
+        }
+        self.over = matches!(input, Input::Observed(Observation::DaemonEnds { .. }));
         let mut step = Step { now, cause: None, envelopes: Vec::new() };
         match input {
             Input::Command(request) => self.take_command(&mut step, &request)?,
@@ -112,7 +120,7 @@ impl Engine {
             Input::RecoveryDone => self.finish_recovery(&mut step)?,
         }
         step.cause = None;
-        if self.recovering.is_none() {
+        if self.recovering.is_none() && !self.over {
             self.schedule(&mut step)?;
         }
         Ok(step.envelopes)

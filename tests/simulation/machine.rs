@@ -238,10 +238,19 @@ impl Machine {
             Some(current) => current.step != Step::Announced || current.status.is_some(),
         };
         match chance.pick(&readable) {
-            Some(from) if !can_progress || chance.one_in(2) => self.read(id, from),
+            Some(from) if !can_progress || chance.one_in(2) => self.accept_and_read(id, from),
             _ if can_progress => self.progress(id, chance),
             _ => Done::default(),
         }
+    }
+
+    /// A daemon that connected while the shim stalled is accepted when the shim wakes.
+    fn accept_and_read(&mut self, id: u32, from: u32) -> Done {
+        let is_new = self.shims[&id].connected < from;
+        let mut sent = if is_new { self.connect(id, from) } else { Vec::new() };
+        let done = self.read(id, from);
+        sent.extend(done.sent);
+        Done { sent, ..done }
     }
 
     fn progress(&mut self, id: u32, chance: &mut Chance) -> Done {
