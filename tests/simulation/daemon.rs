@@ -155,6 +155,7 @@ impl World {
     }
 
     fn connect(&mut self, shim: u32) {
+        self.machine.read_old_letters(shim, self.generation);
         let repeated = self.machine.connect(shim, self.generation);
         self.deliver(shim, repeated);
     }
@@ -456,10 +457,6 @@ impl World {
     /// Nobody has claimed it: every shim answers, and refuses it from then on, or is ended.
     fn find_unclaimed(&mut self, key: Key) -> Result<Finding, String> {
         for shim in self.machine.living_shims() {
-            while self.chance.one_in(2) {
-                let done = self.machine.read_old_letters(shim, self.generation, &mut self.chance);
-                self.deliver(shim, done.sent);
-            }
             self.connect(shim);
             match self.machine.ask(shim, key) {
                 Answer::Held => {

@@ -237,8 +237,9 @@ impl Machine {
             None => !shim.held.is_empty(),
             Some(current) => current.step != Step::Announced || current.status.is_some(),
         };
-        match chance.pick(&readable) {
-            Some(from) if !can_progress || chance.one_in(2) => self.accept_and_read(id, from),
+        // The oldest socket first.
+        match readable.first() {
+            Some(&from) if !can_progress || chance.one_in(2) => self.accept_and_read(id, from),
             _ if can_progress => self.progress(id, chance),
             _ => Done::default(),
         }
@@ -636,21 +637,14 @@ impl Machine {
         Done::default()
     }
 
-    /// What the sockets of dead daemons still hold may be read before the new one's question.
-    pub(crate) fn read_old_letters(
-        &mut self,
-        id: u32,
-        generation: u32,
-        chance: &mut Chance,
-    ) -> Done {
-        let old = self.shims[&id]
-            .inbox
-            .iter()
-            .filter(|(from, box_)| **from != generation && !box_.is_empty());
-        let old: Vec<u32> = old.map(|(from, _)| *from).collect();
-        match chance.pick(&old) {
-            Some(from) if self.shims[&id].health == Health::Alive => self.read(id, from),
-            _ => Done::default(),
+    /// What the sockets of dead daemons still hold is read before a new daemon gets an answer.
+    pub(crate) fn read_old_letters(&mut self, id: u32, generation: u32) {
+        while self.shims[&id].health == Health::Alive {
+            let inbox = &self.shims[&id].inbox;
+            let old = inbox.iter().find(|(from, box_)| **from < generation && !box_.is_empty());
+            let Some((&from, _)) = old else { return };
+            // Whatever it says to them, nobody hears it.
+            drop(self.read(id, from));
         }
     }
 }
