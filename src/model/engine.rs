@@ -20,6 +20,7 @@ use super::recover;
 use super::schedule::{self, Dispatched};
 use super::state::State;
 use super::time::Now;
+use crate::mutants;
 
 /// Anything that the engine takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,13 +140,8 @@ impl Engine {
     }
 
     fn hold(&mut self, seq: u64, release: Release) {
-        #[cfg(feature = "mutants")]
-        let seq =
-            if crate::mutants::is_on("ack_before_commit") && matches!(release, Release::Say(_)) {
-                self.durable
-            } else {
-                seq
-            };
+        let early = matches!(release, Release::Say(_)) && mutants::is_on("ack_before_commit");
+        let seq = if early { self.durable } else { seq };
         self.held.entry(seq).or_default().push(release);
     }
 
@@ -282,11 +278,7 @@ impl Engine {
 
     /// A start rests on its intent, the run's latest record.
     fn rests_on(&self, intent: u64) -> u64 {
-        #[cfg(feature = "mutants")]
-        if crate::mutants::is_on("forget_intent") {
-            return self.durable;
-        }
-        intent
+        if mutants::is_on("forget_intent") { self.durable } else { intent }
     }
 }
 

@@ -42,7 +42,6 @@ pub fn verdict(run: &Run, older_boot: bool, finding: Finding, now: Now) -> Verdi
 
 /// Nothing was started, so nothing is lost.
 fn unclaimed() -> ExitStatus {
-    #[cfg(feature = "mutants")]
     if crate::mutants::is_on("unclaimed_is_lost") {
         return ExitStatus::Lost(LostReason::ShimDied);
     }
