@@ -110,6 +110,22 @@ fn an_unclaimed_intent_of_this_boot_waits_again() {
     assert_eq!(jr.starts(), [id(1)]);
 }
 
+/// Its claim is gone, but the log knows that it began: "never started" would be an invention, and
+/// an illegal event at every start of a daemon (tests/laws.rs).
+#[test]
+fn an_unclaimed_attempt_that_was_seen_to_start_is_lost() {
+    for is_stopped in [false, true] {
+        let mut jr = intended_run();
+        jr.started(1);
+        if is_stopped {
+            jr.stop(&[1]);
+        }
+        let mut jr = jr.restart(BOOT);
+        let events = jr.found(id(1), Finding::Unclaimed);
+        assert_eq!(events[1], run_ended(1, Outcome::Lost(LostReason::ShimDied)));
+    }
+}
+
 #[test]
 fn an_unclaimed_run_without_a_queue_is_intended_at_once_and_started_after_the_recovery() {
     let mut jr = Fixture::new();
