@@ -76,12 +76,11 @@ fn admit_run(
         return Ok(decision);
     }
     if let Some(key) = &spec.key {
-        let holder = match holder_in_memory(state, key) {
-            Some(holder) => Some(holder),
-            None => {
-                check_facts(state, request.facts_seq)?;
-                key_holder.cloned()
-            }
+        let holder = if let Some(holder) = holder_in_memory(state, key) {
+            Some(holder)
+        } else {
+            check_facts(state, request.facts_seq)?;
+            key_holder.cloned()
         };
         if let Some(holder) = holder {
             if holder.command != spec.command {
@@ -221,9 +220,9 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
         Observation::DaemonEnds { reason } => vec![Event::DaemonStopped { reason: *reason }],
         Observation::ClockJumped { by_ms } => vec![Event::ClockJumped { by_ms: *by_ms }],
         Observation::ProcessStarted { run, attempt, process } => {
-            let waits = |live: &&Run| live.process.is_none();
             let (run, attempt, process) = (*run, *attempt, process.clone());
-            let fits = live_attempt(state, run, attempt).filter(waits).is_some();
+            let live = live_attempt(state, run, attempt);
+            let fits = live.is_some_and(|live| live.process.is_none());
             fits.then_some(Event::AttemptStarted { run, attempt, process }).into_iter().collect()
         }
         Observation::ProcessEnded { run, attempt, end } => {

@@ -231,10 +231,10 @@ impl Engine {
                 Event::AttemptEnded { run, .. } => self.dispatched.remove(*run),
                 Event::AttemptIntended { run, .. } => self.note_unqueued(*run),
                 Event::RunEnded { outcome, .. } => {
-                    if let Some(ended) = ending {
-                        if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
-                            self.hold(seq, Release::Act(action));
-                        }
+                    let dropped =
+                        ending.and_then(|ended| react::secrets_to_drop(&self.state, &ended));
+                    if let Some(action) = dropped {
+                        self.hold(seq, Release::Act(action));
                     }
                     if let Some(batch) = batch {
                         let more = react::batch_consequences(&self.state, batch, *outcome);
