@@ -55,6 +55,7 @@ fn run_all(seeds: u64, stored: bool) -> Result<Report, String> {
     Ok(total)
 }
 
+#[expect(clippy::print_stdout, reason = "what a seed did, for who asks with --nocapture")]
 fn laws_hold(stored: bool, seeds: u64) {
     if let Some(seed) = number("JR_SIM_SEED") {
         match sim::run(Config { seed, stored, traced: true, ..Config::default() }) {

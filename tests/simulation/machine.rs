@@ -327,7 +327,7 @@ impl Machine {
         let ticks = self.last_ticks;
         // Pids are scarce here, so that each is used again and again.
         let taken: BTreeSet<u32> = self.processes.values().map(|process| process.pid).collect();
-        let pid = (100..).find(|pid| !taken.contains(pid)).expect("there are more pids");
+        let pid = (100..=u32::MAX).find(|pid| !taken.contains(pid)).expect("there are more pids");
         let at = self.wall();
         let tracking = Tracking::Cgroup;
         let process = Process { pid, start_ticks: ticks, at, tracking, shim: id };

@@ -1,6 +1,5 @@
 //! A real shim with a real daemon's end of its socket, for tests that start real processes.
-#![expect(clippy::allow_attributes, reason = "not every test file uses every helper")]
-#![allow(dead_code, reason = "not every test file uses every helper")]
+#![allow(dead_code, clippy::allow_attributes, reason = "not every test file uses every helper")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
