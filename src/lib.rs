@@ -5,7 +5,6 @@ pub mod daemon;
 pub mod limits;
 pub mod log;
 pub mod model;
-#[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod projections;
 pub mod runners;

@@ -1,5 +1,6 @@
 //! What follows from a command or an observation: events, or a reason why not. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::{Reply, SignalAnswer, StopAnswer};
@@ -75,12 +76,11 @@ fn admit_run(
         return Ok(decision);
     }
     if let Some(key) = &spec.key {
-        let holder = match holder_in_memory(state, key) {
-            Some(holder) => Some(holder),
-            None => {
-                check_facts(state, request.facts_seq)?;
-                key_holder.cloned()
-            }
+        let holder = if let Some(holder) = holder_in_memory(state, key) {
+            Some(holder)
+        } else {
+            check_facts(state, request.facts_seq)?;
+            key_holder.cloned()
         };
         if let Some(holder) = holder {
             if holder.command != spec.command {
@@ -161,12 +161,20 @@ fn admit_batch(
 fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>) -> Decision {
     let mut events = Vec::new();
     let mut answers = Vec::new();
-    for run in runs {
+    let mut named = BTreeSet::new();
+    let batches: BTreeSet<&RunId> =
+        runs.iter().filter(|run| state.batches.contains_key(run)).collect();
+    for run in runs.iter().filter(|run| named.insert(**run)) {
         let Some(live) = state.runs.get(run) else {
             answers.push((*run, StopAnswer::AlreadyEnded));
             continue;
         };
-        events.push(stop_event(live, reason, grace_ms));
+        // The stop of a batch stops its lines. After a second one of the same line, or after that
+        // of the last line, there may be nothing left that the other could name.
+        let with_batch = state.batch_of(live).is_some_and(|batch| batches.contains(&batch));
+        if !with_batch {
+            events.push(stop_event(live, reason, grace_ms));
+        }
         let begun = live.attempt_lives || live.spec.kind == Kind::Batch;
         answers.push((*run, if begun { StopAnswer::Stopping } else { StopAnswer::Cancelled }));
     }
@@ -212,9 +220,9 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
         Observation::DaemonEnds { reason } => vec![Event::DaemonStopped { reason: *reason }],
         Observation::ClockJumped { by_ms } => vec![Event::ClockJumped { by_ms: *by_ms }],
         Observation::ProcessStarted { run, attempt, process } => {
-            let waits = |live: &&Run| live.process.is_none();
             let (run, attempt, process) = (*run, *attempt, process.clone());
-            let fits = live_attempt(state, run, attempt).filter(waits).is_some();
+            let live = live_attempt(state, run, attempt);
+            let fits = live.is_some_and(|live| live.process.is_none());
             fits.then_some(Event::AttemptStarted { run, attempt, process }).into_iter().collect()
         }
         Observation::ProcessEnded { run, attempt, end } => {

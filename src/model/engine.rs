@@ -20,6 +20,7 @@ use super::recover;
 use super::schedule::{self, Dispatched};
 use super::state::State;
 use super::time::Now;
+use crate::mutants;
 
 /// Anything that the engine takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +67,8 @@ pub struct Engine {
     dispatched: Dispatched,
     unqueued: Vec<RunId>,
     recovering: Option<Tally>,
+    /// This daemon's last event is decided: what comes now is for the next one.
+    over: bool,
 }
 
 impl Engine {
@@ -75,7 +78,8 @@ impl Engine {
         let durable = state.seq;
         let recovering = Some(Tally::default());
         let (held, dispatched) = (BTreeMap::new(), Dispatched::default());
-        Self { state, durable, held, dispatched, unqueued: Vec::new(), recovering }
+        let (unqueued, over) = (Vec::new(), false);
+        Self { state, durable, held, dispatched, unqueued, recovering, over }
     }
 
     /// The state at head.
@@ -99,11 +103,16 @@ impl Engine {
         lives.map(|run| (run.id, run.attempt)).collect()
     }
 
-    /// Takes one input; the events are to be committed together, in order.
+    /// Takes one input; the events are to be committed together, in order. After the daemon's
+    /// last event nothing is taken: no answer is given, and shims repeat what was not forgotten.
     ///
     /// # Errors
     /// [`IllegalEvent`]: a bug of jr; the engine must be dropped and the log read again.
     pub fn step(&mut self, input: Input, now: Now) -> Result<Vec<Envelope>, IllegalEvent> {
+        if self.over {
+            return Ok(Vec::new());
+        }
+        self.over = matches!(input, Input::Observed(Observation::DaemonEnds { .. }));
         let mut step = Step { now, cause: None, envelopes: Vec::new() };
         match input {
             Input::Command(request) => self.take_command(&mut step, &request)?,
@@ -112,7 +121,7 @@ impl Engine {
             Input::RecoveryDone => self.finish_recovery(&mut step)?,
         }
         step.cause = None;
-        if self.recovering.is_none() {
+        if self.recovering.is_none() && !self.over {
             self.schedule(&mut step)?;
         }
         Ok(step.envelopes)
@@ -131,13 +140,8 @@ impl Engine {
     }
 
     fn hold(&mut self, seq: u64, release: Release) {
-        #[cfg(feature = "mutants")]
-        let seq =
-            if crate::mutants::is_on("ack_before_commit") && matches!(release, Release::Say(_)) {
-                self.durable
-            } else {
-                seq
-            };
+        let early = matches!(release, Release::Say(_)) && mutants::is_on("ack_before_commit");
+        let seq = if early { self.durable } else { seq };
         self.held.entry(seq).or_default().push(release);
     }
 
@@ -215,6 +219,7 @@ impl Engine {
                 Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
                 _ => None,
             };
+            let batch = ending.as_ref().and_then(|run| self.state.batch_of(run));
             let seq = self.state.seq + 1;
             let envelope = Envelope { seq, time: step.now.wall, cause: step.cause, event };
             self.state.apply(&envelope)?;
@@ -226,14 +231,14 @@ impl Engine {
                 Event::AttemptEnded { run, .. } => self.dispatched.remove(*run),
                 Event::AttemptIntended { run, .. } => self.note_unqueued(*run),
                 Event::RunEnded { outcome, .. } => {
-                    if let Some(ended) = ending {
-                        if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
-                            self.hold(seq, Release::Act(action));
-                        }
-                        if let Some(parent) = ended.spec.parent {
-                            let more = react::batch_consequences(&self.state, parent, *outcome);
-                            following.extend(more);
-                        }
+                    let dropped =
+                        ending.and_then(|ended| react::secrets_to_drop(&self.state, &ended));
+                    if let Some(action) = dropped {
+                        self.hold(seq, Release::Act(action));
+                    }
+                    if let Some(batch) = batch {
+                        let more = react::batch_consequences(&self.state, batch, *outcome);
+                        following.extend(more);
                     }
                 }
                 _ => {}
@@ -273,11 +278,7 @@ impl Engine {
 
     /// A start rests on its intent, the run's latest record.
     fn rests_on(&self, intent: u64) -> u64 {
-        #[cfg(feature = "mutants")]
-        if crate::mutants::is_on("forget_intent") {
-            return self.durable;
-        }
-        intent
+        if mutants::is_on("forget_intent") { self.durable } else { intent }
     }
 }
 

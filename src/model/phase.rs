@@ -135,10 +135,9 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
         },
         Event::AttemptEnded { end, .. } => match (phase, end.status) {
             (Starting, ExitStatus::NeverStarted) => Ok(Queued),
-            (Running, ExitStatus::NeverStarted) => illegal,
+            (Running, ExitStatus::NeverStarted) | (Queued | Delayed | Ended, _) => illegal,
             (Starting | Running, _) => Ok(Delayed),
             (Stopping, _) => Ok(Stopping),
-            (Queued | Delayed | Ended, _) => illegal,
         },
         Event::StopRequested { .. } => match phase {
             Queued | Starting | Running | Stopping | Delayed => Ok(Stopping),

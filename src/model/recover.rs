@@ -26,6 +26,10 @@ pub fn verdict(run: &Run, older_boot: bool, finding: Finding, now: Now) -> Verdi
         _ if older_boot => ended(ExitStatus::Lost(LostReason::Reboot)),
         Finding::OtherBoot => ended(ExitStatus::Lost(LostReason::Reboot)),
         Finding::Fenced(reason) => ended(ExitStatus::Lost(reason)),
+        // The log saw it begin, so its claim is gone together with the shim's directory.
+        Finding::Unclaimed if run.process.is_some() => {
+            ended(ExitStatus::Lost(LostReason::ShimDied))
+        }
         // The shell has made sure that no shim will ever begin it, whether it is to be stopped
         // (then the run is cancelled) or not (then it waits again).
         Finding::Unclaimed => ended(unclaimed()),
@@ -42,7 +46,6 @@ pub fn verdict(run: &Run, older_boot: bool, finding: Finding, now: Now) -> Verdi
 
 /// Nothing was started, so nothing is lost.
 fn unclaimed() -> ExitStatus {
-    #[cfg(feature = "mutants")]
     if crate::mutants::is_on("unclaimed_is_lost") {
         return ExitStatus::Lost(LostReason::ShimDied);
     }

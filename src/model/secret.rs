@@ -613,7 +613,11 @@ mod tests {
                 vec!["a".to_owned(), format!("{flag}={secret}")],
                 vec!["a".to_owned(), format!("ftp://u:{secret}@h/")],
                 vec!["a".to_owned(), format!("-H Authorization: token {secret}")],
-                vec!["sh".to_owned(), "-c".to_owned(), format!("x; {name}='{secret}' y {flag} \"{secret}\"")],
+                vec![
+                    "sh".to_owned(),
+                    "-c".to_owned(),
+                    format!("x; {name}='{secret}' y {flag} \"{secret}\""),
+                ],
             ] {
                 let argv: Vec<ByteString> = argv.into_iter().map(ByteString::from).collect();
                 let masked = mask_command(argv.clone());

@@ -104,6 +104,13 @@ impl State {
         self.ended.iter().rev().find(|ended| ended.id == run)
     }
 
+    /// The live batch that `run` is an open line of. Its parent may also be what it repeats.
+    pub fn batch_of(&self, run: &Run) -> Option<RunId> {
+        let parent = run.spec.parent?;
+        let open = &self.batches.get(&parent)?.open;
+        open.contains_key(&run.first_seq).then_some(parent)
+    }
+
     /// Whether any run or queue would make a daemon useful.
     pub fn is_idle(&self) -> bool {
         self.runs.is_empty()
@@ -202,8 +209,10 @@ impl State {
         let Some(run) = self.runs.remove(&id) else { return };
         let Some(outcome) = run.outcome else { return };
         place_in_queue(&mut self.queues, &run);
-        if let Some(batch) = run.spec.parent.and_then(|id| self.batches.get_mut(&id)) {
-            batch.open.remove(&run.first_seq);
+        let batch = run.spec.parent.and_then(|id| self.batches.get_mut(&id));
+        if let Some(batch) = batch
+            && batch.open.remove(&run.first_seq).is_some()
+        {
             match outcome {
                 Outcome::Succeeded => {}
                 Outcome::Cancelled(_) => batch.cancelled += 1,

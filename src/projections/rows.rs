@@ -141,6 +141,7 @@ pub(super) fn unseal<'a>(
 ) -> Result<&'a [u8], ViewsError> {
     match stored.split_last_chunk::<CHECK>() {
         Some((value, found)) if *found == check(table, key, value) => Ok(value),
+        Some((value, _)) if crate::mutants::is_on("ignore_digest") => Ok(value),
         _ => Err(ViewsError::damaged(format!("a row of {} fails its check", table.name()))),
     }
 }

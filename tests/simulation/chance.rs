@@ -1,6 +1,6 @@
 //! The only source of chance: one seed, one stream.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
 

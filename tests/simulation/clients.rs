@@ -84,7 +84,7 @@ impl Clients {
         let fail_fast = chance.one_in(3);
         let (kind, command, key) = (Kind::Batch, Vec::new(), None);
         let spec = RunSpec { kind, command, key, queue, fail_fast, ..base };
-        let lines = (0..1 + chance.below(7)).map(|_| BatchLine {
+        let lines = (0..=chance.below(7)).map(|_| BatchLine {
             run: self.new_run(chance),
             name: name(chance),
             command: vec![ByteString::from("true")],

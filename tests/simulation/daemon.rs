@@ -1,7 +1,7 @@
 //! The imperative shell around the engine, as the daemon has it: each of its small steps can be
 //! the last one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jr::model::action::Answer as Said;
 use jr::model::event::{DaemonStopReason, LostReason};
@@ -25,12 +25,16 @@ pub(crate) struct Daemon {
     pub(crate) engine: Engine,
     stage: Stage,
     pub(crate) mailbox: Vec<Input>,
-    given_back: Vec<Start>,
+    given_back: Vec<(u32, Start)>,
     says: VecDeque<Said>,
     acts: VecDeque<Action>,
     appended: Vec<Envelope>,
     committing: Option<Vec<Envelope>>,
     given: BTreeMap<Key, u32>,
+    /// Attempts whose end this daemon reported for a dead shim: a stop has nothing to add.
+    reported: BTreeSet<Key>,
+    /// Who gave which start back: it refuses that one for ever.
+    refusals: BTreeSet<(u32, Key)>,
     to_find: VecDeque<Key>,
 }
 
@@ -69,12 +73,12 @@ impl World {
         let can = [
             (Work::Say, !daemon.says.is_empty()),
             (Work::Act, !daemon.acts.is_empty() && daemon.stage != Stage::Finding),
-            (Work::Take, !daemon.mailbox.is_empty() && !ending),
+            (Work::Take, !daemon.mailbox.is_empty()),
             (Work::TakeBack, !daemon.given_back.is_empty()),
             (Work::Begin, daemon.committing.is_none() && !daemon.appended.is_empty()),
             (Work::Finish, daemon.committing.is_some()),
             (Work::Find, daemon.stage == Stage::Finding),
-            (Work::Watch, watched.is_some() && !ending),
+            (Work::Watch, watched.is_some()),
             (Work::Leave, ending && quiet && daemon.says.is_empty() && daemon.acts.is_empty()),
         ];
         let can: Vec<Work> =
@@ -95,9 +99,8 @@ impl World {
             }
             Work::Take => self.take()?,
             Work::TakeBack => {
-                let start = self.daemon().given_back.remove(0);
-                self.daemon().given.remove(&start.key);
-                self.give(start);
+                let (shim, start) = self.daemon().given_back.remove(0);
+                self.take_back(shim, start);
             }
             Work::Begin => {
                 let group = std::mem::take(&mut self.daemon().appended);
@@ -131,6 +134,8 @@ impl World {
             appended: Vec::new(),
             committing: None,
             given: BTreeMap::new(),
+            reported: BTreeSet::new(),
+            refusals: BTreeSet::new(),
             to_find,
         });
         if fresh {
@@ -150,6 +155,7 @@ impl World {
     }
 
     fn connect(&mut self, shim: u32) {
+        self.machine.read_old_letters(shim, self.generation);
         let repeated = self.machine.connect(shim, self.generation);
         self.deliver(shim, repeated);
     }
@@ -168,7 +174,7 @@ impl World {
                     }
                     daemon.mailbox.push(Input::Observed(seen));
                 }
-                FromShim::GaveBack(start) => daemon.given_back.push(start),
+                FromShim::GaveBack(start) => daemon.given_back.push((from, start)),
             }
         }
     }
@@ -207,7 +213,20 @@ impl World {
         let place =
             if self.chance.hits(self.rates.reorder) { self.chance.index(length) } else { 0 };
         let input = self.daemon().mailbox.remove(place);
+        if self.daemon().stage == Stage::Ending && matches!(input, Input::Command(_)) {
+            // The client sees a closed socket and asks the next daemon.
+            return Ok(());
+        }
         self.feed(input)
+    }
+
+    /// Unless the shim died meanwhile and its start was given to another already.
+    fn take_back(&mut self, shim: u32, start: Start) {
+        if self.daemon().given.get(&start.key) == Some(&shim) {
+            self.daemon().given.remove(&start.key);
+            self.daemon().refusals.insert((shim, start.key));
+            self.give(start);
+        }
     }
 
     fn finish(&mut self) -> Result<(), String> {
@@ -248,7 +267,7 @@ impl World {
     }
 
     pub(crate) fn clock_jumped(&mut self, by_ms: i64) -> Result<(), String> {
-        if self.daemon.as_ref().is_some_and(|daemon| daemon.stage != Stage::Ending) {
+        if self.daemon.is_some() {
             self.feed(Input::Observed(Observation::ClockJumped { by_ms }))?;
         }
         Ok(())
@@ -267,6 +286,7 @@ impl World {
                     Some(shim) => {
                         self.machine.send(shim, generation, ToShim::Stop { key, signal, grace_ms });
                     }
+                    None if self.daemon().reported.contains(&key) => {}
                     None => {
                         let seen = Observation::StartWithdrawn { run, attempt };
                         self.daemon().mailbox.push(Input::Observed(seen));
@@ -315,9 +335,14 @@ impl World {
             *loads.entry(*shim).or_default() += 1;
         }
         let ahead = self.chance.hits(self.rates.ahead);
-        let fits = |load: usize| if ahead { load < 3 } else { load == 0 };
-        let fitting: Vec<u32> =
-            loads.iter().filter(|(_, load)| fits(**load)).map(|(shim, _)| *shim).collect();
+        let load_max = if ahead { 2 } else { 0 };
+        let fits =
+            |shim: u32, load: usize| load <= load_max && !daemon.refusals.contains(&(shim, key));
+        let fitting: Vec<u32> = loads
+            .into_iter()
+            .filter(|(shim, load)| fits(*shim, *load))
+            .map(|(shim, _)| shim)
+            .collect();
         let chosen = self.chance.pick(&fitting).filter(|_| !self.chance.clone().one_in(4));
         let shim = chosen.unwrap_or_else(|| self.machine.new_shim());
         self.connect(shim);
@@ -331,7 +356,7 @@ impl World {
 
     /// A shim that has something of ours and is dead, or mute for too long.
     fn shim_to_watch(&self) -> Option<u32> {
-        let daemon = self.daemon.as_ref().filter(|daemon| daemon.stage == Stage::Serving)?;
+        let daemon = self.daemon.as_ref().filter(|daemon| daemon.stage != Stage::Finding)?;
         let now = self.machine.boottime_ms;
         let bad = |shim: &&u32| match self.machine.shims[*shim].health {
             Health::Alive => false,
@@ -353,11 +378,13 @@ impl World {
         let (run, attempt) = key;
         if let Some(end) = self.machine.exit_record(key) {
             let seen = Observation::ProcessEnded { run, attempt, end };
+            self.daemon().reported.insert(key);
             self.daemon().mailbox.push(Input::Observed(seen));
         } else if self.machine.claimer(key).is_some() {
             self.fence(key)?;
             let reason = self.loss(shim);
             let seen = Observation::ShimLost { run, attempt, reason };
+            self.daemon().reported.insert(key);
             self.daemon().mailbox.push(Input::Observed(seen));
         } else {
             let live = self.daemon().engine.state().runs.get(&run);
@@ -430,10 +457,6 @@ impl World {
     /// Nobody has claimed it: every shim answers, and refuses it from then on, or is ended.
     fn find_unclaimed(&mut self, key: Key) -> Result<Finding, String> {
         for shim in self.machine.living_shims() {
-            while self.chance.one_in(2) {
-                let done = self.machine.read_old_letters(shim, self.generation, &mut self.chance);
-                self.deliver(shim, done.sent);
-            }
             self.connect(shim);
             match self.machine.ask(shim, key) {
                 Answer::Held => {

@@ -288,8 +288,11 @@ impl Judge {
     }
 
     pub(crate) fn jobs(&self) -> usize {
-        let is_job = |envelope: &&Envelope| matches!(&envelope.event, Event::RunAdmitted { spec, .. } if spec.kind == Kind::Job);
-        self.log.iter().filter(is_job).count()
+        let is_job = |event: &Event| match event {
+            Event::RunAdmitted { spec, .. } => spec.kind == Kind::Job,
+            _ => false,
+        };
+        self.log.iter().filter(|envelope| is_job(&envelope.event)).count()
     }
 }
 

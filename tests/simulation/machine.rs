@@ -237,11 +237,21 @@ impl Machine {
             None => !shim.held.is_empty(),
             Some(current) => current.step != Step::Announced || current.status.is_some(),
         };
-        match chance.pick(&readable) {
-            Some(from) if !can_progress || chance.one_in(2) => self.read(id, from),
+        // The oldest socket first.
+        match readable.first() {
+            Some(&from) if !can_progress || chance.one_in(2) => self.accept_and_read(id, from),
             _ if can_progress => self.progress(id, chance),
             _ => Done::default(),
         }
+    }
+
+    /// A daemon that connected while the shim stalled is accepted when the shim wakes.
+    fn accept_and_read(&mut self, id: u32, from: u32) -> Done {
+        let is_new = self.shims[&id].connected < from;
+        let mut sent = if is_new { self.connect(id, from) } else { Vec::new() };
+        let done = self.read(id, from);
+        sent.extend(done.sent);
+        Done { sent, ..done }
     }
 
     fn progress(&mut self, id: u32, chance: &mut Chance) -> Done {
@@ -317,7 +327,7 @@ impl Machine {
         let ticks = self.last_ticks;
         // Pids are scarce here, so that each is used again and again.
         let taken: BTreeSet<u32> = self.processes.values().map(|process| process.pid).collect();
-        let pid = (100..).find(|pid| !taken.contains(pid)).expect("there are more pids");
+        let pid = (100..=u32::MAX).find(|pid| !taken.contains(pid)).expect("there are more pids");
         let at = self.wall();
         let tracking = Tracking::Cgroup;
         let process = Process { pid, start_ticks: ticks, at, tracking, shim: id };
@@ -595,7 +605,6 @@ impl Machine {
 
     /// A daemon looks for an attempt. A shim that does not know it refuses it from now on.
     pub(crate) fn ask(&mut self, id: u32, key: Key) -> Answer {
-        let skip_refusal = self.bug("skip_refusal");
         let shim = self.shim(id);
         if shim.health != Health::Alive {
             return Answer::Silence;
@@ -609,9 +618,7 @@ impl Machine {
         if shim.held.iter().any(|held| held.key == key) {
             return Answer::Held;
         }
-        if !skip_refusal {
-            shim.refused.insert(key);
-        }
+        shim.refused.insert(key);
         Answer::Unknown
     }
 }
@@ -627,21 +634,14 @@ impl Machine {
         Done::default()
     }
 
-    /// What the sockets of dead daemons still hold may be read before the new one's question.
-    pub(crate) fn read_old_letters(
-        &mut self,
-        id: u32,
-        generation: u32,
-        chance: &mut Chance,
-    ) -> Done {
-        let old = self.shims[&id]
-            .inbox
-            .iter()
-            .filter(|(from, box_)| **from != generation && !box_.is_empty());
-        let old: Vec<u32> = old.map(|(from, _)| *from).collect();
-        match chance.pick(&old) {
-            Some(from) if self.shims[&id].health == Health::Alive => self.read(id, from),
-            _ => Done::default(),
+    /// What the sockets of dead daemons still hold is read before a new daemon gets an answer.
+    pub(crate) fn read_old_letters(&mut self, id: u32, generation: u32) {
+        while self.shims[&id].health == Health::Alive {
+            let inbox = &self.shims[&id].inbox;
+            let old = inbox.iter().find(|(from, box_)| **from < generation && !box_.is_empty());
+            let Some((&from, _)) = old else { return };
+            // Whatever it says to them, nobody hears it.
+            drop(self.read(id, from));
         }
     }
 }

@@ -5,8 +5,11 @@ mod chance;
 mod clients;
 mod daemon;
 mod disk;
+#[path = "../support/faulty.rs"]
+mod faulty;
 mod judge;
 mod machine;
+mod store_disk;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +19,7 @@ use daemon::Daemon;
 use disk::{Disk, MemoryDisk};
 use judge::Judge;
 use machine::{Done, Machine};
+use store_disk::StoreDisk;
 
 /// One simulation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     /// Keep one line per step.
     pub(crate) traced: bool,
+    /// Over the real log, on a disk that fails, instead of a list in memory.
+    pub(crate) stored: bool,
     /// A deliberate bug of the simulated shell or shims.
     pub(crate) bug: Option<&'static str>,
 }
@@ -112,11 +118,13 @@ pub(crate) fn run(config: Config) -> Result<Report, (String, Vec<String>)> {
     let rates = Rates::drawn(&mut chance);
     let budget = 5 + u32::try_from(chance.below(30)).expect("small");
     let machine = Machine { bug: config.bug, wall_ms: 1_000_000, boot: 1, ..Machine::default() };
+    let disk: Box<dyn Disk> =
+        if config.stored { Box::new(StoreDisk::new()) } else { Box::new(MemoryDisk::default()) };
     let mut world = World {
         chance,
         rates,
         machine,
-        disk: Box::new(MemoryDisk::default()),
+        disk,
         daemon: None,
         clients: Clients { budget, ..Clients::default() },
         judge: Judge::default(),

@@ -1,7 +1,7 @@
 //! A real shim with a real daemon's end of its socket, for tests that start real processes.
-#![expect(clippy::allow_attributes, reason = "not every test file uses every helper")]
-#![allow(dead_code, reason = "not every test file uses every helper")]
+#![allow(dead_code, clippy::allow_attributes, reason = "not every test file uses every helper")]
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +39,16 @@ impl Shim {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Args)) -> Self {
+        Self::make(change, Vec::new())
+    }
+
+    /// With these in its own environment.
+    pub(crate) fn with_variables<'a>(all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let all = all.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self::make(|_| {}, all.collect())
+    }
+
+    fn make(change: impl FnOnce(&mut Args), variables: Vec<(OsString, OsString)>) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let number = SHIMS.fetch_add(1, Ordering::Relaxed);
         let dir = home.path().join(format!("shims/t{}-{number}", std::process::id()));
@@ -46,7 +56,7 @@ impl Shim {
         let mut args = Args::new(dir.clone());
         change(&mut args);
         let exe = env!("CARGO_BIN_EXE_jr").into();
-        let setup = Setup { exe, args, variables: Vec::new() };
+        let setup = Setup { exe, args, variables };
         let handle = ShimHandle::spawn(&setup).expect("a shim");
         Self { handle, dir, home, said: Vec::new(), next: 0 }
     }

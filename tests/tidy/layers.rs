@@ -8,13 +8,15 @@ use crate::source::{File, Finding, from_root, module_of, paths, tokens};
 /// point downward and cannot go round (`the_table_itself_points_downward`).
 pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
     ("limits", 0, &[]),
-    ("model", 0, &["limits"]),
+    // Deliberate bugs that the tests must catch, each asked for by name where it would be.
+    ("mutants", 0, &[]),
+    ("model", 0, &["limits", "mutants"]),
     // Clocks and what else every layer above needs of the system.
     ("sys", 0, &["limits", "model"]),
-    ("log", 1, &["limits", "model", "sys"]),
+    ("log", 1, &["limits", "mutants", "model", "sys"]),
     ("config", 1, &["limits", "model", "sys"]),
-    ("projections", 2, &["limits", "model", "sys", "log"]),
-    ("runners", 2, &["limits", "model", "sys", "log"]),
+    ("projections", 2, &["limits", "mutants", "model", "sys", "log"]),
+    ("runners", 2, &["limits", "mutants", "model", "sys", "log"]),
     ("daemon", 3, &["limits", "model", "sys", "log", "config", "projections", "runners"]),
     ("cli", 4, &["limits", "model", "sys", "log", "config", "projections", "runners", "daemon"]),
 ];

@@ -115,7 +115,7 @@ pub fn signal_group_of_child(child: u32, signal: i32) -> io::Result<()> {
 
 /// A deliberate bug for the mutation suite.
 fn reused_pid_is_taken_for_ours() -> bool {
-    cfg!(feature = "mutants") && std::env::var_os("JR_MUTANT").is_some_and(|m| m == "reused_pid")
+    crate::mutants::is_on("reused_pid")
 }
 
 #[cfg(test)]

@@ -132,5 +132,5 @@ fn opened(pid: u32) -> Option<ProcessFd> {
 
 /// A deliberate bug for the mutation suite.
 pub fn fence_is_skipped() -> bool {
-    cfg!(feature = "mutants") && std::env::var_os("JR_MUTANT").is_some_and(|m| m == "skip_fence")
+    crate::mutants::is_on("skip_fence")
 }

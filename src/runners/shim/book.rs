@@ -56,6 +56,9 @@ impl Book {
         if let Some(end) = self.ended.get(&id) {
             return Answer::Ended(end.clone());
         }
+        if crate::mutants::is_on("start_withdrawn") {
+            return Answer::Refused { is_news: false };
+        }
         self.held.retain(|held| held.id != id);
         let is_news = !self.forgotten.contains(&id) && self.refused.insert(id);
         Answer::Refused { is_news }

@@ -1,0 +1,16 @@
+//! The core by cases: given these events, when this comes, then these events, actions and answers.
+
+#[path = "decide/admission.rs"]
+mod admission;
+#[path = "decide/batches.rs"]
+mod batches;
+#[path = "decide/ends.rs"]
+mod ends;
+#[path = "decide/fixture.rs"]
+mod fixture;
+#[path = "decide/queues.rs"]
+mod queues;
+#[path = "decide/recovery.rs"]
+mod recovery;
+#[path = "decide/stops.rs"]
+mod stops;

@@ -1,0 +1,249 @@
+//! Given events, when this comes, then these events, actions and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jr::model::command::BatchLine;
+use jr::model::event::{Process, StopReason, Tracking};
+use jr::model::{
+    Action, AttemptEnd, BootId, ByteString, Cause, Command, CommandId, Engine, Envelope, Event,
+    ExitStatus, Finding, Input, Kind, Now, Observation, Outcome, QueueName, Reply, Request, RunId,
+    RunSpec, Signal, State, Strays, UnixMillis,
+};
+use jr::model::{Checker, Release};
+
+pub(crate) const NOW: Now = Now { wall: UnixMillis(1_000), boottime_ms: 5 };
+pub(crate) const BOOT: BootId = BootId([1; 16]);
+pub(crate) const NEXT_BOOT: BootId = BootId([2; 16]);
+
+/// A whole log under an engine; every event passes the law checker.
+pub(crate) struct Fixture {
+    engine: Engine,
+    checker: Checker,
+    commands: u64,
+    actions: Vec<Action>,
+    replies: Vec<Reply>,
+}
+
+impl Fixture {
+    /// A daemon with two cores that has nothing to recover.
+    pub(crate) fn new() -> Self {
+        let mut fixture = Self::over(State::default());
+        fixture.see(Observation::EnvironmentMade { id: "local".parse().expect("a name") });
+        fixture.begin(BOOT);
+        fixture.recovered();
+        fixture
+    }
+
+    fn over(state: State) -> Self {
+        let checker = Checker::from_snapshot(state.clone());
+        let (actions, replies) = (Vec::new(), Vec::new());
+        Self { engine: Engine::new(state), checker, commands: 0, actions, replies }
+    }
+
+    fn begin(&mut self, boot: BootId) {
+        self.see(Observation::DaemonBegan { pid: 7, version: "0".to_owned(), boot, cores: 2 });
+    }
+
+    /// The daemon dies and another one begins; nothing is found yet.
+    pub(crate) fn restart(self, boot: BootId) -> Self {
+        let state = self.engine.state().clone();
+        let mut next = Self { commands: self.commands, ..Self::over(state) };
+        next.begin(boot);
+        next
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.engine.state()
+    }
+
+    /// One input, durable at once. What it brings, in short.
+    pub(crate) fn feed(&mut self, input: Input) -> Vec<Event> {
+        let envelopes: Vec<Envelope> = self.engine.step(input, NOW).expect("legal");
+        for envelope in &envelopes {
+            self.checker.feed(envelope).expect("lawful");
+        }
+        let mut releases = self.engine.durable(self.engine.head());
+        releases.extend(self.engine.released());
+        self.actions.clear();
+        for release in releases {
+            match release {
+                Release::Act(action) => self.actions.push(action),
+                Release::Say(answer) => self.replies.push(answer.reply),
+            }
+        }
+        assert_eq!(self.checker.state(), self.engine.state(), "replay equals live");
+        envelopes.into_iter().map(|envelope| envelope.event).collect()
+    }
+
+    pub(crate) fn see(&mut self, seen: Observation) -> Vec<Event> {
+        self.feed(Input::Observed(seen))
+    }
+
+    pub(crate) fn found(&mut self, run: RunId, finding: Finding) -> Vec<Event> {
+        self.feed(Input::Found { run, finding })
+    }
+
+    pub(crate) fn recovered(&mut self) -> Vec<Event> {
+        self.feed(Input::RecoveryDone)
+    }
+
+    /// A command under an id of its own; the events and the answer.
+    pub(crate) fn ask(&mut self, command: Command) -> (Vec<Event>, Reply) {
+        self.commands += 1;
+        self.ask_as(self.commands, self.state().seq, command)
+    }
+
+    pub(crate) fn ask_as(
+        &mut self,
+        id: u64,
+        facts_seq: u64,
+        command: Command,
+    ) -> (Vec<Event>, Reply) {
+        let cause = Cause { command: CommandId::from_chance(u128::from(id)), uid: 1 };
+        let events = self.feed(Input::Command(Request { cause, facts_seq, command }));
+        (events, self.replies.pop().expect("an answer"))
+    }
+
+    /// What the last input lets out.
+    pub(crate) fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// Runs that the last input starts.
+    pub(crate) fn starts(&self) -> Vec<RunId> {
+        let start = |action: &Action| match action {
+            Action::Start { run, .. } => Some(*run),
+            _ => None,
+        };
+        self.actions.iter().filter_map(start).collect()
+    }
+
+    /// Runs that the last input stops in the world.
+    pub(crate) fn stops(&self) -> Vec<RunId> {
+        let stop = |action: &Action| match action {
+            Action::Stop { run, .. } => Some(*run),
+            _ => None,
+        };
+        self.actions.iter().filter_map(stop).collect()
+    }
+
+    pub(crate) fn run(&mut self, number: u64, spec: RunSpec) -> (Vec<Event>, Reply) {
+        self.ask(Command::Run { run: id(number), spec: Arc::new(spec), key_holder: None })
+    }
+
+    pub(crate) fn stop(&mut self, runs: &[u64]) -> (Vec<Event>, Reply) {
+        let runs = runs.iter().map(|run| id(*run)).collect();
+        self.ask(Command::Stop { runs, reason: StopReason::Asked, grace_ms: Some(9) })
+    }
+
+    pub(crate) fn started(&mut self, number: u64) -> Vec<Event> {
+        let (run, attempt) = self.at(number);
+        self.see(Observation::ProcessStarted { run, attempt, process: process() })
+    }
+
+    pub(crate) fn ended(&mut self, number: u64, status: ExitStatus) -> Vec<Event> {
+        let (run, attempt) = self.at(number);
+        self.see(Observation::ProcessEnded { run, attempt, end: end(status) })
+    }
+
+    pub(crate) fn withdrawn(&mut self, number: u64) -> Vec<Event> {
+        let (run, attempt) = self.at(number);
+        self.see(Observation::StartWithdrawn { run, attempt })
+    }
+
+    fn at(&self, number: u64) -> (RunId, u32) {
+        let run = id(number);
+        (run, self.state().runs.get(&run).map_or(1, |live| live.attempt))
+    }
+
+    /// A batch of jobs 101, 102, …
+    pub(crate) fn batch(&mut self, number: u64, lines: u64, jobs: u32, fail_fast: bool) -> Reply {
+        let line = |line: u64| BatchLine {
+            run: id(number * 100 + line),
+            name: "line".to_owned(),
+            command: vec![ByteString::from("true")],
+            line: ByteString::from("true"),
+        };
+        let lines = (1..=lines).map(line).collect();
+        let spec = RunSpec { kind: Kind::Batch, command: Vec::new(), fail_fast, ..job() };
+        let spec = Arc::new(RunSpec { queue: None, ..spec });
+        self.ask(Command::Batch { run: id(number), spec, jobs, lines }).1
+    }
+}
+
+pub(crate) fn id(number: u64) -> RunId {
+    RunId::from_chance(number)
+}
+
+pub(crate) fn queue(name: &str) -> QueueName {
+    name.parse().expect("a name")
+}
+
+/// A job of the queue `default`.
+pub(crate) fn job() -> RunSpec {
+    RunSpec {
+        name: "job".to_owned(),
+        kind: Kind::Job,
+        command: vec![ByteString::from("true")],
+        cwd: ByteString::from("/"),
+        variables: None,
+        secrets: None,
+        labels: BTreeMap::new(),
+        queue: Some(QueueName::default_queue()),
+        attached: false,
+        timeout_ms: None,
+        stop_signal: Signal::TERM,
+        grace_ms: 4,
+        strays: Strays::Kill,
+        output_bytes_max: 1,
+        key: None,
+        parent: None,
+        line: None,
+        fail_fast: false,
+    }
+}
+
+/// A job that waits in no queue.
+pub(crate) fn at_once() -> RunSpec {
+    RunSpec { queue: None, ..job() }
+}
+
+pub(crate) fn keyed(key: &str, word: &str) -> RunSpec {
+    let command = vec![ByteString::from(word)];
+    RunSpec { key: Some(key.to_owned()), command, ..job() }
+}
+
+pub(crate) fn process() -> Process {
+    let tracking = Tracking::Cgroup;
+    Process { pid: 9, start_ticks: 1, at: UnixMillis(0), tracking, shim: 1 }
+}
+
+pub(crate) fn end(status: ExitStatus) -> AttemptEnd {
+    AttemptEnd::unmeasured(status, NOW.wall)
+}
+
+pub(crate) fn exited(code: i32) -> ExitStatus {
+    ExitStatus::Exited(code)
+}
+
+pub(crate) fn intended(number: u64, attempt: u32) -> Event {
+    Event::AttemptIntended { run: id(number), attempt }
+}
+
+pub(crate) fn over(number: u64, attempt: u32, status: ExitStatus) -> Event {
+    Event::AttemptEnded { run: id(number), attempt, end: end(status) }
+}
+
+pub(crate) fn run_ended(number: u64, outcome: Outcome) -> Event {
+    Event::RunEnded { run: id(number), outcome }
+}
+
+pub(crate) fn stop_requested(number: u64, reason: StopReason, grace_ms: u64) -> Event {
+    Event::StopRequested { run: id(number), reason, signal: Signal::TERM, grace_ms }
+}
+
+/// The kinds of events, where the rest of them is not the point.
+pub(crate) fn kinds(events: &[Event]) -> Vec<&'static str> {
+    events.iter().map(Event::kind_name).collect()
+}

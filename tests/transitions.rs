@@ -1,0 +1,112 @@
+//! The lifecycle as one table: every phase against every event.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::phase::{self, IllegalEvent};
+use jr::model::{
+    AttemptEnd, BootId, ByteString, Event, ExitStatus, Kind, LostReason, Outcome, Phase, RunId,
+    RunSpec, Signal, SpawnError, Strays, UnixMillis,
+};
+
+fn spec() -> RunSpec {
+    RunSpec {
+        name: "job".to_owned(),
+        kind: Kind::Job,
+        command: Vec::new(),
+        cwd: ByteString::from("/"),
+        variables: None,
+        secrets: None,
+        labels: std::collections::BTreeMap::new(),
+        queue: None,
+        attached: false,
+        timeout_ms: None,
+        stop_signal: Signal::TERM,
+        grace_ms: 1,
+        strays: Strays::Kill,
+        output_bytes_max: 1,
+        key: None,
+        parent: None,
+        line: None,
+        fail_fast: false,
+    }
+}
+
+/// Each event once; the end of an attempt once for each status.
+fn events() -> Vec<(String, Event)> {
+    let (run, attempt, at) = (RunId::from_chance(1), 1, UnixMillis(0));
+    let (signal, errno) = (Signal::TERM, None);
+    let tracking = Tracking::Cgroup;
+    let process = Process { pid: 2, start_ticks: 1, at, tracking, shim: 1 };
+    let statuses = [
+        ("exited", ExitStatus::Exited(0)),
+        ("signalled", ExitStatus::Signalled(signal)),
+        ("timed_out", ExitStatus::TimedOut(Final::Exited(0))),
+        ("not_started", ExitStatus::NotStarted(SpawnError::NotFound)),
+        ("never_started", ExitStatus::NeverStarted),
+        ("lost", ExitStatus::Lost(LostReason::ShimDied)),
+    ];
+    let ends = statuses.map(|(word, status)| {
+        let end = AttemptEnd::unmeasured(status, at);
+        (format!("attempt_ended: {word}"), Event::AttemptEnded { run, attempt, end })
+    });
+    let (bytes, reason) = (None, OutputLossReason::NoSpace);
+    let (boot, version) = (BootId([1; 16]), String::new());
+    let others = [
+        Event::RunAdmitted { run, spec: Arc::new(spec()) },
+        Event::AttemptIntended { run, attempt },
+        Event::AttemptStarted { run, attempt, process },
+        Event::StopRequested { run, reason: StopReason::Asked, signal, grace_ms: 1 },
+        Event::SignalRequested { run, attempt, signal },
+        Event::SignalSent { run, attempt, signal, errno },
+        Event::OutputLost { run, attempt, bytes, reason },
+        Event::RunEnded { run, outcome: Outcome::Succeeded },
+        Event::EnvironmentCreated { id: "local".parse().expect("a name") },
+        Event::DaemonStarted { pid: 1, version, boot, cores: 1 },
+        Event::DaemonStopped { reason: DaemonStopReason::Idle },
+        Event::RecoveryFinished { adopted: 0, ended: 0, lost: 0, requeued: 0 },
+        Event::ClockJumped { by_ms: 1 },
+        Event::QueueSet { queue: "q".parse().expect("a name"), limit: 1 },
+    ];
+    let others = others.into_iter().map(|event| (event.kind_name().to_owned(), event));
+    others.chain(ends).collect()
+}
+
+#[test]
+fn every_phase_against_every_event() {
+    let mut table = format!("{:<30}", "event");
+    for phase in Phase::ALL {
+        write!(table, "{:<10}", phase.word()).expect("a string takes text");
+    }
+    for (name, event) in events() {
+        table.truncate(table.trim_end().len());
+        write!(table, "\n{name:<30}").expect("a string takes text");
+        for phase in Phase::ALL {
+            let word = phase::next(phase, &event).map_or("·", Phase::word);
+            write!(table, "{word:<10}").expect("a string takes text");
+        }
+    }
+    insta::assert_snapshot!(table.trim_end());
+}
+
+/// What is illegal names both sides of the clash.
+#[test]
+fn an_illegal_event_names_the_phase_and_itself() {
+    for (_, event) in events() {
+        for phase in Phase::ALL {
+            let Err(illegal) = phase::next(phase, &event) else { continue };
+            let event = event.kind_name();
+            assert_eq!(illegal, IllegalEvent::Phase { phase, event });
+            let text = illegal.to_string();
+            assert!(text.contains(event) && text.contains(phase.word()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_has_ended_never_lives_again() {
+    for (name, event) in events() {
+        phase::next(Phase::Ended, &event).expect_err(&name);
+    }
+}
