@@ -18,6 +18,7 @@ use super::phase::IllegalEvent;
 use super::react;
 use super::recover;
 use super::schedule::{self, Dispatched};
+use super::spec::Kind;
 use super::state::State;
 use super::time::Now;
 
@@ -230,7 +231,8 @@ impl Engine {
                         if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
                             self.hold(seq, Release::Act(action));
                         }
-                        if let Some(parent) = ended.spec.parent {
+                        let parent = ended.spec.parent;
+                        if let Some(parent) = parent.filter(|_| ended.spec.kind != Kind::Batch) {
                             let more = react::batch_consequences(&self.state, parent, *outcome);
                             following.extend(more);
                         }

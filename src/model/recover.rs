@@ -28,7 +28,9 @@ pub fn verdict(run: &Run, older_boot: bool, finding: Finding, now: Now) -> Verdi
         Finding::Fenced(reason) => ended(ExitStatus::Lost(reason)),
         // The shell has made sure that no shim will ever begin it, whether it is to be stopped
         // (then the run is cancelled) or not (then it waits again).
-        Finding::Unclaimed => ended(unclaimed()),
+        Finding::Unclaimed if run.process.is_none() => ended(unclaimed()),
+        // Its process was seen, so there was a claim: the shims' directory was cleared.
+        Finding::Unclaimed => ended(ExitStatus::Lost(LostReason::ShimDied)),
         Finding::Held => Verdict { events: Vec::new(), actions: stop_again(run), lives: true },
         Finding::Running(process) => {
             let mut events = Vec::new();

@@ -202,7 +202,9 @@ impl State {
         let Some(run) = self.runs.remove(&id) else { return };
         let Some(outcome) = run.outcome else { return };
         place_in_queue(&mut self.queues, &run);
-        if let Some(batch) = run.spec.parent.and_then(|id| self.batches.get_mut(&id)) {
+        // A batch that continues another one is no line of it.
+        let parent = run.spec.parent.filter(|_| run.spec.kind != Kind::Batch);
+        if let Some(batch) = parent.and_then(|id| self.batches.get_mut(&id)) {
             batch.open.remove(&run.first_seq);
             match outcome {
                 Outcome::Succeeded => {}
