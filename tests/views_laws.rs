@@ -52,8 +52,14 @@ fn script() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(any::<u64>(), 1..160)
 }
 
+/// So many that the file takes seconds in a debug build; `PROPTEST_CASES` asks for more.
+fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(cases), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     /// Any cut into pieces, with writing, forgetting and opening again between them, comes to the
     /// same as one straight pass.
@@ -81,6 +87,12 @@ proptest! {
         prop_assert_eq!(views.state(), straight.state());
         prop_assert_eq!(views.fingerprint().expect("reads"), straight.fingerprint().expect("reads"));
     }
+
+}
+
+proptest! {
+    // Each case asks a hundred questions.
+    #![proptest_config(cases(20))]
 
     /// `ps`, `history` and `show` agree with a list of all records, now and at any place.
     #[test]
@@ -114,6 +126,11 @@ proptest! {
             oracle::check_show(log.records(), &run, &show);
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
 
     /// A time means the greatest place whose running maximum of time is not later.
     #[test]

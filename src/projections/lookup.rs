@@ -62,7 +62,8 @@ impl Views {
         take: &mut dyn FnMut(Row) -> bool,
     ) -> Result<(), ViewsError> {
         let (mut to, mut chunk) = (to, 8);
-        loop {
+        // Nothing was admitted since a moment that has not come.
+        while from <= to {
             let range = (&*one(from), &*one(to));
             let stored = self.store.scan(Table::Runs, range, Order::Descending, chunk)?;
             // Below the last row of a full chunk the file has not been read yet.
@@ -91,6 +92,7 @@ impl Views {
             }
             (to, chunk) = (low - 1, CHUNK.min(chunk * 4));
         }
+        Ok(())
     }
 
     /// The seqs of the records of a run, ascending.

@@ -116,10 +116,11 @@ impl World {
                     self.held.insert((run, attempt));
                 }
                 Release::Act(Action::Stop { run, attempt, .. }) => {
-                    let began = self.engine.state().runs[&run].process.is_some();
-                    if !began && attempt % 2 == 1 {
+                    let live = self.engine.state().runs.get(&run);
+                    let live = live.filter(|run| run.attempt_lives && run.attempt == attempt);
+                    if live.is_some_and(|run| run.process.is_none()) && attempt % 2 == 1 {
                         withdrawn.push((run, attempt));
-                    } else {
+                    } else if live.is_some() {
                         self.held.insert((run, attempt));
                     }
                 }
@@ -137,13 +138,15 @@ impl World {
         let boot = BootId([self.boot; 16]);
         self.step(Input::Observed(Observation::DaemonBegan { pid: 7, version, boot, cores: 2 }));
         for (run, attempt) in self.engine.to_find() {
+            // What was found before it may have ended it: a batch that fails fast.
+            let Some(live) = self.engine.state().runs.get(&run) else { continue };
+            let began = live.process.is_some();
             let finding = match self.next() % 5 {
+                // Also of one that began: somebody may have cleared the shims' directory.
                 0 => Finding::Unclaimed,
                 1 => Finding::Fenced(LostReason::ShimDied),
                 2 => Finding::Exited(end(self.wall, ExitStatus::Exited(0))),
-                _ if self.engine.state().runs[&run].process.is_some() => {
-                    Finding::Running(process(self.wall))
-                }
+                _ if began => Finding::Running(process(self.wall)),
                 _ => Finding::Held,
             };
             self.held.remove(&(run, attempt));
