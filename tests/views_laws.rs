@@ -59,7 +59,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(24))]
 
     /// Any cut into pieces, with writing, forgetting and opening again between them, comes to the
     /// same as one straight pass.
@@ -189,6 +189,12 @@ proptest! {
         }).expect("scans");
         prop_assert_eq!(state, straight);
     }
+
+}
+
+proptest! {
+    // tests/views_damage.rs meets far more of it.
+    #![proptest_config(cases(24))]
 
     /// Whatever becomes of the file's bytes: the same answers, or an error that says so. Opening
     /// heals it.
