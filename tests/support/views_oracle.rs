@@ -110,6 +110,8 @@ pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
         HistoryQuery { ok: true, limit: Some(3), ..plain.clone() },
         HistoryQuery { outcome: Some("cancelled".to_owned()), ..plain.clone() },
         HistoryQuery { name: Some("make".to_owned()), limit: Some(4), ..plain.clone() },
+        HistoryQuery { name: Some("make".to_owned()), failed: true, ..plain.clone() },
+        HistoryQuery { failed: true, limit: Some(2), since: Some(time), ..plain.clone() },
         HistoryQuery { kind: Some("batch".to_owned()), ..plain.clone() },
         HistoryQuery { labels, ..plain.clone() },
         HistoryQuery { since: Some(time), ..plain.clone() },
