@@ -237,6 +237,9 @@ fn break_whole(environment: &mut Environment, file: &Path) {
     let garbage: Vec<u8> =
         (0..bytes.len()).map(|_| environment.chance(256).to_le_bytes()[0]).collect();
     environment.with_whole(file, &garbage, "garbage");
+    fs::remove_file(file).expect("removes");
+    environment.compare(ASKED_WHOLE, "gone");
+    fs::write(file, &bytes).expect("writes");
     environment.with_whole(file, b"not a database\n", "text");
     for part in [1, 3, 5, 7] {
         let cut = bytes.len() * part / 8 + part;

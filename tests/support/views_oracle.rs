@@ -47,7 +47,7 @@ fn time_at(records: &[Stored], at: Option<u64>, now: Now) -> UnixMillis {
     match at {
         None => now.wall,
         Some(0) => UnixMillis(0),
-        Some(seq) => records[usize::try_from(seq).unwrap() - 1].envelope.time,
+        Some(seq) => records[usize::try_from(seq).expect("fits") - 1].envelope.time,
     }
 }
 
