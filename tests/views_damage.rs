@@ -25,7 +25,7 @@ use serde_json::Value;
 use world::World;
 
 const PAGE: u64 = 4_096;
-/// The file header and both commit slots of redb (its docs/design.md, "Header").
+/// The file header and both commit slots of redb (its design document, "Header").
 const SUPERHEADER: u64 = 320;
 /// Questions asked with each random place damaged; the next place gets the next ones.
 const ASKED: usize = 3;
@@ -245,7 +245,7 @@ fn break_whole(environment: &mut Environment, file: &Path) {
         let cut = bytes.len() * part / 8 + part;
         environment.with_whole(file, &bytes[..cut], &format!("cut to {cut} bytes"));
     }
-    let zeros = [0; PAGE as usize];
+    let zeros = [0; 4_096];
     for page in 0..bytes.len() as u64 / PAGE {
         environment.with_bytes(file, page * PAGE, &zeros, 2, &format!("page {page} zeroed"));
     }

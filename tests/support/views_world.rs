@@ -211,7 +211,7 @@ impl World {
             1 => Some("slow".parse().expect("a name")),
             _ => Some(QueueName::default_queue()),
         };
-        spec.key = (with >> 4 & 7 == 0).then(|| format!("key-{}", with >> 7 & 1));
+        spec.key = ((with >> 4).is_multiple_of(8)).then(|| format!("key-{}", with >> 7 & 1));
         let team = if with >> 8 & 1 == 0 { "a" } else { "b" };
         spec.labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
         if spec.key.is_some() {
