@@ -6,6 +6,8 @@
 //! Runs have a few names, most succeed, some fail, some are signalled; times advance by a few
 //! milliseconds per event, so that `--at` and `--since` have something to find.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use jr::daemon::place::{Place, PlaceVariables};
@@ -19,8 +21,12 @@ use jr::model::{
 };
 use jr::projections::Views;
 
-/// Lines of each batch.
-const LINES: u32 = 500;
+/// Lines of each batch, at most.
+const LINES: u64 = 500;
+/// Events of a run that is a line of a batch.
+const EVENTS_OF_A_RUN: u64 = 5;
+/// Events between two words of progress.
+const TELL_EVERY: u64 = 1_000_000;
 /// Where the generated time begins: 2026-01-01T00:00:00Z.
 const EPOCH_MS: i64 = 1_767_225_600_000;
 
@@ -63,10 +69,10 @@ impl World {
         Ok(())
     }
 
-    fn batch(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+    fn batch(&mut self, lines: u64) -> Result<(), Box<dyn std::error::Error>> {
         let run = RunId::from_chance(self.chance.next());
         let names = ["build", "test", "lint", "fetch", "train", "report"];
-        let lines = (0..LINES).map(|line| {
+        let lines = (0..lines).map(|line| {
             let name = names[usize::try_from(self.chance.next() % 6).unwrap_or(0)];
             let text = format!("{name} --part {line}");
             let command = text.split(' ').map(ByteString::from).collect();
@@ -151,12 +157,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (pid, version) = (1, env!("CARGO_PKG_VERSION").to_owned());
     world.step(Input::Observed(Observation::DaemonBegan { pid, version, boot, cores: 2 }))?;
     world.step(Input::RecoveryDone)?;
+    let (mut told, lines) = (0, (events / EVENTS_OF_A_RUN).clamp(1, LINES));
     while world.engine.head() < events {
-        world.batch()?;
+        world.batch(lines)?;
+        if world.engine.head() >= told + TELL_EVERY {
+            told = world.engine.head();
+            tell(&format!("{told} of {events} events"))?;
+        }
     }
     world.commit()?;
+    tell("folding the views")?;
     let here = jr::runners::linux::clock::boot_id()?;
     let mut views = Views::open(&place.views(), here, &world.store.reader())?;
     views.flush()?;
+    // Without them nobody ever worked here, and readers look no further.
+    for lock in [place.lock(), place.starting()] {
+        File::create(lock)?;
+    }
+    tell(&format!("{} events in {}", views.applied(), place.root.display()))
+}
+
+/// Progress, for who waits.
+fn tell(what: &str) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(std::io::stderr(), "generate: {what}")?;
     Ok(())
 }

@@ -25,6 +25,7 @@ fn spec() -> RunSpec {
         stop_signal: Signal::TERM,
         grace_ms: 1,
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: 1,
         key: None,
         parent: None,

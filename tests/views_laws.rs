@@ -52,8 +52,14 @@ fn script() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(any::<u64>(), 1..160)
 }
 
+/// So many that the file takes seconds in a debug build; `PROPTEST_CASES` asks for more.
+fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(cases), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     /// Any cut into pieces, with writing, forgetting and opening again between them, comes to the
     /// same as one straight pass.
@@ -73,14 +79,25 @@ proptest! {
             match cut / 64 {
                 0 => views.flush().expect("flushes"),
                 1 => { drop(views); views = open(&disk, &partial); }
-                2 => { views.flush().expect("flushes"); drop(views); views = open(&disk, &partial); }
+                2 => {
+                    views.flush().expect("flushes");
+                    drop(views);
+                    views = open(&disk, &partial);
+                }
                 _ => {}
             }
         }
         views.apply(&log.records()[at..]).expect("applies");
         prop_assert_eq!(views.state(), straight.state());
-        prop_assert_eq!(views.fingerprint().expect("reads"), straight.fingerprint().expect("reads"));
+        let (pieces, pass) = (views.fingerprint(), straight.fingerprint());
+        prop_assert_eq!(pieces.expect("reads"), pass.expect("reads"));
     }
+
+}
+
+proptest! {
+    // Each case asks a hundred questions.
+    #![proptest_config(cases(20))]
 
     /// `ps`, `history` and `show` agree with a list of all records, now and at any place.
     #[test]
@@ -97,7 +114,8 @@ proptest! {
             for all in [false, true] {
                 let query = Query::Ps(PsQuery { all, limit: None, at: at.map(At::Seq) });
                 let expected = oracle::ps(log.records(), all, at, now());
-                prop_assert_eq!(ask(&query, &views, &log), Ok(Document::Runs(expected)), "{:?}", at);
+                let found = ask(&query, &views, &log);
+                prop_assert_eq!(found, Ok(Document::Runs(expected)), "{:?}", at);
             }
             for query in oracle::history_queries(&places) {
                 let query = HistoryQuery { at: at.map(At::Seq), ..query };
@@ -115,6 +133,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
     /// A time means the greatest place whose running maximum of time is not later.
     #[test]
     fn a_time_is_a_place(script in script(), times in any::<[u16; 8]>()) {
@@ -124,7 +147,10 @@ proptest! {
         for time in times {
             let time = i64::from(time % 9_000) + world::EPOCH - 100;
             let seq = oracle::seq_at(log.records(), time);
-            let by = |at| ask(&Query::Ps(PsQuery { all: true, limit: None, at: Some(at) }), &views, &log);
+            let by = |at| {
+                let query = PsQuery { all: true, limit: None, at: Some(at) };
+                ask(&Query::Ps(query), &views, &log)
+            };
             prop_assert_eq!(by(At::Time(time)), by(At::Seq(seq)));
         }
     }
@@ -135,7 +161,9 @@ proptest! {
         let log = log_of(&script);
         let views = open(&Disk::default(), &log);
         let seqs = |query: EventsQuery| match ask(&Query::Events(query), &views, &log) {
-            Ok(Document::Events(list)) => list.items.iter().map(|event| event.seq).collect::<Vec<_>>(),
+            Ok(Document::Events(list)) => {
+                list.items.iter().map(|event| event.seq).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         };
         let head = views.applied();
@@ -145,7 +173,8 @@ proptest! {
         prop_assert_eq!(seqs(limited.clone()), all[all.len().saturating_sub(limit)..].to_vec());
         let expected: Vec<u64> = (from..=head).take(limit).collect();
         prop_assert_eq!(seqs(EventsQuery { from: Some(from), ..limited }), expected);
-        let ended = EventsQuery { kind: Some("run_ended".into()), limit: Some(limit), ..EventsQuery::default() };
+        let kind = Some("run_ended".into());
+        let ended = EventsQuery { kind, limit: Some(limit), ..EventsQuery::default() };
         let of_kind: Vec<u64> = log.records().iter()
             .filter(|one| one.envelope.event.kind_name() == "run_ended")
             .map(|one| one.envelope.seq).collect();
@@ -173,10 +202,19 @@ proptest! {
         prop_assert_eq!(state, straight);
     }
 
+}
+
+proptest! {
+    // tests/views_damage.rs meets far more of it.
+    #![proptest_config(cases(24))]
+
     /// Whatever becomes of the file's bytes: the same answers, or an error that says so. Opening
     /// heals it.
     #[test]
-    fn damage_is_never_believed(script in script(), flips in proptest::collection::vec(any::<(u32, u8)>(), 1..4)) {
+    fn damage_is_never_believed(
+        script in script(),
+        flips in proptest::collection::vec(any::<(u32, u8)>(), 1..4),
+    ) {
         let log = log_of(&script);
         let disk = Disk::default();
         let mut views = open(&disk, &log);

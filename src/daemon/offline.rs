@@ -51,7 +51,8 @@ pub fn look(place: &Place) -> Result<Look, OfflineError> {
     };
     match Reader::open(&place.log()) {
         Ok(reader) => Ok(Look { reader, _lock: lock }),
-        Err(LogError::NotFound { .. }) => Err(no_state()),
+        // Views without a log are no empty environment: what they were folded from is gone.
+        Err(LogError::NotFound { .. }) if !place.views().exists() => Err(no_state()),
         Err(error) => Err(OfflineError::Files(error.into())),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Delta {
     pub(super) children: BTreeMap<(u64, u64), Child>,
     pub(super) checkpoints: BTreeMap<u64, Vec<u8>>,
     pub(super) times: BTreeMap<u64, i64>,
+    /// Outcomes other than success, with the places of those who had them.
+    pub(super) outcomes: BTreeSet<(String, u64)>,
 }
 
 impl Delta {
@@ -39,11 +41,22 @@ impl Delta {
         }
     }
 
+    /// Takes a run that ended.
+    pub(super) fn end(&mut self, row: Row) {
+        let first_seq = row.run.first_seq;
+        if let Some(outcome) = row.run.outcome.filter(|outcome| !outcome.is_success()) {
+            self.outcomes.insert((outcome.word().to_owned(), first_seq));
+        }
+        self.ended.insert(first_seq, row);
+    }
+
     /// Its rows, in the order of their keys.
     pub(super) fn tables(&self) -> Vec<(Table, Rows)> {
         let runs = self.ended.iter().map(|(seq, row)| (one(*seq), encode(row)));
         let ids = self.ids.iter().map(|(id, seq)| (one(id.to_u64()), encode(seq)));
         let names = self.names.iter().map(|(name, seq)| (name_key(name, *seq), Vec::new()));
+        let outcomes = self.outcomes.iter();
+        let outcomes = outcomes.map(|(word, seq)| (name_key(word, *seq), Vec::new()));
         let events = self.events.iter().filter_map(|(run, seqs)| {
             let first = *seqs.first()?;
             Some((pair(*run, first), encode(&steps(seqs))))
@@ -62,6 +75,7 @@ impl Delta {
             (Table::Children, children.collect()),
             (Table::Checkpoints, checkpoints.collect()),
             (Table::Times, times.collect()),
+            (Table::Outcomes, outcomes.collect()),
         ]
     }
 }

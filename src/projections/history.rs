@@ -6,6 +6,7 @@ use globset::GlobMatcher;
 
 use super::answer::{Where, view_at};
 use super::moment::{self, Moment};
+use super::places::{Listed, Places};
 use super::query::{HistoryQuery, QueryError};
 use super::rows::Row;
 use super::run_view::{between, kind_word};
@@ -13,12 +14,13 @@ use super::select::{self, has_glob};
 use super::source::LogSource;
 use super::view::{List, RunView};
 use super::views::Views;
-use super::{error::ViewsError, query::Scope};
+use super::{error::ViewsError, query::Scope, rows::Table};
 use crate::model::{ByteString, Run};
 
 const KINDS: [&str; 5] = ["job", "service", "batch", "test", "instance"];
+const SUCCEEDED: &str = "succeeded";
 const OUTCOMES: [&str; 9] = [
-    "succeeded",
+    SUCCEEDED,
     "failed",
     "signalled",
     "timed_out",
@@ -52,8 +54,8 @@ pub(super) fn history(
     };
     if limit > 0 {
         match filter.places(query, views, range)? {
-            Some(places) => {
-                for place in places {
+            Some(mut places) => {
+                while let Some(place) = places.next()? {
                     if !take(views.row(place)?) {
                         break;
                     }
@@ -142,24 +144,37 @@ impl<'a> Filter<'a> {
     }
 
     /// Newest first, if an index leads straight to all that can fit.
-    fn places(
+    fn places<'v>(
         &self,
         query: &HistoryQuery,
-        views: &Views,
-        (from, to): (u64, u64),
-    ) -> Result<Option<Vec<u64>>, ViewsError> {
-        let mut places = match (&self.parent, &query.name) {
-            (Some((parent, _)), _) => {
-                let mut places: Vec<u64> =
-                    views.children(*parent)?.into_iter().map(|(place, _)| place).collect();
-                places.reverse();
-                places
+        views: &'v Views,
+        range: (u64, u64),
+    ) -> Result<Option<Places<'v>>, ViewsError> {
+        if let Some((parent, _)) = &self.parent {
+            let children = views.children(*parent)?.into_iter().rev().map(|(place, _)| place);
+            let children = children.filter(|place| (range.0..=range.1).contains(place));
+            return Ok(Some(Places::These(children.collect())));
+        }
+        let named = query
+            .name
+            .as_ref()
+            .map(|name| Places::Listed(Listed::new(views, Table::Names, name.clone(), range)));
+        let outcomes: Vec<&str> = match &query.outcome {
+            Some(word) if word != SUCCEEDED => vec![word],
+            None if query.failed => {
+                OUTCOMES.into_iter().filter(|word| *word != SUCCEEDED).collect()
             }
-            (None, Some(name)) => views.named(name, to, usize::MAX)?,
-            (None, None) => return Ok(None),
+            Some(_) | None => Vec::new(),
         };
-        places.retain(|place| (from..=to).contains(place));
-        Ok(Some(places))
+        let outcomes = outcomes
+            .into_iter()
+            .map(|word| (Listed::new(views, Table::Outcomes, word.to_owned(), range), None));
+        let outcomes: Vec<_> = outcomes.collect();
+        let outcomes = (!outcomes.is_empty()).then_some(Places::Any(outcomes));
+        Ok(match (named, outcomes) {
+            (Some(one), Some(other)) => Some(Places::Both(Box::new((one, other)))),
+            (one, other) => one.or(other),
+        })
     }
 
     fn takes(&self, run: &Run) -> bool {

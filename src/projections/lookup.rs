@@ -62,7 +62,8 @@ impl Views {
         take: &mut dyn FnMut(Row) -> bool,
     ) -> Result<(), ViewsError> {
         let (mut to, mut chunk) = (to, 8);
-        loop {
+        // Nothing was admitted since a moment that has not come.
+        while from <= to {
             let range = (&*one(from), &*one(to));
             let stored = self.store.scan(Table::Runs, range, Order::Descending, chunk)?;
             // Below the last row of a full chunk the file has not been read yet.
@@ -91,6 +92,7 @@ impl Views {
             }
             (to, chunk) = (low - 1, CHUNK.min(chunk * 4));
         }
+        Ok(())
     }
 
     /// The seqs of the records of a run, ascending.
@@ -138,16 +140,26 @@ impl Views {
 
     /// The newest places of runs with exactly this name, up to `to`, newest first.
     pub(super) fn named(&self, name: &str, to: u64, limit: usize) -> Result<Vec<u64>, ViewsError> {
-        let held = self.delta.names.range((name.to_owned(), 0)..=(name.to_owned(), to));
-        let mut seqs: Vec<u64> = held.rev().take(limit).map(|(_, seq)| *seq).collect();
-        if seqs.len() < limit {
-            let range = (&*name_key(name, 0), &*name_key(name, to));
-            let more = limit - seqs.len();
-            for (key, _) in self.store.scan(Table::Names, range, Order::Descending, more)? {
-                seqs.push(last_number(Table::Names, &key)?);
-            }
-        }
-        Ok(seqs)
+        self.listed(Table::Names, name, to, limit)
+    }
+
+    /// The newest places that a table of texts lists under one of them, up to `to`, newest first.
+    pub(super) fn listed(
+        &self,
+        table: Table,
+        text: &str,
+        to: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, ViewsError> {
+        let delta = &self.delta;
+        let held = if table == Table::Names { &delta.names } else { &delta.outcomes };
+        let held = held.range((text.to_owned(), 0)..=(text.to_owned(), to)).rev();
+        let range = (&*name_key(text, 0), &*name_key(text, to));
+        let rows = self.store.scan(table, range, Order::Descending, limit)?;
+        let stored = rows.iter().map(|(key, _)| last_number(table, key));
+        let stored = stored.collect::<Result<Vec<u64>, _>>()?;
+        // What ended last may have begun before what ended first.
+        Ok(merge(held.map(|(_, seq)| *seq), stored.into_iter()).take(limit).collect())
     }
 
     /// Places of all runs whose name starts with `prefix` and fits, newest first.

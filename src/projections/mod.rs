@@ -21,6 +21,7 @@ mod log_source;
 mod lookup;
 mod moment;
 mod outputs;
+mod places;
 mod ps;
 pub mod query;
 mod queues;

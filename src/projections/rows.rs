@@ -37,11 +37,13 @@ pub(super) enum Table {
     Times = 8,
     /// [`META`] and [`LATEST`].
     Meta = 9,
+    /// outcome, 0, first seq → nothing; of runs that ended otherwise than they should.
+    Outcomes = 10,
 }
 
 impl Table {
     /// All of them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Runs,
         Self::RunIds,
         Self::Names,
@@ -51,6 +53,7 @@ impl Table {
         Self::Checkpoints,
         Self::Times,
         Self::Meta,
+        Self::Outcomes,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Table {
             Self::Checkpoints => "checkpoints",
             Self::Times => "times",
             Self::Meta => "meta",
+            Self::Outcomes => "outcomes",
         }
     }
 }
@@ -75,7 +79,7 @@ pub(super) const LATEST: &[u8] = b"latest";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +168,7 @@ pub(super) fn last_number(table: Table, key: &[u8]) -> Result<u64, ViewsError> {
     number.ok_or_else(|| ViewsError::damaged(format!("a key of {} is too short", table.name())))
 }
 
-/// The name in a key of [`Table::Names`].
+/// The text in a key of [`Table::Names`].
 pub(super) fn name_of(key: &[u8]) -> Result<&str, ViewsError> {
     let name = key.len().checked_sub(9).and_then(|end| std::str::from_utf8(&key[..end]).ok());
     name.ok_or_else(|| ViewsError::damaged("a key of names is no name"))

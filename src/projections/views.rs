@@ -267,7 +267,7 @@ impl Views {
             let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
             run.apply(envelope).map_err(illegal)?;
             self.live.remove(&run.first_seq);
-            self.delta.ended.insert(run.first_seq, Row { run, tally });
+            self.delta.end(Row { run, tally });
         }
         self.mark();
         Ok(())

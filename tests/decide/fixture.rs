@@ -196,6 +196,7 @@ pub(crate) fn job() -> RunSpec {
         stop_signal: Signal::TERM,
         grace_ms: 4,
         strays: Strays::Kill,
+        umask: 0o022,
         output_bytes_max: 1,
         key: None,
         parent: None,

@@ -3,25 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jr::model::{Kind, Now, Outcome, Phase, Run, UnixMillis};
+use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
 use jr::projections::query::{At, EventsQuery, HistoryQuery, PsQuery, Query, Scope};
 use jr::projections::view::{BatchView, List, RunView, ShowView};
 use jr::projections::{Stored, run_view};
 
 /// Every run that was admitted by `seq`, oldest first.
 pub(crate) fn runs(records: &[Stored], seq: u64) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: BTreeMap<RunId, Run> = BTreeMap::new();
     for stored in records.iter().filter(|one| one.envelope.seq <= seq) {
+        let Some(id) = stored.envelope.event.run() else { continue };
         match Run::admitted(&stored.envelope) {
-            Some(run) => runs.push(run),
-            None => {
-                let id = stored.envelope.event.run();
-                if let Some(run) = runs.iter_mut().find(|run| Some(run.id) == id) {
-                    run.apply(&stored.envelope).expect("legal");
-                }
-            }
+            Some(run) => assert!(runs.insert(id, run).is_none(), "admitted twice"),
+            None => runs.get_mut(&id).expect("admitted").apply(&stored.envelope).expect("legal"),
         }
     }
+    let mut runs: Vec<Run> = runs.into_values().collect();
+    runs.sort_by_key(|run| run.first_seq);
     runs
 }
 
@@ -49,7 +47,7 @@ fn time_at(records: &[Stored], at: Option<u64>, now: Now) -> UnixMillis {
     match at {
         None => now.wall,
         Some(0) => UnixMillis(0),
-        Some(seq) => records[usize::try_from(seq).unwrap() - 1].envelope.time,
+        Some(seq) => records[usize::try_from(seq).expect("fits") - 1].envelope.time,
     }
 }
 
@@ -112,6 +110,8 @@ pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
         HistoryQuery { ok: true, limit: Some(3), ..plain.clone() },
         HistoryQuery { outcome: Some("cancelled".to_owned()), ..plain.clone() },
         HistoryQuery { name: Some("make".to_owned()), limit: Some(4), ..plain.clone() },
+        HistoryQuery { name: Some("make".to_owned()), failed: true, ..plain.clone() },
+        HistoryQuery { failed: true, limit: Some(2), since: Some(time), ..plain.clone() },
         HistoryQuery { kind: Some("batch".to_owned()), ..plain.clone() },
         HistoryQuery { labels, ..plain.clone() },
         HistoryQuery { since: Some(time), ..plain.clone() },

@@ -18,11 +18,11 @@ pub(crate) struct Disk(Arc<Mutex<Vec<u8>>>);
 
 impl Disk {
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap().clear();
+        self.0.lock().expect("not poisoned").clear();
     }
 
     pub(crate) fn damage(&self, flips: &[(u32, u8)]) {
-        let mut bytes = self.0.lock().unwrap();
+        let mut bytes = self.0.lock().expect("not poisoned");
         for (place, bits) in flips {
             let place = *place as usize % bytes.len();
             bytes[place] ^= (*bits).max(1);
@@ -30,7 +30,7 @@ impl Disk {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().expect("not poisoned").len()
     }
 }
 
@@ -40,15 +40,15 @@ impl redb::StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        let bytes = self.0.lock().unwrap();
-        let start = usize::try_from(offset).unwrap();
+        let bytes = self.0.lock().expect("not poisoned");
+        let start = usize::try_from(offset).expect("fits");
         let end = start.checked_add(out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.0.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+        self.0.lock().expect("not poisoned").resize(usize::try_from(len).expect("fits"), 0);
         Ok(())
     }
 
@@ -57,8 +57,8 @@ impl redb::StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        let mut bytes = self.0.lock().unwrap();
-        let start = usize::try_from(offset).unwrap();
+        let mut bytes = self.0.lock().expect("not poisoned");
+        let start = usize::try_from(offset).expect("fits");
         bytes[start..start + data.len()].copy_from_slice(data);
         Ok(())
     }
@@ -87,10 +87,12 @@ impl World {
             chance: seed,
             boot: 1,
         };
-        world.step(Input::Observed(Observation::EnvironmentMade { id: "local".parse().unwrap() }));
+        world.step(Input::Observed(Observation::EnvironmentMade {
+            id: "local".parse().expect("a name"),
+        }));
         world.begin_daemon();
         for step in script {
-            world.wall += i64::try_from(step >> 56).unwrap() % 50;
+            world.wall += i64::try_from(step >> 56).expect("fits") % 50;
             world.act(step % 24, step >> 8);
         }
         world.envelopes
@@ -167,8 +169,8 @@ impl World {
             18 => self.signal(with),
             19 => {
                 let queue = if with.is_multiple_of(2) { "default" } else { "slow" };
-                let limit = u32::try_from(with % 4 + 1).unwrap();
-                self.command(Command::SetQueue { queue: queue.parse().unwrap(), limit });
+                let limit = u32::try_from(with % 4 + 1).expect("fits");
+                self.command(Command::SetQueue { queue: queue.parse().expect("a name"), limit });
             }
             20 => {
                 if with.is_multiple_of(2) {
@@ -187,7 +189,7 @@ impl World {
                 }
             }
             _ => {
-                let by_ms = -i64::try_from(with % 300).unwrap();
+                let by_ms = -i64::try_from(with % 300).expect("fits");
                 self.wall += by_ms;
                 self.step(Input::Observed(Observation::ClockJumped { by_ms }));
             }
@@ -206,10 +208,10 @@ impl World {
         let mut spec = spec(["make", "test", "api-1", "api-2"][(with % 4) as usize]);
         spec.queue = match with >> 2 & 3 {
             0 => None,
-            1 => Some("slow".parse().unwrap()),
+            1 => Some("slow".parse().expect("a name")),
             _ => Some(QueueName::default_queue()),
         };
-        spec.key = (with >> 4 & 7 == 0).then(|| format!("key-{}", with >> 7 & 1));
+        spec.key = ((with >> 4).is_multiple_of(8)).then(|| format!("key-{}", with >> 7 & 1));
         let team = if with >> 8 & 1 == 0 { "a" } else { "b" };
         spec.labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
         if spec.key.is_some() {
@@ -252,7 +254,7 @@ impl World {
         self.held.retain(|(run, attempt)| {
             state.runs.get(run).is_some_and(|run| run.attempt_lives && run.attempt == *attempt)
         });
-        let place = usize::try_from(with).unwrap().checked_rem(self.held.len())?;
+        let place = usize::try_from(with).expect("fits").checked_rem(self.held.len())?;
         self.held.iter().nth(place).copied()
     }
 
@@ -279,7 +281,9 @@ impl World {
 
     fn stop(&mut self, with: u64) {
         let runs: Vec<RunId> = self.engine.state().runs.keys().copied().collect();
-        let Some(place) = usize::try_from(with).unwrap().checked_rem(runs.len()) else { return };
+        let Some(place) = usize::try_from(with).expect("fits").checked_rem(runs.len()) else {
+            return;
+        };
         let (runs, reason) = (vec![runs[place]], StopReason::Asked);
         self.command(Command::Stop { runs, reason, grace_ms: None });
     }
