@@ -6,7 +6,7 @@
 //!   run/<16 hex>/               daemon.sock s-<shim>.sock
 //! ```
 //! The hexadecimal digits are of the blake3 of the environment's directory. Sockets lie beside the
-//! state and nowhere else (docs/decisions/0004).
+//! state and nowhere else (docs/decisions/0005).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
