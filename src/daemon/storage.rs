@@ -47,10 +47,11 @@ impl Storage {
     fn commit(&mut self, events: Vec<Envelope>) -> bool {
         match self.append(&events) {
             Ok(hashes) => {
-                self.engine.post(ToEngine::Durable(self.store.head().seq));
                 let stored = events.into_iter().zip(hashes);
                 let stored = stored.map(|(envelope, hash)| Stored { envelope, hash }).collect();
+                // The views first: who hears from the engine asks them next.
                 self.views.post(ToViews::Applied(stored));
+                self.engine.post(ToEngine::Durable(self.store.head().seq));
                 true
             }
             Err(error) => {
