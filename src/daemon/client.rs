@@ -29,6 +29,8 @@ const BUSY_MS: u64 = 5_000;
 const ANSWER_MS: u64 = 30_000;
 /// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
 const ATTEMPTS: u32 = 4;
+/// What a daemon on its way out answers.
+const ENDING: &str = "daemon_ending";
 /// What of the daemon's own words is repeated when it does not start.
 const LOG_TAIL_BYTES: u64 = 2_048;
 
@@ -212,23 +214,27 @@ fn exchange(
                 Some(_) if attempts < ATTEMPTS => replace(place)?,
                 _ => return Ok(Some(lines)),
             },
-            Err(error) if attempts < ATTEMPTS && is_gone(&error) => {}
+            Err(error) if attempts < ATTEMPTS && error.is_gone() => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// It ended before it answered; what was asked is asked again, under the same command id.
-fn is_gone(error: &ClientError) -> bool {
-    match error {
-        ClientError::Http { source: HttpError::Cut, .. } => true,
-        ClientError::Io { source, .. } => matches!(
-            source.kind(),
-            io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-        ),
-        _ => false,
+impl ClientError {
+    /// The daemon ended before it answered; what was asked can be asked again, under the same
+    /// command id.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Http { source: HttpError::Cut, .. } => true,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+            ),
+            Self::Refused(detail) => detail.code == ENDING,
+            _ => false,
+        }
     }
 }
 
@@ -237,7 +243,7 @@ fn replace(place: &Place) -> Result<(), ClientError> {
     let request = encode(&DaemonStopRequest { upgrade: true });
     match ask_any_version(place, "POST", "/v1/daemon/stop", &request) {
         Ok(_) => {}
-        Err(error) if is_gone(&error) => {}
+        Err(error) if error.is_gone() => {}
         Err(error) => return Err(error),
     }
     wait_until_gone(place)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{Runnable, common};
+use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::output::{BLOCK_BYTES, Printer, keep_last_lines};
@@ -54,7 +54,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
     /// Only what was printed since
-    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = argument::time, allow_hyphen_values = true)]
     since: Option<i64>,
     /// Control characters as they are, also on a terminal
     #[arg(long)]
