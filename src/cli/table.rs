@@ -83,18 +83,27 @@ const GAP: &str = "  ";
 const LAST_MIN: usize = 16;
 /// A shortened column keeps at least this.
 const COLUMN_MIN: usize = 5;
+/// What a column keeps before others are left out for it.
+const COLUMN_WISHED: usize = 9;
 
 /// Rows under headers; the last column takes what is left of the width.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headers: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    optional: &'static [usize],
 }
 
 impl Table {
     /// A table with these columns.
     pub fn new(headers: &[&'static str]) -> Self {
-        Self { headers: headers.to_vec(), rows: Vec::new() }
+        Self { headers: headers.to_vec(), rows: Vec::new(), optional: &[] }
+    }
+
+    /// Columns that are left out where it is too narrow, in this order.
+    #[must_use]
+    pub fn optional(self, columns: &'static [usize]) -> Self {
+        Self { optional: columns, ..self }
     }
 
     /// Adds a row; cells that are missing are empty.
@@ -138,6 +147,15 @@ impl Table {
             if over > 0 && self.is_blank(column) {
                 over = over.saturating_sub(widths[column] + GAP.len());
                 widths[column] = 0;
+            }
+        }
+        over -= take(&mut widths[1..last.max(1)], over, COLUMN_WISHED);
+        for &column in self.optional {
+            if over > 0 && widths[column] > 0 {
+                let gained = widths[column] + GAP.len();
+                widths[column] = 0;
+                widths[last] += gained.saturating_sub(over);
+                over = over.saturating_sub(gained);
             }
         }
         over -= take(&mut widths[1..last.max(1)], over, COLUMN_MIN);

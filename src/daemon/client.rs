@@ -603,7 +603,8 @@ mod tests {
     fn answer(status: u16, protocol: u32, body: &str) -> Vec<u8> {
         let length = body.len();
         format!(
-            "HTTP/1.1 {status} X\r\njr-protocol: {protocol}\r\ncontent-length: {length}\r\n\r\n{body}"
+            "HTTP/1.1 {status} X\r\njr-protocol: {protocol}\r\n\
+             content-length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
     }
@@ -622,7 +623,10 @@ mod tests {
     fn an_answer_comes_with_its_body_and_a_refusal_with_its_reason() {
         let home = tempfile::tempdir().expect("a directory");
         let place = place(&home);
-        let refusal = r#"{"error":{"code":"no_such_run","message":"no run matches \"x\"","hint":null,"exit_code":3}}"#;
+        let refusal = concat!(
+            r#"{"error":{"code":"no_such_run","message":"no run matches \"x\"","#,
+            r#""hint":null,"exit_code":3}}"#
+        );
         let server = serve(&place, vec![answer(200, 1, "{\"a\":1}"), answer(404, 1, refusal)]);
         let body = get(&place, Start::Never, "/v1/version").expect("an answer");
         assert_eq!(body.as_deref(), Some(b"{\"a\":1}".as_slice()));
