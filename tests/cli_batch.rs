@@ -30,10 +30,10 @@ fn a_batch_runs_each_line_and_fails_if_one_failed() {
 #[test]
 fn a_line_without_shell_syntax_is_executed_directly() {
     let home = Home::new();
-    batch(&home, &["-j", "1"], "echo 'a b'\necho $HOME\n");
+    batch(&home, &["-j", "1"], "echo a b\necho 'a b' $HOME\n");
     let lines = home.items(&["history", "--parent", "last"]);
-    assert_eq!(lines[1]["command"], serde_json::json!(["echo", "a b"]));
-    assert_eq!(lines[0]["command"], serde_json::json!(["sh", "-c", "echo $HOME"]));
+    assert_eq!(lines[1]["command"], serde_json::json!(["echo", "a", "b"]));
+    assert_eq!(lines[0]["command"], serde_json::json!(["sh", "-c", "echo 'a b' $HOME"]));
 }
 
 #[test]

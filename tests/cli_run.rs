@@ -225,7 +225,8 @@ fn a_run_can_ask_jr_about_itself() {
     let home = Home::new();
     let script = "$0 show $JR_RUN_ID --json";
     let output = home.jr(&["run", "--name", "me", "sh", "-c", script, home::JR]);
-    assert_eq!(document(&output)["state"], "running", "{output:?}");
+    let state = document(&output)["state"].clone();
+    assert!(state == "running" || state == "starting", "{output:?}");
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn logs_are_cut_followed_and_told_apart_as_asked() {
     assert_eq!(home.ok(&["logs", "b", "--since", "@4102444800"]), "");
     let script = "echo one; read line; echo two";
     let mut client = home.spawn(&["run", "--name", "c", "sh", "-c", script]);
-    until("its first line", || match home.ok(&["logs", "c"]) {
+    until("its first line", || match text(&home.jr(&["logs", "c"]).stdout) {
         line if line == "one" => Ok(()),
         other => Err(other),
     });

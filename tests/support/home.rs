@@ -90,7 +90,8 @@ impl Home {
     }
 
     pub(crate) fn items(&self, words: &[&str]) -> Vec<Value> {
-        self.json(words)["items"].as_array().expect("items").clone()
+        let document = self.json(words);
+        document["items"].as_array().unwrap_or_else(|| panic!("{words:?}: {document}")).clone()
     }
 
     /// The run object.
