@@ -22,6 +22,7 @@ use super::http::{self, Head, HttpError, Response};
 use super::place::Place;
 use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
+use crate::log::{Lock, LogError, Sharing};
 
 /// A socket whose queue of connections is full for so long belongs to a busy daemon.
 const BUSY_MS: u64 = 5_000;
@@ -29,6 +30,8 @@ const BUSY_MS: u64 = 5_000;
 const ANSWER_MS: u64 = 30_000;
 /// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
 const ATTEMPTS: u32 = 4;
+/// Between two looks at a daemon that ends.
+const GONE_TICK_MS: u64 = 5;
 /// What a daemon on its way out answers.
 const ENDING: &str = "daemon_ending";
 /// What of the daemon's own words is repeated when it does not start.
@@ -250,19 +253,24 @@ fn replace(place: &Place) -> Result<(), ClientError> {
     connect_or_start(place).map(drop)
 }
 
-/// Waits until nobody serves the socket.
+/// Waits until nobody serves the socket and nobody holds the files.
 ///
 /// # Errors
-/// [`ClientError::Busy`] if it still does after `limits::DAEMON_START_MS`.
+/// [`ClientError::Busy`] if somebody still does after `limits::DAEMON_START_MS`.
 pub fn wait_until_gone(place: &Place) -> Result<(), ClientError> {
     let deadline = monotonic_ms() + limits::DAEMON_START_MS;
-    while connect(place)?.is_some() {
+    while connect(place)?.is_some() || is_held(place) {
         if monotonic_ms() >= deadline {
             return Err(ClientError::Busy { path: place.daemon_socket() });
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(GONE_TICK_MS));
     }
     Ok(())
+}
+
+/// A daemon writes its views after it has closed its socket, and lets go of the lock last.
+fn is_held(place: &Place) -> bool {
+    matches!(Lock::attempt(&place.lock(), Sharing::Shared), Err(LogError::Busy { .. }))
 }
 
 /// Connects to the daemon; `None` if none runs.

@@ -173,6 +173,10 @@ impl Drop for Home {
 pub(crate) struct Client(Option<Child>);
 
 impl Client {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(Some(child))
+    }
+
     pub(crate) fn child(&mut self) -> &mut Child {
         self.0.as_mut().expect("not waited for")
     }
