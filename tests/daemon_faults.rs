@@ -48,6 +48,22 @@ fn parent_of(pid: i32) -> i32 {
 }
 
 #[test]
+fn environments_beside_each_other_never_touch_each_others_processes() {
+    let homes = [Home::new(), Home::new()];
+    // Shims of the same numbers, one after the other: the leaf of the first is empty by then.
+    homes[0].ok(&["run", "true"]);
+    let id = homes[1].detach(&["sleep", "60"]);
+    let pid = homes[1].pid_of(&id);
+    let own = homes[0].detach(&["sleep", "60"]);
+    let killed = homes[0].pid_of(&own);
+    kill(parent_of(killed), Signal::KILL);
+    assert_eq!(code(&homes[0].jr(&["wait", &own])), 125);
+    assert!(!lives(killed) && lives(pid), "each fence kills its own");
+    homes[1].ok(&["stop", &id]);
+    assert_eq!(homes[1].show(&id)["outcome"], "stopped");
+}
+
+#[test]
 fn a_recovery_that_is_killed_again_and_again_starts_nothing_twice() {
     let home = Home::new();
     let done = home.path().join("done");
