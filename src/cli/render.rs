@@ -105,9 +105,10 @@ pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
 pub fn queues(queues: &[QueueView], medium: Medium) -> String {
     let mut table = Table::new(&["NAME", "SLOTS", "RUNNING", "QUEUED"]);
     for queue in queues {
-        let limit = match queue.limit_set {
-            true => queue.limit.to_string(),
-            false => format!("{} (cores)", queue.limit),
+        let limit = if queue.limit_set {
+            queue.limit.to_string()
+        } else {
+            format!("{} (cores)", queue.limit)
         };
         table.row(vec![
             queue.name.as_str().into(),

@@ -133,7 +133,7 @@ impl Ui {
     /// [`closed`] if nobody reads any more.
     pub fn flush(&mut self) -> Result<(), CommandError> {
         let bytes = std::mem::take(&mut self.out);
-        write_all(rustix::stdio::stdout(), &bytes).map_err(|errno| stdout_error(errno))
+        write_all(rustix::stdio::stdout(), &bytes).map_err(stdout_error)
     }
 
     /// News for a person; `-q` and `--json` silence them.

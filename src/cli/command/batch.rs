@@ -64,9 +64,10 @@ impl Runnable for BatchArgs {
     const NAME: &'static str = "batch";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let lines = match self.continued {
-            true => Vec::new(),
-            false => commands(&read_source(self.source.as_deref(), context)?)?,
+        let lines = if self.continued {
+            Vec::new()
+        } else {
+            commands(&read_source(self.source.as_deref(), context)?)?
         };
         let request = self.into_request(lines)?;
         let answer = context.open("/v1/batch", &request)?;

@@ -170,10 +170,8 @@ impl LogsArgs {
             outputs.push(output);
         }
         let for_terminal = context.ui.stdout_is_terminal();
-        let wanted = self.lines.unwrap_or(match for_terminal {
-            true => Lines::Last(TERMINAL_LINES),
-            false => Lines::All,
-        });
+        let default = if for_terminal { Lines::Last(TERMINAL_LINES) } else { Lines::All };
+        let wanted = self.lines.unwrap_or(default);
         let all = pieces.first().map(|(_, piece)| piece.range.start);
         let count = pieces.len();
         if let Lines::Last(lines) = wanted {

@@ -111,7 +111,7 @@ mod tests {
         let good = run(Some("succeeded"), Some(0));
         let bad = run(Some("failed"), Some(7));
         let live = run(None, None);
-        assert_eq!(wait(false).code(&[bad.clone()]), 7);
+        assert_eq!(wait(false).code(std::slice::from_ref(&bad)), 7);
         assert_eq!(wait(false).code(&[good.clone(), bad.clone()]), 1);
         assert_eq!(wait(false).code(&[good.clone(), good.clone()]), 0);
         assert_eq!(wait(false).code(&[good.clone(), live.clone()]), 124);
