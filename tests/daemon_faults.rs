@@ -320,6 +320,7 @@ fn a_client_that_dies_anywhere_in_its_request_acts_once_or_not_at_all() {
     assert_eq!(send(&home, &bytes), id, "across the death of a daemon");
     let other = request("/v1/run", &run_body(&"1".repeat(32), "K"));
     assert_eq!(send(&home, &other), id, "the same key, in another command");
+    home.ok(&["wait", &id]);
     assert_eq!(home.items(&["history"]).len(), 1);
     assert_eq!(home.events(&["--kind", "attempt_started"]).len(), 1);
 }

@@ -15,7 +15,7 @@ use rustix::pipe::{SpliceFlags, splice};
 /// One splice; a pipe takes 64 KiB at most unless somebody enlarged it.
 const SPLICE_BYTES: usize = 256 << 10;
 /// One write to something that is not a pipe.
-const WRITE_BYTES: usize = 64 << 10;
+const WRITE_BYTES: usize = 16 << 10;
 /// One write to a terminal: it must not keep the loop from signals for long.
 const TERMINAL_BYTES: usize = 4 << 10;
 
@@ -144,7 +144,8 @@ impl Tail {
             Sink::Closed => return Ok(0),
         };
         let mut buffer = [0_u8; WRITE_BYTES];
-        let count = file.read_at(&mut buffer[..length.min(left)], self.offset).map_err(to_errno)?;
+        let count = file.read_at(&mut buffer[..length.min(left)], self.offset);
+        let count = count.map_err(|error| to_errno(&error))?;
         if count == 0 {
             return Ok(0);
         }
@@ -165,7 +166,7 @@ impl Tail {
     }
 }
 
-fn to_errno(error: io::Error) -> Errno {
+fn to_errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
@@ -183,6 +184,12 @@ pub struct Growth {
     inotify: Option<OwnedFd>,
     armed: [bool; 2],
     budget: u32,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Growth {

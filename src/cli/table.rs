@@ -143,10 +143,10 @@ impl Table {
         // the widest of the others; the first is the id, which people copy.
         let last = widths.len().saturating_sub(1);
         over -= take(&mut widths[last..], over, LAST_MIN);
-        for column in 1..last {
+        for (column, width) in widths.iter_mut().enumerate().take(last).skip(1) {
             if over > 0 && self.is_blank(column) {
-                over = over.saturating_sub(widths[column] + GAP.len());
-                widths[column] = 0;
+                over = over.saturating_sub(*width + GAP.len());
+                *width = 0;
             }
         }
         over -= take(&mut widths[1..last.max(1)], over, COLUMN_WISHED);

@@ -30,6 +30,7 @@ const NAMED_FAILURES: usize = 20;
 ///
 /// A line with shell syntax runs in sh, any other directly. Blank lines and those that begin with
 /// # are skipped. The daemon owns the batch: if jr is killed it goes on; Ctrl-C stops it.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct BatchArgs {
     /// A file of commands, or - for standard input; with --continue a batch [default: - or last]

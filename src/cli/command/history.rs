@@ -12,6 +12,7 @@ use crate::projections::view::{List, RunView};
 const TERMINAL_ROWS: usize = 100;
 
 /// List what ran, newest first
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct HistoryArgs {
     /// Name glob, or part of the command line

@@ -30,6 +30,7 @@ const ASK_MS: u64 = 250;
 ///
 /// Every attempt's output is kept. One run prints its raw bytes; several get their name before
 /// each line.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct LogsArgs {
     /// Run ids, names, globs, last, all, label:k=v [default: all]

@@ -66,7 +66,7 @@ pub fn child_signal_fd() -> io::Result<OwnedFd> {
 pub struct Blocked {
     fd: OwnedFd,
     before: libc::sigset_t,
-    blocked: libc::sigset_t,
+    own: libc::sigset_t,
 }
 
 impl std::fmt::Debug for Blocked {
@@ -96,7 +96,7 @@ impl Blocked {
             }
             let fd = OwnedFd::from_raw_fd(fd);
             libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
-            Ok(Self { fd, before: before.assume_init(), blocked: set.assume_init() })
+            Ok(Self { fd, before: before.assume_init(), own: set.assume_init() })
         }
     }
 
@@ -116,7 +116,7 @@ impl Blocked {
     pub fn lifted<T>(&self, act: impl FnOnce() -> T) -> T {
         set_mask(&self.before, libc::SIG_SETMASK);
         let result = act();
-        set_mask(&self.blocked, libc::SIG_BLOCK);
+        set_mask(&self.own, libc::SIG_BLOCK);
         result
     }
 }
