@@ -5,64 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-const JR: &str = env!("CARGO_BIN_EXE_jr");
+#[path = "support/home.rs"]
+mod home;
 
-/// A private `JR_HOME`; whatever daemon serves it is ended with it.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    fn jr(&self, words: &[&str]) -> Output {
-        self.command(words).output().expect("jr starts")
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(JR);
-        command.args(words).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
-        command.env("JR_HOME", self.0.path()).stdin(Stdio::null()).current_dir("/");
-        command
-    }
-
-    /// Processes of jr in this home, by the second word of their command line.
-    fn processes(&self, word: &str) -> Vec<i32> {
-        let home = format!("JR_HOME={}", self.0.path().display());
-        let proc = std::fs::read_dir("/proc").expect("procfs");
-        let pids = proc.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| is_jr(*pid, word, &home)).collect()
-    }
-
-    fn kill_daemon(&self) -> usize {
-        let pids = self.processes("daemon");
-        for pid in &pids {
-            let pid = rustix::process::Pid::from_raw(*pid).expect("positive");
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-        pids.len()
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.jr(&["stop", "all", "--kill-after", "0"]);
-        self.jr(&["daemon", "stop"]);
-        self.kill_daemon();
-    }
-}
-
-fn is_jr(pid: i32, word: &str, home: &str) -> bool {
-    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let words = read("cmdline");
-    let mut words = words.split(|byte| *byte == 0);
-    words.next().is_some_and(|first| first.ends_with(b"jr"))
-        && words.any(|other| other == word.as_bytes())
-        && read("environ").split(|byte| *byte == 0).any(|variable| variable == home.as_bytes())
-}
+use home::{Home, text};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -74,10 +23,6 @@ fn chance(seed: &mut u64) -> u64 {
     *seed ^= *seed << 25;
     *seed ^= *seed >> 27;
     seed.wrapping_mul(0x2545_F491_4F6C_DD1D)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 fn items(output: &Output) -> Vec<serde_json::Value> {
@@ -169,11 +114,11 @@ fn lines_of(file: &Path) -> Vec<String> {
 fn every_line_of_a_batch_runs_once_however_often_the_daemon_dies() {
     let lines = number("JR_CRASH_RUNS", 150);
     let home = Home::new();
-    let done: PathBuf = home.0.path().join("done");
+    let done: PathBuf = home.path().join("done");
     let script: Vec<String> = (0..lines)
         .map(|line| format!("echo line-{line:05} >> {}; test {} -ne 3", done.display(), line % 10))
         .collect();
-    let file = home.0.path().join("lines");
+    let file = home.path().join("lines");
     std::fs::write(&file, script.join("\n")).expect("written");
     let mut client = home.command(&["batch", "-j", "4", file.to_str().expect("UTF-8")]);
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("jr starts");

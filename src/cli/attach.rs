@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::model::event::{ExitStatus, Final, SpawnError};
 use crate::model::{AttemptEnd, RunId, Signal};
+use crate::runners::process::LinkError;
 use crate::runners::protocol::{AttemptId, FromShim};
 use crate::runners::shim::attach::Attachment;
 
@@ -31,7 +32,11 @@ impl ShimLine {
         stdin: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         let id = AttemptId { run, attempt };
-        let attachment = Attachment::connect(socket, id, Some(stdin)).map_err(io::Error::other)?;
+        let attachment =
+            Attachment::connect(socket, id, Some(stdin)).map_err(|error| match error {
+                LinkError::Socket(error) => error,
+                error => io::Error::other(error),
+            })?;
         // It is read when poll(2) says so, and only as far as it goes.
         rustix::io::ioctl_fionbio(attachment.as_fd(), true)?;
         Ok(Self { attachment, id, end: None })

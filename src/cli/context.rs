@@ -29,7 +29,7 @@ const HANDOVER_TICK_MS: u64 = 10;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Environment [default: $JR_ENV, else local]
+    /// Environment [default: `$JR_ENV`, else local]
     #[arg(short = 'e', long = "env", value_name = "ID", global = true)]
     pub environment: Option<String>,
     /// Work as if started in DIR

@@ -15,7 +15,7 @@ use rustix::pipe::{SpliceFlags, splice};
 /// One splice; a pipe takes 64 KiB at most unless somebody enlarged it.
 const SPLICE_BYTES: usize = 256 << 10;
 /// One write to something that is not a pipe.
-const WRITE_BYTES: usize = 64 << 10;
+const WRITE_BYTES: usize = 16 << 10;
 /// One write to a terminal: it must not keep the loop from signals for long.
 const TERMINAL_BYTES: usize = 4 << 10;
 
@@ -26,7 +26,7 @@ pub enum Step {
     Drained(bool),
     /// The reader is slow: wait until it takes more.
     Blocked,
-    /// Nobody reads any more.
+    /// Nobody reads any more, and there was something to read.
     Closed,
 }
 
@@ -89,9 +89,6 @@ impl Tail {
     /// # Errors
     /// The file or the reader fails in another way than by being closed.
     pub fn copy(&mut self) -> io::Result<Step> {
-        if self.sink == Sink::Closed {
-            return Ok(Step::Drained(false));
-        }
         if self.file.is_none() {
             match File::open(&self.path) {
                 Ok(file) => self.file = Some(file),
@@ -103,21 +100,31 @@ impl Tail {
         }
         let mut copied = false;
         loop {
+            if self.sink == Sink::Closed {
+                return Ok(self.discard());
+            }
             match self.copy_some() {
                 Ok(0) if self.was_truncated() => (self.offset, self.limit) = (0, u64::MAX),
                 Ok(0) => return Ok(Step::Drained(copied)),
                 Ok(_) => copied = true,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(Step::Blocked),
-                Err(Errno::PIPE) => {
-                    self.sink = Sink::Closed;
-                    return Ok(Step::Closed);
-                }
+                Err(Errno::PIPE) => self.sink = Sink::Closed,
                 // Not everything that looks like a pipe can be spliced into.
                 Err(Errno::INVAL) if self.sink == Sink::Pipe => self.sink = Sink::Terminal,
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// An empty pipe without a reader is no news: only who writes into it gets SIGPIPE.
+    fn discard(&mut self) -> Step {
+        let length =
+            self.file.as_ref().and_then(|file| file.metadata().ok()).map(|data| data.len());
+        let length = length.unwrap_or(0).min(self.limit);
+        let has_grown = length > self.offset;
+        self.offset = length;
+        if has_grown { Step::Closed } else { Step::Drained(false) }
     }
 
     fn copy_some(&mut self) -> Result<usize, Errno> {
@@ -137,7 +144,8 @@ impl Tail {
             Sink::Closed => return Ok(0),
         };
         let mut buffer = [0_u8; WRITE_BYTES];
-        let count = file.read_at(&mut buffer[..length.min(left)], self.offset).map_err(to_errno)?;
+        let count = file.read_at(&mut buffer[..length.min(left)], self.offset);
+        let count = count.map_err(|error| to_errno(&error))?;
         if count == 0 {
             return Ok(0);
         }
@@ -158,7 +166,7 @@ impl Tail {
     }
 }
 
-fn to_errno(error: io::Error) -> Errno {
+fn to_errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
@@ -176,6 +184,12 @@ pub struct Growth {
     inotify: Option<OwnedFd>,
     armed: [bool; 2],
     budget: u32,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Growth {
@@ -262,15 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_left_is_noticed_once() {
+    fn a_reader_that_left_is_noticed_with_each_new_byte() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.out");
-        std::fs::write(&path, b"hello").expect("a file");
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
         drop(reader);
-        let mut tail = Tail::new(path, leak(writer));
-        assert_eq!(tail.copy().expect("a file"), Step::Closed);
+        let mut tail = Tail::new(path.clone(), leak(writer));
+        assert_eq!(tail.copy().expect("no file yet"), Step::Drained(false));
+        std::fs::write(&path, b"").expect("a file");
         assert_eq!(tail.copy().expect("a file"), Step::Drained(false));
+        for content in [b"hello".as_slice(), b"hello again"] {
+            std::fs::write(&path, content).expect("a file");
+            assert_eq!(tail.copy().expect("a file"), Step::Closed);
+            assert_eq!(tail.copy().expect("a file"), Step::Drained(false));
+        }
     }
 
     #[test]

@@ -98,15 +98,20 @@ impl From<QueryError> for CommandError {
     fn from(error: QueryError) -> Self {
         let message = error.to_string();
         match error {
-            QueryError::NoSuchRun { .. } => {
-                Self::new("no_such_run", exit::NOT_FOUND, message).hint("jr history")
-            }
+            QueryError::NoSuchRun { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
+                .hint("see what there is: jr history"),
             QueryError::Ambiguous { .. } => {
-                Self::new("ambiguous", exit::USAGE, message).hint("give the id of one of them")
+                Self::new("ambiguous", exit::USAGE, message).hint("give more of the id")
             }
-            QueryError::BadSelector { .. } => Self::new("bad_selector", exit::USAGE, message),
-            QueryError::Pruned { .. } => Self::new("pruned", exit::USAGE, message),
-            QueryError::Beyond { .. } => Self::new("beyond", exit::USAGE, message),
+            QueryError::BadSelector { .. } => {
+                Self::new("bad_selector", exit::USAGE, message).hint("see: jr show --help")
+            }
+            QueryError::Pruned { .. } => {
+                Self::new("pruned", exit::USAGE, message).hint("see: jr log stat")
+            }
+            QueryError::Beyond { .. } => {
+                Self::new("beyond", exit::USAGE, message).hint("see: jr log stat")
+            }
             QueryError::Damaged { .. } | QueryError::Log { .. } => {
                 Self::new("log", exit::FAILED, message).hint("jr log verify")
             }

@@ -53,10 +53,10 @@ pub fn of_run(run: &RunView) -> u8 {
             (None, _) => NOT_STARTED,
         },
         Some("signalled" | "stopped") => by_signal(),
-        Some("timed_out") => TIMED_OUT,
         Some("lost" | "rejected") => NOT_STARTED,
+        // What has not ended was not waited for to its end.
+        Some("timed_out") | None => TIMED_OUT,
         Some(_) => FAILED,
-        None => TIMED_OUT,
     }
 }
 

@@ -19,21 +19,32 @@ use crate::daemon::client::{self, ClientError, Lines, monotonic_ms};
 use crate::daemon::protocol::{RunLine, StopReply, StopRequest, WaitRequest};
 use crate::limits;
 use crate::model::{RunId, Signal};
-use crate::projections::view::{List, RunView};
+use crate::projections::query::Query;
+use crate::projections::view::{List, OutputView, RunView};
+use crate::runners::linux::signals::Blocked;
 
 use super::attach::ShimLine;
 use super::context::{Context, command_id, parse};
 use super::copy::{Growth, Step, Tail};
 use super::error::CommandError;
 use super::exit;
-use super::signals::Signals;
 
-/// SIGQUIT, SIGPIPE and SIGTSTP as signal(7) numbers them.
-const QUIT: i32 = 3;
-const PIPE: i32 = 13;
-const TSTP: i32 = 20;
+/// What a terminal or a supervisor sends to the foreground.
+pub const FORWARDED: [Signal; 7] = [
+    Signal::INT,
+    Signal::TERM,
+    Signal::HUP,
+    Signal::QUIT,
+    Signal::TSTP,
+    Signal::CONT,
+    Signal::WINCH,
+];
+/// Of these, what ends a command that does nothing about it.
+const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
 /// Between two looks for another daemon.
 const RETRY_MS: u64 = 50;
+/// Between two looks for a shim that is being made.
+const SHIM_TICK_MS: u64 = 2;
 /// A terminal that another job has the foreground of is looked at again after this.
 const BACKGROUND_TICK_MS: u64 = 500;
 /// Read from a terminal at once: one line is at most 4,096 bytes (termios(3)).
@@ -59,6 +70,14 @@ enum Daemon {
     Gone { since_ms: u64, next_ms: u64, started: bool },
 }
 
+/// Where a shim is to be found, and until when.
+#[derive(Debug)]
+struct Address {
+    socket: PathBuf,
+    attempt: u32,
+    until_ms: u64,
+}
+
 /// What a terminal types, on its way to the command.
 #[derive(Debug)]
 struct Typing {
@@ -71,9 +90,11 @@ struct Typing {
 #[derive(Debug)]
 pub struct Foreground<'a> {
     context: &'a Context,
-    signals: &'a Signals,
+    signals: &'a Blocked,
     daemon: Daemon,
     run: Option<RunId>,
+    /// A shim that was made for the run and may not listen yet.
+    address: Option<Address>,
     shim: Option<ShimLine>,
     shim_is_gone: bool,
     tails: Option<[Tail; 2]>,
@@ -84,17 +105,11 @@ pub struct Foreground<'a> {
     end: Option<End>,
 }
 
-impl std::fmt::Debug for Signals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Signals")
-    }
-}
-
 impl<'a> Foreground<'a> {
     /// For the answer to `POST /v1/run`.
     pub fn new(
         context: &'a Context,
-        signals: &'a Signals,
+        signals: &'a Blocked,
         lines: Lines,
         stdout: BorrowedFd<'static>,
     ) -> Self {
@@ -103,6 +118,7 @@ impl<'a> Foreground<'a> {
             signals,
             daemon: Daemon::Run(lines),
             run: None,
+            address: None,
             shim: None,
             shim_is_gone: false,
             tails: None,
@@ -120,6 +136,7 @@ impl<'a> Foreground<'a> {
     pub fn run(mut self) -> Result<End, CommandError> {
         loop {
             self.hear_daemon()?;
+            self.look_for_shim();
             let tick = match &self.tails {
                 Some(tails) if self.end.is_none() => self.growth.arm(tails),
                 _ => None,
@@ -154,7 +171,12 @@ impl<'a> Foreground<'a> {
                     let list: List<RunView> = parse(&lines.body()?)?;
                     let ended = list.items.into_iter().find(|run| run.outcome.is_some());
                     match ended {
-                        Some(run) => self.finish(End::Run(Box::new(run))),
+                        Some(run) => {
+                            if let Some(run) = self.run {
+                                self.look_for_output(run);
+                            }
+                            self.finish(End::Run(Box::new(run)));
+                        }
                         None => self.lose_daemon(),
                     }
                 }
@@ -174,23 +196,34 @@ impl<'a> Foreground<'a> {
                 }
             }
             RunLine::Attach { socket, attempt, output } => {
-                let path = |ending: &str| PathBuf::from(format!("{output}{ending}"));
-                let stderr = rustix::stdio::stderr();
-                let stdout = Tail::new(path(".out"), self.stdout);
-                self.tails = Some([stdout, Tail::new(path(".err"), stderr)]);
-                let Some(run) = self.run else { return };
-                match attach(Path::new(&socket), run, attempt) {
-                    Ok((line, typing)) => (self.shim, self.typing) = (Some(line), typing),
-                    // The run starts without our input; its output and end still come.
-                    Err(error) => {
-                        let words = format!("cannot hand over standard input: {error}");
-                        self.context.ui.warn(&words);
-                    }
-                }
+                self.follow_output(&output);
+                let until_ms = monotonic_ms() + limits::ATTACH_WAIT_MS;
+                self.address = Some(Address { socket: socket.into(), attempt, until_ms });
             }
             RunLine::Progress(_) => {}
             RunLine::Ended(run) => self.finish(End::Run(run)),
         }
+    }
+
+    fn follow_output(&mut self, base: &str) {
+        let path = |ending: &str| PathBuf::from(format!("{base}{ending}"));
+        let stdout = Tail::new(path(".out"), self.stdout);
+        self.tails = Some([stdout, Tail::new(path(".err"), rustix::stdio::stderr())]);
+    }
+
+    /// Hands standard input over, as soon as the shim listens.
+    fn look_for_shim(&mut self) {
+        let (Some(address), Some(run)) = (&self.address, self.run) else { return };
+        match attach(&address.socket, run, address.attempt) {
+            Ok((line, typing)) => (self.shim, self.typing) = (Some(line), typing),
+            Err(error) if is_not_there_yet(&error) && monotonic_ms() < address.until_ms => return,
+            // The run starts without our input; its output and end still come.
+            Err(error) => {
+                let words = format!("cannot hand over standard input: {error}");
+                self.context.ui.warn(&words);
+            }
+        }
+        self.address = None;
     }
 
     /// What is printed from now on is not the run's any more.
@@ -222,11 +255,12 @@ impl<'a> Foreground<'a> {
         // Whatever is wrong with the next daemon, the shim still knows the end.
         if let Ok(Some(lines)) = client::begin(&self.context.place, "/v1/wait", &request) {
             self.daemon = Daemon::Wait(lines);
+            self.look_for_output(run);
             return Ok(());
         }
         if !*started {
             *started = true;
-            self.signals.unblocked(|| client::spawn(&self.context.place).ok());
+            self.signals.lifted(|| client::spawn(&self.context.place).ok());
         }
         if !is_late {
             return Ok(());
@@ -242,6 +276,18 @@ impl<'a> Foreground<'a> {
         Ok(())
     }
 
+    /// The daemon died before it could tell where the output lies; the next one knows.
+    fn look_for_output(&mut self, run: RunId) {
+        if self.tails.is_some() {
+            return;
+        }
+        let query = Query::Outputs { selectors: vec![run.to_string()], attempt: None };
+        let outputs = self.context.read::<List<OutputView>>(&query).map(|list| list.items);
+        if let Some(output) = outputs.ok().and_then(|mut outputs| outputs.pop()) {
+            self.follow_output(&output.base);
+        }
+    }
+
     /// Copies what is there. Whether anything was, and which sinks are full.
     fn copy_output(&mut self) -> Result<(bool, [Option<BorrowedFd<'static>>; 2]), CommandError> {
         let mut blocked = [None, None];
@@ -254,8 +300,8 @@ impl<'a> Foreground<'a> {
                 Step::Blocked => *blocked = Some(tail.to()),
                 // The bare command would have got this signal from its own write.
                 Step::Closed => {
-                    if let (Some(shim), Some(signal)) = (&self.shim, Signal::new(PIPE)) {
-                        shim.signal(signal);
+                    if let Some(shim) = &self.shim {
+                        shim.signal(Signal::PIPE);
                     }
                 }
             }
@@ -276,6 +322,9 @@ impl<'a> Foreground<'a> {
         let mut at_most = |limit| timeout = Some(timeout.map_or(limit, |t: u64| t.min(limit)));
         if in_background {
             at_most(BACKGROUND_TICK_MS);
+        }
+        if self.address.is_some() {
+            at_most(SHIM_TICK_MS);
         }
         if let Daemon::Gone { next_ms, .. } = self.daemon {
             at_most(next_ms.saturating_sub(monotonic_ms()));
@@ -333,8 +382,7 @@ impl<'a> Foreground<'a> {
 
     fn forward_signals(&mut self) {
         while let Some(signal) = self.signals.next() {
-            let number = signal.number();
-            let ends = [Signal::INT, Signal::TERM, Signal::HUP].contains(&signal) || number == QUIT;
+            let ends = ENDING.contains(&signal);
             if self.end.is_some() {
                 // Only a slow reader is left to wait for.
                 self.tails = self.tails.take().filter(|_| !ends);
@@ -343,7 +391,7 @@ impl<'a> Foreground<'a> {
             } else if ends {
                 self.cancel();
             }
-            if number == TSTP {
+            if signal == Signal::TSTP {
                 // Its own default, which the mask has put off. SIGCONT goes on from here.
                 let own = rustix::process::getpid();
                 rustix::process::kill_process(own, rustix::process::Signal::STOP).ok();
@@ -360,6 +408,10 @@ impl<'a> Foreground<'a> {
             self.context.ui.warn(&error.message);
         }
     }
+}
+
+fn is_not_there_yet(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 
 fn unknown_end(run: Option<RunId>) -> CommandError {

@@ -13,7 +13,6 @@ pub mod foreground;
 pub mod offline;
 pub mod output;
 pub mod render;
-pub mod signals;
 pub mod table;
 pub mod text;
 pub mod time_arg;
@@ -102,12 +101,13 @@ fn tree(only: Option<&Entry>) -> clap::Command {
     let root = clap::Command::new("jr")
         .bin_name("jr")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Runs jobs and never forgets what happened to them")
         .after_help("Every lifecycle action is in a durable log: jr history, jr show, jr events.")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(only.is_some());
-    let root = Globals::augment_args(root);
+    // After the globals: their own description is not jr's.
+    let root =
+        Globals::augment_args(root).about("Runs jobs and never forgets what happened to them");
     match only {
         Some(entry) => root.subcommand((entry.build)()),
         None => root.subcommands(COMMANDS.iter().map(|entry| (entry.build)())),

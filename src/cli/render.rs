@@ -53,7 +53,8 @@ fn command_words(run: &RunView) -> String {
 
 /// `jr ps`.
 pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
-    let mut table = Table::new(&["ID", "NAME", "STATE", "AGE", "PID", "QUEUE", "COMMAND"]);
+    let mut table =
+        Table::new(&["ID", "NAME", "STATE", "AGE", "PID", "QUEUE", "COMMAND"]).optional(&[5, 4, 3]);
     for run in runs {
         let age = time_arg::age_ms(run.started_at.as_deref().unwrap_or(&run.created_at), now);
         let age = if run.outcome.is_some() {
@@ -77,7 +78,8 @@ pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
 /// `jr history`.
 pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
     let mut table =
-        Table::new(&["ID", "NAME", "RESULT", "EXIT", "STARTED", "DURATION", "LABELS", "COMMAND"]);
+        Table::new(&["ID", "NAME", "RESULT", "EXIT", "STARTED", "DURATION", "LABELS", "COMMAND"])
+            .optional(&[6, 4, 5]);
     for run in runs {
         let labels: Vec<String> =
             run.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -103,9 +105,10 @@ pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
 pub fn queues(queues: &[QueueView], medium: Medium) -> String {
     let mut table = Table::new(&["NAME", "SLOTS", "RUNNING", "QUEUED"]);
     for queue in queues {
-        let limit = match queue.limit_set {
-            true => queue.limit.to_string(),
-            false => format!("{} (cores)", queue.limit),
+        let limit = if queue.limit_set {
+            queue.limit.to_string()
+        } else {
+            format!("{} (cores)", queue.limit)
         };
         table.row(vec![
             queue.name.as_str().into(),
@@ -209,12 +212,19 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     out
 }
 
-/// How many lines stand where.
+/// How many lines stand where; nothing of what there is none of.
 pub fn batch_words(batch: &crate::projections::view::BatchView) -> String {
-    format!(
-        "{} in all, {} succeeded, {} failed, {} cancelled, {} running, {} queued",
-        batch.lines, batch.succeeded, batch.failed, batch.cancelled, batch.running, batch.queued
-    )
+    let counts = [
+        (batch.succeeded, "succeeded"),
+        (batch.failed, "failed"),
+        (batch.cancelled, "cancelled"),
+        (batch.running, "running"),
+        (batch.queued, "queued"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    let lines = if batch.lines == 1 { "line" } else { "lines" };
+    format!("{} {lines}, {}", batch.lines, words.join(", "))
 }
 
 fn stop_words(view: &ShowView) -> String {

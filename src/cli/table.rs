@@ -79,20 +79,31 @@ pub struct Medium {
 
 /// Between two columns.
 const GAP: &str = "  ";
+/// The last column keeps at least this, as long as others can give way.
+const LAST_MIN: usize = 16;
 /// A shortened column keeps at least this.
-const COLUMN_MIN: usize = 8;
+const COLUMN_MIN: usize = 5;
+/// What a column keeps before others are left out for it.
+const COLUMN_WISHED: usize = 9;
 
 /// Rows under headers; the last column takes what is left of the width.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headers: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    optional: &'static [usize],
 }
 
 impl Table {
     /// A table with these columns.
     pub fn new(headers: &[&'static str]) -> Self {
-        Self { headers: headers.to_vec(), rows: Vec::new() }
+        Self { headers: headers.to_vec(), rows: Vec::new(), optional: &[] }
+    }
+
+    /// Columns that are left out where it is too narrow, in this order.
+    #[must_use]
+    pub fn optional(self, columns: &'static [usize]) -> Self {
+        Self { optional: columns, ..self }
     }
 
     /// Adds a row; cells that are missing are empty.
@@ -128,26 +139,53 @@ impl Table {
         let Some(available) = available else { return widths };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
-        // The last column is the command: first it gives way, then the widest of the others.
-        if let Some(last) = widths.last_mut() {
-            let given = over.min(last.saturating_sub(COLUMN_MIN));
-            *last -= given;
-            over -= given;
+        // The last column is the command: first it gives way, then columns without content, then
+        // the widest of the others; the first is the id, which people copy.
+        let last = widths.len().saturating_sub(1);
+        over -= take(&mut widths[last..], over, LAST_MIN);
+        for (column, width) in widths.iter_mut().enumerate().take(last).skip(1) {
+            if over > 0 && self.is_blank(column) {
+                over = over.saturating_sub(*width + GAP.len());
+                *width = 0;
+            }
         }
-        while over > 0 {
-            let Some(wide) = widths.iter_mut().max().filter(|wide| **wide > COLUMN_MIN) else {
-                break;
-            };
-            *wide -= 1;
-            over -= 1;
+        over -= take(&mut widths[1..last.max(1)], over, COLUMN_WISHED);
+        for &column in self.optional {
+            if over > 0 && widths[column] > 0 {
+                let gained = widths[column] + GAP.len();
+                widths[column] = 0;
+                widths[last] += gained.saturating_sub(over);
+                over = over.saturating_sub(gained);
+            }
         }
+        over -= take(&mut widths[1..last.max(1)], over, COLUMN_MIN);
+        over -= take(&mut widths[last..], over, COLUMN_MIN);
+        take(&mut widths, over, 1);
         widths
     }
+
+    /// Whether no row has anything to say in it.
+    fn is_blank(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        !self.rows.is_empty() && cells.all(|cell| matches!(cell.content.as_str(), "-" | ""))
+    }
+}
+
+/// Takes up to `wanted` columns of the terminal, always from the widest, which keeps `least`.
+fn take(widths: &mut [usize], wanted: usize, least: usize) -> usize {
+    for taken in 0..wanted {
+        match widths.iter_mut().max().filter(|wide| **wide > least) {
+            Some(wide) => *wide -= 1,
+            None => return taken,
+        }
+    }
+    wanted
 }
 
 fn render_row(out: &mut String, row: &[Cell], widths: &[usize], medium: Medium) {
     let start = out.len();
-    for (place, cell) in row.iter().enumerate() {
+    // A column without width is left out, with its gap.
+    for (place, cell) in row.iter().enumerate().filter(|(place, _)| widths[*place] > 0) {
         let width = widths[place];
         let content = if medium.width.is_some() {
             text::shorten(&cell.content, width)
@@ -199,7 +237,26 @@ mod tests {
             }
         }
         let narrow = sample().render(Medium { width: Some(40), color: false });
-        assert!(narrow.contains("sleep 1000000000…"), "{narrow}");
+        assert!(narrow.contains("  web       sleep 100000000…\n"), "{narrow}");
+    }
+
+    #[test]
+    fn a_narrow_table_keeps_ids_and_drops_what_says_nothing() {
+        let mut table = Table::new(&["ID", "LABELS", "STARTED", "COMMAND"]);
+        table.row(vec![
+            "aaaaaaaaaaaa".into(),
+            "-".into(),
+            "2026-11-20 10:00:00".into(),
+            "x y".into(),
+        ]);
+        let text = table.render(Medium { width: Some(34), color: false });
+        assert_eq!(
+            text,
+            "ID            STARTED      COMMAND\n\
+             aaaaaaaaaaaa  2026-11-20…  x y\n"
+        );
+        let text = table.render(Medium { width: Some(60), color: false });
+        assert!(text.contains("LABELS"), "{text}");
     }
 
     #[test]

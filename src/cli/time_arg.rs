@@ -74,12 +74,11 @@ fn epoch_millis(text: &str) -> Option<i64> {
 /// Days are calendar days: a day ago is the same clock time, whatever the summer time does.
 fn before(text: &str, now: &Zoned) -> Option<i64> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i32>().ok());
-    let then = match days {
-        Some(days) => now.checked_sub(days.checked_abs()?.days()).ok()?,
-        None => {
-            let millis = i64::try_from(duration(text).ok()?).ok()?;
-            now.checked_sub(SignedDuration::from_millis(millis)).ok()?
-        }
+    let then = if let Some(days) = days {
+        now.checked_sub(days.checked_abs()?.days()).ok()?
+    } else {
+        let millis = i64::try_from(duration(text).ok()?).ok()?;
+        now.checked_sub(SignedDuration::from_millis(millis)).ok()?
     };
     Some(then.timestamp().as_millisecond())
 }

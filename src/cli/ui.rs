@@ -26,6 +26,7 @@ pub enum Color {
 }
 
 /// Where words go.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug)]
 pub struct Ui {
     out: Vec<u8>,
@@ -112,6 +113,9 @@ impl Ui {
     }
 
     /// A document of our own.
+    ///
+    /// # Panics
+    /// Its keys are no strings, which is an error of ours.
     pub fn json(&mut self, document: &impl serde::Serialize) {
         let json = serde_json::to_vec(document).expect("documents have string keys only");
         self.document(&json);
@@ -133,20 +137,20 @@ impl Ui {
     /// [`closed`] if nobody reads any more.
     pub fn flush(&mut self) -> Result<(), CommandError> {
         let bytes = std::mem::take(&mut self.out);
-        write_all(rustix::stdio::stdout(), &bytes).map_err(|errno| stdout_error(errno))
+        write_all(rustix::stdio::stdout(), &bytes).map_err(stdout_error)
     }
 
     /// News for a person; `-q` and `--json` silence them.
     pub fn status(&self, message: &str) {
         if !self.quiet && !self.json {
-            self.print_error_text(&format!("{}\n", text::lines(message)));
+            print_error_text(&format!("{}\n", text::lines(message)));
         }
     }
 
     /// A bar or a line that replaces itself; only if [`Self::shows_progress`].
     pub fn progress(&self, bar: &str) {
         if self.shows_progress() {
-            self.print_error_text(&format!("\r\x1b[K{}", text::line(bar)));
+            print_error_text(&format!("\r\x1b[K{}", text::line(bar)));
         }
     }
 
@@ -154,7 +158,7 @@ impl Ui {
     pub fn warn(&self, message: &str) {
         let color = self.colors(self.stderr_is_terminal);
         let word = Style::Busy.paint("warning:", color);
-        self.print_error_text(&format!("jr: {word} {}\n", text::lines(message)));
+        print_error_text(&format!("jr: {word} {}\n", text::lines(message)));
     }
 
     /// The end of a command that failed.
@@ -180,13 +184,12 @@ impl Ui {
         let mut words =
             format!("{} {}\n", Style::Bad.paint("jr:", color), text::lines(&error.message));
         if let Some(hint) = &error.hint {
-            words.push_str(&format!(
-                "{} {}\n",
-                Style::Dim.paint("hint:", color),
-                text::lines(hint)
-            ));
+            words.push_str(&Style::Dim.paint("hint:", color));
+            words.push(' ');
+            words.push_str(&text::lines(hint));
+            words.push('\n');
         }
-        self.print_error_text(&words);
+        print_error_text(&words);
     }
 
     /// A terminal's own text, made by clap.
@@ -197,14 +200,14 @@ impl Ui {
         if to_stdout {
             self.data(&text);
         } else {
-            self.print_error_text(&text);
+            print_error_text(&text);
         }
     }
+}
 
-    fn print_error_text(&self, text: &str) {
-        // There is nowhere left to complain.
-        write_all(rustix::stdio::stderr(), text.as_bytes()).ok();
-    }
+fn print_error_text(text: &str) {
+    // There is nowhere left to complain.
+    write_all(rustix::stdio::stderr(), text.as_bytes()).ok();
 }
 
 /// `{"error": …}`.

@@ -126,11 +126,13 @@ impl Admission {
         let masked = secret::mask_variables(variables);
         let bytes = codec::encode(&masked.values);
         let digest = Digest(*blake3::hash(&bytes).as_bytes());
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
-        if !known {
+        // Held while it is written: two clients that bring the same would write the same file.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&digest) {
             Blobs::new(&self.place.blobs()).put(&bytes).map_err(|error| not_stored(&error))?;
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+            known.insert(digest);
         }
+        drop(known);
         Ok(Stored { variables: digest, secrets: masked.secrets })
     }
 

@@ -22,6 +22,7 @@ use super::http::{self, Head, HttpError, Response};
 use super::place::Place;
 use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
+use crate::log::{Lock, LogError, Sharing};
 use crate::runners::linux::sockets::Reachable;
 
 /// A socket whose queue of connections is full for so long belongs to a busy daemon.
@@ -30,6 +31,10 @@ const BUSY_MS: u64 = 5_000;
 const ANSWER_MS: u64 = 30_000;
 /// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
 const ATTEMPTS: u32 = 4;
+/// Between two looks at a daemon that ends.
+const GONE_TICK_MS: u64 = 5;
+/// What a daemon on its way out answers.
+const ENDING: &str = "daemon_ending";
 /// What of the daemon's own words is repeated when it does not start.
 const LOG_TAIL_BYTES: u64 = 2_048;
 
@@ -213,23 +218,27 @@ fn exchange(
                 Some(_) if attempts < ATTEMPTS => replace(place)?,
                 _ => return Ok(Some(lines)),
             },
-            Err(error) if attempts < ATTEMPTS && is_gone(&error) => {}
+            Err(error) if attempts < ATTEMPTS && error.is_gone() => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// It ended before it answered; what was asked is asked again, under the same command id.
-fn is_gone(error: &ClientError) -> bool {
-    match error {
-        ClientError::Http { source: HttpError::Cut, .. } => true,
-        ClientError::Io { source, .. } => matches!(
-            source.kind(),
-            io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-        ),
-        _ => false,
+impl ClientError {
+    /// The daemon ended before it answered; what was asked can be asked again, under the same
+    /// command id.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Http { source: HttpError::Cut, .. } => true,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+            ),
+            Self::Refused(detail) => detail.code == ENDING,
+            _ => false,
+        }
     }
 }
 
@@ -238,26 +247,31 @@ fn replace(place: &Place) -> Result<(), ClientError> {
     let request = encode(&DaemonStopRequest { upgrade: true });
     match ask_any_version(place, "POST", "/v1/daemon/stop", &request) {
         Ok(_) => {}
-        Err(error) if is_gone(&error) => {}
+        Err(error) if error.is_gone() => {}
         Err(error) => return Err(error),
     }
     wait_until_gone(place)?;
     connect_or_start(place).map(drop)
 }
 
-/// Waits until nobody serves the socket.
+/// Waits until nobody serves the socket and nobody holds the files.
 ///
 /// # Errors
-/// [`ClientError::Busy`] if it still does after `limits::DAEMON_START_MS`.
+/// [`ClientError::Busy`] if somebody still does after `limits::DAEMON_START_MS`.
 pub fn wait_until_gone(place: &Place) -> Result<(), ClientError> {
     let deadline = monotonic_ms() + limits::DAEMON_START_MS;
-    while connect(place)?.is_some() {
+    while connect(place)?.is_some() || is_held(place) {
         if monotonic_ms() >= deadline {
             return Err(ClientError::Busy { path: place.daemon_socket() });
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(GONE_TICK_MS));
     }
     Ok(())
+}
+
+/// A daemon writes its views after it has closed its socket, and lets go of the lock last.
+fn is_held(place: &Place) -> bool {
+    matches!(Lock::attempt(&place.lock(), Sharing::Shared), Err(LogError::Busy { .. }))
 }
 
 /// Connects to the daemon; `None` if none runs.
@@ -329,7 +343,7 @@ pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
         return Ok(stream);
     }
     let (mut starting, mut spawned) = (spawn(place)?, monotonic_ms());
-    let deadline = monotonic_ms() + limits::DAEMON_START_MS;
+    let began = spawned;
     let mut pause_ms = 1;
     loop {
         if let Some(stream) = connect(place)? {
@@ -347,9 +361,12 @@ pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
             Ok(None) => None,
             Err(error) => Some(error.to_string()),
         };
-        let late = monotonic_ms() >= deadline;
-        if failed.is_some() || late {
-            let seconds = limits::DAEMON_START_MS / 1_000;
+        // Whoever holds `starting` is at work, on a long log perhaps.
+        let is_starting =
+            matches!(Lock::attempt(&place.starting(), Sharing::Shared), Err(LogError::Busy { .. }));
+        let limit = if is_starting { limits::DAEMON_OPEN_MS } else { limits::DAEMON_START_MS };
+        if failed.is_some() || monotonic_ms() >= began + limit {
+            let seconds = limit / 1_000;
             let otherwise = failed.unwrap_or_else(|| format!("nothing answers after {seconds} s"));
             return Err(ClientError::Start { why: starting.last_words().unwrap_or(otherwise) });
         }
@@ -612,7 +629,8 @@ mod tests {
     fn answer(status: u16, protocol: u32, body: &str) -> Vec<u8> {
         let length = body.len();
         format!(
-            "HTTP/1.1 {status} X\r\njr-protocol: {protocol}\r\ncontent-length: {length}\r\n\r\n{body}"
+            "HTTP/1.1 {status} X\r\njr-protocol: {protocol}\r\n\
+             content-length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
     }
@@ -631,7 +649,10 @@ mod tests {
     fn an_answer_comes_with_its_body_and_a_refusal_with_its_reason() {
         let home = tempfile::tempdir().expect("a directory");
         let place = place(&home);
-        let refusal = r#"{"error":{"code":"no_such_run","message":"no run matches \"x\"","hint":null,"exit_code":3}}"#;
+        let refusal = concat!(
+            r#"{"error":{"code":"no_such_run","message":"no run matches \"x\"","#,
+            r#""hint":null,"exit_code":3}}"#
+        );
         let server = serve(&place, vec![answer(200, 1, "{\"a\":1}"), answer(404, 1, refusal)]);
         let body = get(&place, Start::Never, "/v1/version").expect("an answer");
         assert_eq!(body.as_deref(), Some(b"{\"a\":1}".as_slice()));

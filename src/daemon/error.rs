@@ -13,6 +13,17 @@ pub enum DaemonError {
     /// The log cannot be read or written.
     #[error("log: {0}")]
     Log(#[from] LogError),
+    /// The environment was used, and its log is not there.
+    #[error(
+        "{} is empty, but {} shows that there was a log: put it back, or move {} away to begin anew",
+        .log.display(), .trace.display(), .log.parent().unwrap_or(.log).display()
+    )]
+    LogGone {
+        /// Where it lay.
+        log: PathBuf,
+        /// What shows it.
+        trace: PathBuf,
+    },
     /// The views can be neither read nor made anew.
     #[error("views: {0}")]
     Views(#[from] ViewsError),

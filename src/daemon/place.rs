@@ -76,13 +76,25 @@ fn absolute(path: PathBuf, name: &'static str) -> Result<PathBuf, PlaceError> {
     if path.is_absolute() { Ok(path) } else { Err(PlaceError::Relative(name)) }
 }
 
+/// One directory has one name, whatever links lead to it: the sockets are named by it.
+fn canonical(path: &Path) -> PathBuf {
+    for existing in path.ancestors() {
+        if let Ok(real) = existing.canonicalize() {
+            // What is not there yet is no link.
+            let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_owned()
+}
+
 impl Place {
     /// The place of a global environment.
     ///
     /// # Errors
     /// [`PlaceError`].
     pub fn of(id: EnvironmentId, variables: &PlaceVariables) -> Result<Self, PlaceError> {
-        let home = variables.jr_home()?;
+        let home = canonical(&variables.jr_home()?);
         let root = home.join("envs").join(id.as_str());
         let digest = blake3::hash(root.as_os_str().as_encoded_bytes());
         let short = to_hex(&digest.as_bytes()[..8]);

@@ -116,7 +116,20 @@ fn open_log(place: &Place) -> Result<Store, DaemonError> {
     if segments::list(&directory).is_ok_and(|found| !found.is_empty()) {
         return Ok(Store::open(&directory, u64::MAX)?);
     }
+    // Law 8: a log that is gone is never answered with an empty one.
+    let traces = [place.views(), place.shims(), place.blobs()];
+    if let Some(trace) = traces.into_iter().find(|trace| has_something(trace)) {
+        return Err(DaemonError::LogGone { log: directory, trace });
+    }
     Ok(Store::create(&directory, &SegmentHeader::first(place.id.clone()), &[])?)
+}
+
+/// A file with bytes, or a directory with entries.
+fn has_something(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > 0),
+    }
 }
 
 /// What the engine takes before any client.

@@ -24,10 +24,20 @@ impl Signal {
     pub const HUP: Self = Self(1);
     /// SIGINT.
     pub const INT: Self = Self(2);
+    /// SIGQUIT.
+    pub const QUIT: Self = Self(3);
     /// SIGKILL.
     pub const KILL: Self = Self(9);
+    /// SIGPIPE.
+    pub const PIPE: Self = Self(13);
     /// SIGTERM.
     pub const TERM: Self = Self(15);
+    /// SIGCONT.
+    pub const CONT: Self = Self(18);
+    /// SIGTSTP.
+    pub const TSTP: Self = Self(20);
+    /// SIGWINCH.
+    pub const WINCH: Self = Self(28);
 
     /// `None` unless it is 1 to 64.
     pub fn new(number: i32) -> Option<Self> {

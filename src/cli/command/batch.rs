@@ -2,27 +2,27 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Runnable;
-use super::common::CommonArgs;
+use super::argument::ProcessArgs;
 use super::run::Ended;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
-use crate::cli::signals::Signals;
 use crate::cli::{exit, render, text};
-use crate::daemon::client::Lines;
+use crate::daemon::client::{self, Lines};
 use crate::daemon::protocol::{BatchRequest, Continue, RunLine, StopReply, StopRequest};
 use crate::limits;
-use crate::model::{ByteString, QueueName, RunId};
-use crate::projections::query::{HistoryQuery, Query};
+use crate::model::{ByteString, QueueName, RunId, Signal};
+use crate::projections::query::{HistoryQuery, Query, Scope};
 use crate::projections::view::{BatchView, List, RunView};
+use crate::runners::linux::signals::Blocked;
 
-/// SIGINT.
-const INTERRUPT: i32 = 2;
+/// Between two looks at a batch whose daemon died.
+const LOOK_MS: i64 = 200;
 /// Failed lines that are named at the end; `jr history` has the rest.
 const NAMED_FAILURES: usize = 20;
 
@@ -30,6 +30,7 @@ const NAMED_FAILURES: usize = 20;
 ///
 /// A line with shell syntax runs in sh, any other directly. Blank lines and those that begin with
 /// # are skipped. The daemon owns the batch: if jr is killed it goes on; Ctrl-C stops it.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct BatchArgs {
     /// A file of commands, or - for standard input; with --continue a batch [default: - or last]
@@ -57,22 +58,24 @@ pub struct BatchArgs {
     #[arg(long, value_name = "NAME")]
     queue: Option<QueueName>,
     #[command(flatten)]
-    common: CommonArgs,
+    common: ProcessArgs,
 }
 
 impl Runnable for BatchArgs {
     const NAME: &'static str = "batch";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let lines = match self.continued {
-            true => Vec::new(),
-            false => commands(&read_source(self.source.as_deref(), context)?)?,
+        let lines = if self.continued {
+            Vec::new()
+        } else {
+            commands(&read_source(self.source.as_deref(), context)?)?
         };
         let request = self.into_request(lines)?;
         let answer = context.open("/v1/batch", &request)?;
         let signals =
-            Signals::block(&[INTERRUPT]).map_err(|error| CommandError::io("signals", &error))?;
-        let run = watch(context, answer, &signals)?;
+            Blocked::new(&[Signal::INT]).map_err(|error| CommandError::io("signals", &error))?;
+        let run =
+            Watch { context, signals: &signals, batch: None, interrupted: false }.follow(answer)?;
         drop(signals);
         let Some(run) = run else { return Ok(exit::INTERRUPTED) };
         report(context, &run)?;
@@ -144,78 +147,130 @@ fn commands(bytes: &[u8]) -> Result<Vec<ByteString>, CommandError> {
     Ok(lines)
 }
 
-/// Follows it to its end; `None` after a second Ctrl-C.
-fn watch(
-    context: &Context,
-    mut answer: Lines,
-    signals: &Signals,
-) -> Result<Option<RunView>, CommandError> {
-    let mut batch = None;
-    let mut interrupted = false;
-    loop {
-        while let Some(line) = answer.take() {
-            match parse(&line)? {
-                RunLine::Admitted { run_id, lines, .. } => {
-                    batch = Some(run_id);
-                    let counts = BatchView { lines, queued: lines, ..BatchView::default() };
-                    context.ui.progress(&bar(&counts, context));
-                    if context.ui.verbose {
-                        context.ui.status(&format!("batch {run_id}: {lines} lines"));
-                    }
+/// A client that looks on while the daemon works.
+struct Watch<'a> {
+    context: &'a Context,
+    signals: &'a Blocked,
+    batch: Option<RunId>,
+    interrupted: bool,
+}
+
+impl Watch<'_> {
+    /// Follows the batch to its end; `None` after a second Ctrl-C.
+    fn follow(mut self, mut answer: Lines) -> Result<Option<RunView>, CommandError> {
+        loop {
+            while let Some(line) = answer.take() {
+                if let Some(run) = self.take(parse(&line)?) {
+                    return Ok(Some(run));
                 }
-                RunLine::Progress(run) => {
-                    context.ui.progress(&bar(&run.batch.unwrap_or_default(), context));
+            }
+            if answer.is_done() {
+                return self.look_until_ended();
+            }
+            let (signal, more) = self.wait(Some(answer.as_fd()), None)?;
+            if signal && self.interrupt() {
+                return Ok(None);
+            }
+            if more {
+                match answer.fill() {
+                    Ok(_) => {}
+                    Err(error) if error.is_gone() => return self.look_until_ended(),
+                    Err(error) => return Err(error.into()),
                 }
-                RunLine::Ended(run) => {
-                    context.ui.progress("");
-                    return Ok(Some(*run));
-                }
-                RunLine::Attach { .. } => {}
             }
         }
-        if answer.is_done() {
-            return Err(gone(batch));
+    }
+
+    /// Shows what the daemon says; gives the batch when it has ended.
+    fn take(&mut self, line: RunLine) -> Option<RunView> {
+        let ui = &self.context.ui;
+        match line {
+            RunLine::Admitted { run_id, lines, .. } => {
+                self.batch = Some(run_id);
+                let counts = BatchView { lines, queued: lines, ..BatchView::default() };
+                ui.progress(&bar(&counts, self.context));
+                if ui.verbose {
+                    ui.status(&format!("batch {run_id}: {lines} lines"));
+                }
+            }
+            RunLine::Progress(run) => {
+                ui.progress(&bar(&run.batch.unwrap_or_default(), self.context));
+            }
+            RunLine::Ended(run) => {
+                ui.progress("");
+                return Some(*run);
+            }
+            RunLine::Attach { .. } => {}
         }
-        let mut fds = [
-            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(answer.as_fd(), PollFlags::IN),
-        ];
-        match poll(&mut fds, None) {
+        None
+    }
+
+    /// The daemon died. The next one goes on with the batch, and is asked how far it is.
+    fn look_until_ended(&mut self) -> Result<Option<RunView>, CommandError> {
+        let Some(batch) = self.batch else {
+            let message = "the daemon ended before it answered; nobody knows whether it took it";
+            return Err(CommandError::new("daemon_unavailable", exit::UNAVAILABLE, message)
+                .hint("jr history -n 1"));
+        };
+        let selectors = vec![batch.to_string()];
+        let pause = Timespec { tv_sec: 0, tv_nsec: LOOK_MS * 1_000_000 };
+        loop {
+            // Not ours to pass on: a daemon lives by its own signals.
+            let place = &self.context.place;
+            self.signals.lifted(|| client::connect_or_start(place).map(drop))?;
+            let run = self.context.resolve(&selectors, Scope::One)?.pop();
+            if let Some(run) = run {
+                if run.outcome.is_some() {
+                    self.context.ui.progress("");
+                    return Ok(Some(run));
+                }
+                self.context.ui.progress(&bar(&run.batch.unwrap_or_default(), self.context));
+            }
+            let (signal, _) = self.wait(None, Some(&pause))?;
+            if signal && self.interrupt() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sleeps until a signal or an answer comes; which of them did.
+    fn wait(
+        &self,
+        answer: Option<BorrowedFd<'_>>,
+        limit: Option<&Timespec>,
+    ) -> Result<(bool, bool), CommandError> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
+        fds.extend(answer.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut fds, limit) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(CommandError::io("waiting", &errno.into())),
         }
-        let [signal, more] = fds.map(|fd| !fd.revents().is_empty());
-        if signal && signals.next().is_some() {
-            if interrupted {
-                context.ui.progress("");
-                return Ok(None);
-            }
-            interrupted = true;
-            context.ui.progress("");
-            context.ui.status("stopping; Ctrl-C again leaves it to the daemon");
-            stop(context, batch);
-        }
-        if more && answer.fill().is_err() {
-            return Err(gone(batch));
-        }
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        Ok((ready.next() == Some(true), ready.next() == Some(true)))
     }
-}
 
-fn gone(batch: Option<RunId>) -> CommandError {
-    let message = "the daemon ended; the batch goes on with the next one";
-    let error = CommandError::new("daemon_unavailable", exit::UNAVAILABLE, message);
-    match batch {
-        Some(run) => error.hint(format!("jr wait {run}")),
-        None => error.hint("jr history -n 1"),
+    /// The first Ctrl-C stops the batch; whether it was the second, which only leaves.
+    fn interrupt(&mut self) -> bool {
+        if self.signals.next().is_none() {
+            return false;
+        }
+        self.context.ui.progress("");
+        if self.interrupted {
+            return true;
+        }
+        self.interrupted = true;
+        self.context.ui.status("stopping; Ctrl-C again leaves it to the daemon");
+        self.stop();
+        false
     }
-}
 
-fn stop(context: &Context, batch: Option<RunId>) {
-    let (Some(run), Ok(command_id)) = (batch, command_id()) else { return };
-    let selectors = vec![run.to_string()];
-    let request = StopRequest { command_id, selectors, grace_ms: None, interrupted: true };
-    if let Err(error) = context.post::<StopReply>("/v1/stop", &request) {
-        context.ui.warn(&error.message);
+    fn stop(&self) {
+        let (Some(run), Ok(command_id)) = (self.batch, command_id()) else { return };
+        let selectors = vec![run.to_string()];
+        let request = StopRequest { command_id, selectors, grace_ms: None, interrupted: true };
+        if let Err(error) = self.context.post::<StopReply>("/v1/stop", &request) {
+            self.context.ui.warn(&error.message);
+        }
     }
 }
 

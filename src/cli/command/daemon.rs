@@ -58,12 +58,12 @@ impl Runnable for DaemonArgs {
             Action::Start => {
                 client::connect_or_start(&context.place)?;
                 let version = version(&context.place)?;
-                print(context, version)
+                Ok(print(context, version.as_ref()))
             }
             Action::Stop => stop(context),
             Action::Status => {
                 let version = version(&context.place)?;
-                print(context, version)
+                Ok(print(context, version.as_ref()))
             }
         }
     }
@@ -91,12 +91,11 @@ fn version(place: &Place) -> Result<Option<VersionReply>, CommandError> {
     answer.map(|bytes| parse(&bytes)).transpose()
 }
 
-fn print(context: &mut Context, version: Option<VersionReply>) -> Result<u8, CommandError> {
+fn print(context: &mut Context, version: Option<&VersionReply>) -> u8 {
     let running = version.is_some();
     if context.ui.json {
         let socket = context.place.daemon_socket().display().to_string();
         let environment = context.place.id.to_string();
-        let version = version.as_ref();
         context.ui.json(&Status {
             schema: "jr.daemon_status/1",
             running,
@@ -109,7 +108,7 @@ fn print(context: &mut Context, version: Option<VersionReply>) -> Result<u8, Com
             uptime_ms: version.map(|version| version.uptime_ms),
             socket,
         });
-    } else if let Some(version) = &version {
+    } else if let Some(version) = version {
         context.ui.line(&format!(
             "{}: running, jr {}, pid {}, up {}, {} live, log at {}",
             version.environment,
@@ -123,7 +122,7 @@ fn print(context: &mut Context, version: Option<VersionReply>) -> Result<u8, Com
         let id = context.place.id.clone();
         context.ui.line(&format!("{id}: not running"));
     }
-    Ok(if running { exit::OK } else { exit::NOT_FOUND })
+    if running { exit::OK } else { exit::NOT_FOUND }
 }
 
 fn stop(context: &mut Context) -> Result<u8, CommandError> {

@@ -27,7 +27,7 @@ pub struct EventsArgs {
     /// Only of this run
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Only of this kind, such as run_ended
+    /// Only of this kind, such as `run_ended`
     #[arg(long)]
     kind: Option<String>,
 }

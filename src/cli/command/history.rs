@@ -1,7 +1,7 @@
 //! `jr history`.
 
 use super::ps::print_runs;
-use super::{Runnable, common};
+use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
@@ -12,6 +12,7 @@ use crate::projections::view::{List, RunView};
 const TERMINAL_ROWS: usize = 100;
 
 /// List what ran, newest first
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct HistoryArgs {
     /// Name glob, or part of the command line
@@ -32,16 +33,16 @@ pub struct HistoryArgs {
     #[arg(long, value_parser = ["job", "batch"])]
     kind: Option<String>,
     /// Only with this label; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = common::label)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = argument::label)]
     label: Vec<(String, String)>,
     /// Only lines and continuations of this batch
     #[arg(long, value_name = "RUN")]
     parent: Option<String>,
     /// Admitted at or after
-    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = argument::time, allow_hyphen_values = true)]
     since: Option<i64>,
     /// Admitted before
-    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = argument::time, allow_hyphen_values = true)]
     until: Option<i64>,
     /// Admitted today
     #[arg(long, conflicts_with = "since")]
@@ -53,7 +54,7 @@ pub struct HistoryArgs {
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
     /// As it was at a place or time of the log
-    #[arg(long, value_name = "SEQ|TIME", value_parser = common::at, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
     at: Option<At>,
 }
 
@@ -108,5 +109,5 @@ impl Runnable for HistoryArgs {
 }
 
 fn today() -> Result<i64, CommandError> {
-    common::time("today").map_err(CommandError::usage)
+    argument::time("today").map_err(CommandError::usage)
 }

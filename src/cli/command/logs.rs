@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{Runnable, common};
+use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::output::{BLOCK_BYTES, Printer, keep_last_lines};
@@ -30,6 +30,7 @@ const ASK_MS: u64 = 250;
 ///
 /// Every attempt's output is kept. One run prints its raw bytes; several get their name before
 /// each line.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 pub struct LogsArgs {
     /// Run ids, names, globs, last, all, label:k=v [default: all]
@@ -54,7 +55,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
     /// Only what was printed since
-    #[arg(long, value_name = "TIME", value_parser = common::time, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = argument::time, allow_hyphen_values = true)]
     since: Option<i64>,
     /// Control characters as they are, also on a terminal
     #[arg(long)]
@@ -170,10 +171,8 @@ impl LogsArgs {
             outputs.push(output);
         }
         let for_terminal = context.ui.stdout_is_terminal();
-        let wanted = self.lines.unwrap_or(match for_terminal {
-            true => Lines::Last(TERMINAL_LINES),
-            false => Lines::All,
-        });
+        let default = if for_terminal { Lines::Last(TERMINAL_LINES) } else { Lines::All };
+        let wanted = self.lines.unwrap_or(default);
         let all = pieces.first().map(|(_, piece)| piece.range.start);
         let count = pieces.len();
         if let Lines::Last(lines) = wanted {

@@ -1,7 +1,7 @@
 //! One file per command: its options, what it asks, what it prints.
 
+pub mod argument;
 pub mod batch;
-pub mod common;
 pub mod daemon;
 pub mod events;
 pub mod history;

@@ -1,6 +1,6 @@
 //! `jr ps`.
 
-use super::{Runnable, common};
+use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
@@ -17,7 +17,7 @@ pub struct PsArgs {
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
     /// As it was at a place or time of the log
-    #[arg(long, value_name = "SEQ|TIME", value_parser = common::at, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
     at: Option<At>,
 }
 

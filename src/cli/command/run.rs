@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 
 use super::Runnable;
-use super::common::CommonArgs;
+use super::argument::ProcessArgs;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
-use crate::cli::foreground::{End, Foreground};
-use crate::cli::signals::{FORWARDED, Signals};
+use crate::cli::foreground::{End, FORWARDED, Foreground};
 use crate::cli::{exit, text};
 use crate::daemon::client::{self, Start};
 use crate::daemon::protocol::{RunLine, RunRequest};
 use crate::model::id::check_run_name;
 use crate::model::{QueueName, RunId};
 use crate::projections::view::RunView;
+use crate::runners::linux::signals::Blocked;
 
 /// Run a command and record it
 ///
@@ -28,7 +28,7 @@ pub struct RunArgs {
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
     #[command(flatten)]
-    common: CommonArgs,
+    common: ProcessArgs,
     /// Wait in this queue [default: with -d the queue `default`, else none]
     #[arg(long, value_name = "NAME")]
     queue: Option<QueueName>,
@@ -104,8 +104,7 @@ fn detached(context: &mut Context, request: &RunRequest) -> Result<u8, CommandEr
 
 fn foreground(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
     let lines = context.open("/v1/run", request)?;
-    let signals =
-        Signals::block(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
+    let signals = Blocked::new(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
     // With --json stdout is the document's.
     let stdout = if context.ui.json { rustix::stdio::stderr() } else { rustix::stdio::stdout() };
     let end = Foreground::new(context, &signals, lines, stdout).run()?;
@@ -134,7 +133,10 @@ fn unusual(run: &RunView) -> Option<String> {
     let words = match (run.outcome.as_deref()?, run.exit_code) {
         ("failed", None) if reason == "not_found" => format!("{command}: command not found"),
         ("failed", None) if reason == "not_executable" => format!("{command}: not executable"),
-        ("failed", None) => format!("{command}: could not be started: {reason}"),
+        ("failed", None) => {
+            let cwd = text::line(&run.cwd);
+            format!("{command}: could not be started in {cwd}: {reason}")
+        }
         ("timed_out", _) => format!("run {} reached its time limit", run.run_id),
         ("lost", _) => format!("run {} was lost: {reason}", run.run_id),
         ("rejected", _) => format!("run {} was rejected: {reason}", run.run_id),

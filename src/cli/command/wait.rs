@@ -4,7 +4,7 @@ use super::Runnable;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
-use crate::daemon::client::{self, Start};
+use crate::daemon::client::{self, Start, monotonic_ms};
 use crate::daemon::protocol::WaitRequest;
 use crate::projections::query::Scope;
 use crate::projections::view::{List, RunView};
@@ -43,25 +43,31 @@ impl Runnable for WaitArgs {
 }
 
 impl WaitArgs {
-    /// A daemon is started only if something lives that it would have to see end.
+    /// A daemon is started only if something lives that it would have to see end; when one dies
+    /// while it is waited for, the next one is asked.
     fn wait(&self, context: &Context) -> Result<Vec<RunView>, CommandError> {
-        let request = WaitRequest {
-            selectors: self.selectors.clone(),
-            any: self.any,
-            timeout_ms: self.timeout,
-        };
-        let lines = match client::open(&context.place, Start::Never, "/v1/wait", &request)? {
-            Some(lines) => Some(lines),
-            None => {
-                let runs = context.resolve(&self.selectors, Scope::Live)?;
-                if self.is_enough(&runs) {
-                    return Ok(runs);
+        let until_ms = self.timeout.map(|limit| monotonic_ms().saturating_add(limit));
+        loop {
+            let request = WaitRequest {
+                selectors: self.selectors.clone(),
+                any: self.any,
+                timeout_ms: until_ms.map(|until| until.saturating_sub(monotonic_ms())),
+            };
+            let answer = client::open(&context.place, Start::Never, "/v1/wait", &request)
+                .and_then(|lines| lines.map(|mut lines| lines.body()).transpose());
+            match answer {
+                Ok(Some(body)) => return parse::<List<RunView>>(&body).map(|list| list.items),
+                Ok(None) => {
+                    let runs = context.resolve(&self.selectors, Scope::Live)?;
+                    if self.is_enough(&runs) {
+                        return Ok(runs);
+                    }
+                    client::connect_or_start(&context.place).map(drop)?;
                 }
-                client::open(&context.place, Start::Allowed, "/v1/wait", &request)?
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error.into()),
             }
-        };
-        let body = lines.map(|mut lines| lines.body()).transpose()?;
-        parse::<List<RunView>>(&body.unwrap_or_default()).map(|list| list.items)
+        }
     }
 
     fn is_enough(&self, runs: &[RunView]) -> bool {
@@ -105,7 +111,7 @@ mod tests {
         let good = run(Some("succeeded"), Some(0));
         let bad = run(Some("failed"), Some(7));
         let live = run(None, None);
-        assert_eq!(wait(false).code(&[bad.clone()]), 7);
+        assert_eq!(wait(false).code(std::slice::from_ref(&bad)), 7);
         assert_eq!(wait(false).code(&[good.clone(), bad.clone()]), 1);
         assert_eq!(wait(false).code(&[good.clone(), good.clone()]), 0);
         assert_eq!(wait(false).code(&[good.clone(), live.clone()]), 124);

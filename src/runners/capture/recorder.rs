@@ -26,8 +26,15 @@ const FLOOD_TICK_MS: u64 = 5;
 const SLACK_BYTES: u64 = 64 << 10;
 
 /// The watch descriptor that all attempts of a shim share.
+///
+/// A user has few of them (`fs.inotify.max_user_instances` is 128): who gets none gets one that
+/// takes no watch and never fires, and looks by the tick.
 pub fn watcher() -> io::Result<OwnedFd> {
-    Ok(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)
+    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+    inotify::init(flags).or_else(|_| {
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        Ok(rustix::event::eventfd(0, flags)?)
+    })
 }
 
 /// The output of one attempt.
@@ -74,9 +81,12 @@ impl Recorder {
     }
 
     /// Begins to follow.
-    pub fn arm(&mut self, watcher: BorrowedFd<'_>) {
+    pub fn arm(&mut self, watcher: BorrowedFd<'_>, now: Now) {
         for stream in &mut self.streams {
             stream.arm(watcher);
+        }
+        if !self.streams.iter().all(Stream::is_armed) {
+            self.tick_at = Some(now.boottime_ms + TICK_MS);
         }
     }
 
@@ -182,7 +192,7 @@ impl Recorder {
         }
         while self.rearms < REARMS_PER_SECOND {
             self.rearms += 1;
-            self.arm(watcher.as_fd());
+            self.arm(watcher.as_fd(), now);
             // What was written between the look and the arming raises no event.
             if !self.observe() {
                 return;

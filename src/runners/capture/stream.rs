@@ -103,6 +103,11 @@ impl Stream {
         }
     }
 
+    /// Whether its next write is told; what is no file cannot be watched, and need not be.
+    pub fn is_armed(&self) -> bool {
+        !self.is_file || self.watch.is_some()
+    }
+
     /// Takes note that a watch has fired; false if it is not this file's.
     pub fn fired(&mut self, watch: i32) -> bool {
         let is_own = self.watch == Some(watch);

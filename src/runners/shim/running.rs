@@ -70,8 +70,8 @@ impl Running {
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
         ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
-        recorder.arm(ground.watcher.as_fd());
         let now = clock::now();
+        recorder.arm(ground.watcher.as_fd(), now);
         let umask = Mode::from_raw_mode(start.umask & 0o777);
         let spawned = make(&program, &recorder, ground.tree, ground.stdin, umask);
         let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {

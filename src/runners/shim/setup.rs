@@ -43,8 +43,7 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     rustix::process::chdir("/")?;
     let lock = lock(&args.dir)?;
     let hello = identify()?;
-    let name = args.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let leaf = if args.no_cgroup { None } else { Leaf::make(&format!("jr-{name}")) };
+    let leaf = if args.no_cgroup { None } else { Leaf::make(&leaf_name(&args.dir)) };
     let mut journal = Journal::open(&args.dir.join(journal::FILE))?;
     let opened = Opened {
         boot: hello.boot,
@@ -65,6 +64,14 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
         control,
         tree: Tree::new(leaf),
     })
+}
+
+/// Numbers of shims begin anew in each environment, and all leaves of a user may lie side by side:
+/// the whole path is in the name, so that nobody takes or kills the leaf of another environment.
+fn leaf_name(dir: &Path) -> String {
+    let digest = blake3::hash(dir.as_os_str().as_bytes()).to_hex();
+    let number = dir.file_name().unwrap_or_default().to_string_lossy();
+    format!("jr-{}-{number}", &digest[..16])
 }
 
 /// Standard input is the first connection where it is a socket; 0 and 1 become `/dev/null`.

@@ -1,4 +1,4 @@
-//! Options that several commands share.
+//! Options that several commands share, and how their values are read.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt;
@@ -12,7 +12,7 @@ use crate::projections::query::At;
 
 /// What runs and batches take.
 #[derive(clap::Args, Debug, Clone)]
-pub struct CommonArgs {
+pub struct ProcessArgs {
     /// Working directory [default: here]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct CommonArgs {
     strays: Strays,
 }
 
-impl CommonArgs {
+impl ProcessArgs {
     /// As the daemon takes it: with this process's directory and environment.
     ///
     /// # Errors
