@@ -268,7 +268,8 @@ fn an_output_file_that_is_deleted_breaks_nothing_and_is_told() {
 fn request(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: jr\r\njr-protocol: 1\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: jr\r\njr-protocol: 1\r\n\
+         content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
