@@ -323,7 +323,7 @@ fn a_client_that_dies_anywhere_in_its_request_acts_once_or_not_at_all() {
     assert_eq!(send(&home, &other), id, "the same key, in another command");
     home.ok(&["wait", &id]);
     assert_eq!(home.items(&["history"]).len(), 1);
-    assert_eq!(home.events(&["--kind", "attempt_started"]).len(), 1);
+    assert_eq!(home.events(&["--kind", "attempt_ended"]).len(), 1);
 }
 
 #[test]
