@@ -155,10 +155,9 @@ fn a_usage_error_names_the_next_command() {
       <RUN>
     hint: jr show --help
     ");
-    insta::assert_snapshot!(errors(&["wait", "x", "--timeout", "1x"]), @r#"
-    jr: invalid value '1x' for '--timeout <DURATION>': "1x" is not a duration such as 90 (seconds), 1m30s, 2h, 500ms or 01:30:00
-    hint: jr wait --help
-    "#);
+    let error = errors(&["wait", "x", "--timeout", "1x"]);
+    assert!(error.contains("\"1x\" is not a duration such as 90 (seconds), 1m30s"), "{error}");
+    assert!(error.ends_with("hint: jr wait --help"), "{error}");
     insta::assert_snapshot!(errors(&["show", "x"]), @r#"
     jr: no run matches "x"
     hint: see what there is: jr history

@@ -268,7 +268,8 @@ fn an_output_file_that_is_deleted_breaks_nothing_and_is_told() {
 fn request(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: jr\r\njr-protocol: 1\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: jr\r\njr-protocol: 1\r\n\
+         content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
@@ -322,7 +323,7 @@ fn a_client_that_dies_anywhere_in_its_request_acts_once_or_not_at_all() {
     assert_eq!(send(&home, &other), id, "the same key, in another command");
     home.ok(&["wait", &id]);
     assert_eq!(home.items(&["history"]).len(), 1);
-    assert_eq!(home.events(&["--kind", "attempt_started"]).len(), 1);
+    assert_eq!(home.events(&["--kind", "attempt_ended"]).len(), 1);
 }
 
 #[test]

@@ -324,7 +324,8 @@ fn an_upgrade_keeps_what_runs() {
     let mut stream = UnixStream::connect(home.socket()).expect("a daemon");
     let length = body.len();
     let request = format!(
-        "POST /v1/daemon/stop HTTP/1.1\r\nhost: jr\r\njr-protocol: 9\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST /v1/daemon/stop HTTP/1.1\r\nhost: jr\r\njr-protocol: 9\r\n\
+         content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = [0; 12];

@@ -1,4 +1,5 @@
 //! Runs, queues and records as people read them: pure.
+#![expect(clippy::format_push_string, reason = "short lines for people, not a hot path")]
 
 use jiff::Zoned;
 

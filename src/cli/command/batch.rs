@@ -284,7 +284,7 @@ fn draw(counts: &BatchView, width: usize) -> String {
     let ended = counts.succeeded + counts.failed + counts.cancelled;
     let mut words = format!(" {ended}/{}, {} running", counts.lines, counts.running);
     if counts.failed > 0 {
-        words.push_str(&format!(", {} failed", counts.failed));
+        words = format!("{words}, {} failed", counts.failed);
     }
     let room = width.saturating_sub(words.len() + 3).min(40);
     if room < 5 {
