@@ -8,8 +8,8 @@ pub const SHIM_IDLE_EXIT_MS: u64 = 60_000;
 pub const SHIM_MUTE_MS: u64 = 5_000;
 /// A client waits so long for a daemon to appear.
 pub const DAEMON_START_MS: u64 = 10_000;
-/// A client waits so long for a daemon that is at work on its start: views of ten million events that
-/// have to be made anew, after a power cut say, take some minutes.
+/// A client waits so long for a daemon that is at work on its start: views of ten million events
+/// that have to be made anew, after a power cut say, take some minutes.
 pub const DAEMON_OPEN_MS: u64 = 900_000;
 /// A client in the foreground looks so long for another daemon before it trusts the shim alone.
 pub const DAEMON_GONE_MS: u64 = 2_000;

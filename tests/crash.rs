@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[path = "support/home.rs"]
 mod home;
 
-use home::{Home, text};
+use home::{Home, text, until_so};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -31,15 +31,6 @@ fn items(output: &Output) -> Vec<serde_json::Value> {
             panic!("{error}: {} {}", text(&output.stdout), text(&output.stderr))
         });
     document["items"].as_array().expect("items").clone()
-}
-
-/// Looks until it is so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not after a minute: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -122,7 +113,7 @@ fn every_line_of_a_batch_runs_once_however_often_the_daemon_dies() {
     std::fs::write(&file, script.join("\n")).expect("written");
     let mut client = home.command(&["batch", "-j", "4", file.to_str().expect("UTF-8")]);
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("jr starts");
-    until("the batch is admitted", || {
+    until_so("the batch to be admitted", || {
         !items(&home.jr(&["history", "--json", "--kind", "batch"])).is_empty()
     });
     let mut seed = 0x5EED_0002;

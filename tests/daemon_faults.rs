@@ -180,7 +180,7 @@ fn what_ignores_term_or_has_stopped_itself_is_stopped_nonetheless() {
 fn a_flood_is_bounded_by_what_is_read_and_complete_where_it_is_small_enough() {
     let home = Home::new();
     let megabytes = 64;
-    let script = format!("head -c {}m /dev/zero", megabytes);
+    let script = format!("head -c {megabytes}m /dev/zero");
     let mut client = home.spawn(&["run", "--name", "zeros", "sh", "-c", &script]);
     let mut output = client.child().stdout.take().expect("piped");
     let mut buffer = vec![0_u8; 1 << 20];
@@ -257,7 +257,9 @@ fn an_output_file_that_is_deleted_breaks_nothing_and_is_told() {
         home.spawn(&["run", "--name", "x", "sh", "-c", "echo a; read l; echo b; exit 4"]);
     until_so("its first line", || home.jr(&["logs", "x"]).stdout == b"a\n");
     let lost = files_under(&home.root().join("output"));
-    lost.iter().for_each(|path| std::fs::remove_file(path).expect("there"));
+    for path in &lost {
+        std::fs::remove_file(path).expect("there");
+    }
     drop(client.child().stdin.take());
     assert_eq!(code(&client.output()), 4);
     assert!(!home.events(&["--kind", "output_lost", "--run", "x"]).is_empty(), "it is told");

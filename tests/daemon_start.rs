@@ -18,7 +18,7 @@ const CLIENTS: usize = 50;
 
 fn started_at_once(home: &Home, paths: &[&Path], words: &[&str]) -> Vec<Client> {
     let clients = (0..CLIENTS).map(|number| {
-        let mut command = home.command_at(paths[number % paths.len()], words);
+        let mut command = Home::command_at(paths[number % paths.len()], words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Client::new(command.spawn().expect("jr starts"))
     });
@@ -89,7 +89,7 @@ fn one_home_under_two_names_has_one_daemon_at_a_time() {
     assert_eq!(daemons, 1, "one holds the lock");
     let runs = home.items(&["history"]).len();
     assert_eq!(runs, CLIENTS);
-    home.command_at(&link, &["daemon", "stop"]).output().expect("jr starts");
+    Home::command_at(&link, &["daemon", "stop"]).output().expect("jr starts");
 }
 
 /// Daemons that were started for a home of this name.

@@ -52,7 +52,7 @@ fn what_cannot_be_started_says_why_and_leaves_no_process() {
     for (command, error) in table {
         let start = shim.start_of(&command);
         let end = shim.run(&start);
-        assert_eq!(end.status, ExitStatus::NotStarted(error), "{:.40?}", command);
+        assert_eq!(end.status, ExitStatus::NotStarted(error), "{command:.40?}");
         assert_eq!((end.output, end.usage), (None, None));
     }
     let mut start = shim.start_of(&["/bin/true"]);

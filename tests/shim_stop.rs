@@ -9,6 +9,7 @@ use jr::runners::protocol::FromShim;
 use support::{Shim, exited, is_alive, pid_in, until};
 
 /// Runs a test with both ways to follow a tree.
+#[expect(clippy::print_stdout, reason = "it says what it could not do")]
 fn with_both(test: impl Fn(&mut Shim)) {
     let mut shim = Shim::with_subreaper();
     assert_eq!(tracking(&mut shim), Tracking::Subreaper);

@@ -15,8 +15,9 @@ pub enum DaemonError {
     Log(#[from] LogError),
     /// The environment was used, and its log is not there.
     #[error(
-        "{} is empty, but {} shows that there was a log: put it back, or move {} away to begin anew",
-        .log.display(), .trace.display(), .log.parent().unwrap_or(.log).display()
+        "{} is empty, but {} shows that there was a log: put it back, or move both away",
+        .log.display(),
+        .trace.display()
     )]
     LogGone {
         /// Where it lay.
@@ -53,7 +54,11 @@ pub enum DaemonError {
         why: &'static str,
     },
     /// State must lie on a local disk.
-    #[error("{} lies on {kind}, whose locks cannot be trusted; set JR_HOME to a local disk, or JR_UNSAFE_FILESYSTEM=1", .path.display())]
+    #[error(
+        "{} lies on {kind}, whose locks cannot be trusted; set JR_HOME to a local disk, \
+         or JR_UNSAFE_FILESYSTEM=1",
+        .path.display()
+    )]
     RemoteFilesystem {
         /// Where.
         path: PathBuf,

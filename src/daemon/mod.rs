@@ -12,6 +12,7 @@
 
 pub mod admission;
 pub mod client;
+pub mod connect;
 pub mod engine_loop;
 pub mod error;
 pub mod filesystem;

@@ -1,6 +1,10 @@
 //! A private `JR_HOME` and the real `jr` in it, for tests from outside.
-#![expect(clippy::allow_attributes, reason = "not every test file uses every helper")]
-#![allow(dead_code, reason = "not every test file uses every helper")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    dead_code,
+    reason = "not every test file uses every helper, and a deadline needs a clock"
+)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,11 +46,11 @@ impl Home {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        self.command_at(self.path(), words)
+        Self::command_at(self.path(), words)
     }
 
     /// As [`Self::command`], with the home under another name.
-    pub(crate) fn command_at(&self, home: &Path, words: &[&str]) -> Command {
+    pub(crate) fn command_at(home: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(JR);
         command.args(words).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
         command.env("TZ", "UTC").env("JR_HOME", home).stdin(Stdio::null()).current_dir("/");
@@ -143,7 +147,9 @@ impl Home {
 
     pub(crate) fn kill_daemon(&self) -> usize {
         let pids = self.processes("daemon");
-        pids.iter().for_each(|pid| kill(*pid, Signal::KILL));
+        for pid in &pids {
+            kill(*pid, Signal::KILL);
+        }
         pids.len()
     }
 

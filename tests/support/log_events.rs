@@ -235,7 +235,8 @@ prop_compose! {
         usage in option::of(any::<(u64, u64, u64)>()),
         strays in any::<u32>(),
         survivors in vec(any::<u32>(), 0..5),
-        output in option::of((any::<(u64, u64)>(), option::of(any_digest()), option::of(any_digest()))),
+        output in option::of((
+            any::<(u64, u64)>(), option::of(any_digest()), option::of(any_digest()))),
     ) -> AttemptEnd {
         let usage = usage.map(|(user_ms, system_ms, max_rss_bytes)| {
             Usage { user_ms, system_ms, max_rss_bytes }
@@ -263,8 +264,9 @@ prop_compose! {
         let kind = if batch { Kind::Batch } else { Kind::Job };
         let strays = if keep { Strays::Keep } else { Strays::Kill };
         RunSpec {
-            name, kind, command, cwd, umask, variables, secrets, labels, queue, attached, timeout_ms,
-            stop_signal, grace_ms, strays, output_bytes_max, key, parent, line, fail_fast,
+            name, kind, command, cwd, umask, variables, secrets, labels, queue, attached,
+            timeout_ms, stop_signal, grace_ms, strays, output_bytes_max, key, parent, line,
+            fail_fast,
         }
     }
 }

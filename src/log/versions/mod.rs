@@ -5,7 +5,7 @@
 mod bytes;
 pub mod v1;
 
-pub use bytes::Bytes;
+pub use self::bytes::Bytes;
 
 /// One line of the table of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

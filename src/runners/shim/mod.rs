@@ -2,9 +2,9 @@
 //! them end, and keeps what it saw in its journal, whether or not a daemon is there.
 //!
 //! ```text
-//!            Start                claim, clone3            exec                  reaped, tree empty
-//! (unknown) ───────▶ held ───────────────────▶ claimed ───────────▶ running ───────────────────────▶ ended
-//!     │ Stop           │ Stop                     └────── the program is not there ──────────────────▲
+//!            Start         claim, clone3            exec            reaped, tree empty
+//! (unknown) ───────▶ held ──────────────▶ claimed ──────▶ running ─────────────────────▶ ended
+//!     │ Stop           │ Stop                └──────── the program is not there ──────────▲
 //!     └────────────────┴────▶ refused for ever
 //! ```
 
