@@ -16,7 +16,7 @@ use rustix::process::Signal;
 /// Clients that start at once.
 const CLIENTS: usize = 50;
 
-fn started_at_once(home: &Home, paths: &[&Path], words: &[&str]) -> Vec<Client> {
+fn started_at_once(paths: &[&Path], words: &[&str]) -> Vec<Client> {
     let clients = (0..CLIENTS).map(|number| {
         let mut command = Home::command_at(paths[number % paths.len()], words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -28,7 +28,7 @@ fn started_at_once(home: &Home, paths: &[&Path], words: &[&str]) -> Vec<Client> 
 #[test]
 fn clients_that_come_at_once_get_one_daemon_and_each_its_run() {
     let home = Home::new();
-    let clients = started_at_once(&home, &[home.path()], &["run", "-d", "true"]);
+    let clients = started_at_once(&[home.path()], &["run", "-d", "true"]);
     let mut ids: Vec<String> = clients
         .into_iter()
         .map(|client| {
@@ -81,7 +81,7 @@ fn one_home_under_two_names_has_one_daemon_at_a_time() {
     let link = elsewhere.path().join("link");
     symlink(home.path(), &link).expect("a link");
     let words = ["run", "-d", "true"];
-    for client in started_at_once(&home, &[home.path(), &link], &words) {
+    for client in started_at_once(&[home.path(), &link], &words) {
         let output = client.output();
         assert_eq!(code(&output), 0, "{output:?}");
     }
@@ -119,6 +119,9 @@ fn what_a_dead_daemon_left_does_not_hinder_the_next() {
     assert_eq!(home.items(&["history"]).len(), 2);
 }
 
+/// What lies there, how it gets there, how it goes.
+type Lay<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+
 #[test]
 fn what_is_no_socket_of_ours_is_never_replaced() {
     let home = Home::new();
@@ -127,11 +130,10 @@ fn what_is_no_socket_of_ours_is_never_replaced() {
     let socket = home.run().join("daemon.sock");
     let target = home.path().join("target");
     std::fs::write(&target, "precious").expect("written");
-    type Lay<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
     let gone = || std::fs::remove_file(&socket).expect("it is there");
     let lays: [Lay<'_>; 3] = [
         ("a directory", &|| std::fs::create_dir(&socket).expect("made"), &|| {
-            std::fs::remove_dir(&socket).expect("it is there")
+            std::fs::remove_dir(&socket).expect("it is there");
         }),
         ("a file", &|| std::fs::write(&socket, "precious").expect("written"), &gone),
         ("a link", &|| symlink(&target, &socket).expect("linked"), &gone),

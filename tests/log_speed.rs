@@ -22,7 +22,7 @@ fn computed<R>(what: impl FnOnce() -> R) -> (R, Duration) {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("is positive");
     let start = now();
     let result = what();
-    (result, now() - start)
+    (result, now().saturating_sub(start))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -39,7 +39,7 @@ impl EngineLoop {
     /// Takes the inputs of a recovery, then runs.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// [`DaemonError`]: the log cannot be written, or what is in it does not fold.
     pub fn begin_and_run(mut self, inputs: Vec<Input>) -> Result<(), DaemonError> {
         for input in inputs {
             self.feed(input)?;
