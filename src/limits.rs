@@ -29,6 +29,8 @@ pub const BATCH_LINES: usize = 100_000;
 pub const ENDED_WINDOW: u64 = 4_096;
 /// Intents that are durable ahead of a free slot, in each queue: a spawn then waits for no sync.
 pub const INTENTS_AHEAD: usize = 32;
+/// Events that nobody waits for become durable so much later at most, in milliseconds.
+pub const GATHER_MS: u64 = 5;
 /// Events of one commit; more wait for the next. Bounds the memory of the storage thread.
 pub const COMMIT_EVENTS: usize = 4_096;
 /// Events of one segment; above it the segment is to be sealed.

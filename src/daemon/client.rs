@@ -148,11 +148,21 @@ pub fn ask_any_version(
     path: &str,
     body: &[u8],
 ) -> Result<Option<Vec<u8>>, ClientError> {
-    let Some(stream) = connect(place)? else { return Ok(None) };
-    let mut lines = Lines::send(place, stream, &encode_request(method, path, body))?;
-    set_timeout(place, &lines, Some(ANSWER_MS))?;
-    lines.wait_for_head()?;
-    lines.body().map(Some)
+    let request = encode_request(method, path, body);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let Some(stream) = connect(place)? else { return Ok(None) };
+        let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
+            set_timeout(place, &lines, Some(ANSWER_MS))?;
+            lines.wait_for_head()?;
+            lines.body()
+        });
+        match answered {
+            Err(error) if error.is_gone() && attempts < ATTEMPTS => {}
+            answered => return answered.map(Some),
+        }
+    }
 }
 
 /// Sends a request to the daemon that runs, and waits for nothing: see [`Lines::fill`].

@@ -10,7 +10,7 @@ use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine, ToStorage};
 use super::orders::Orders;
 use crate::model::event::DaemonStopReason;
-use crate::model::{CommandId, Engine, Input, Observation, Release, Reply};
+use crate::model::{CommandId, Engine, Envelope, Input, Observation, Release, Reply};
 use crate::runners::linux::clock;
 
 /// What the engine thread works with.
@@ -22,6 +22,8 @@ pub struct EngineLoop {
     live: watch::Sender<usize>,
     replies: BTreeMap<CommandId, Vec<oneshot::Sender<Reply>>>,
     ending: Option<(u64, oneshot::Sender<bool>)>,
+    /// On its way to the disk.
+    decided: Vec<Envelope>,
 }
 
 impl EngineLoop {
@@ -33,7 +35,16 @@ impl EngineLoop {
         orders: Orders,
         live: watch::Sender<usize>,
     ) -> Self {
-        Self { engine, inbox, storage, orders, live, replies: BTreeMap::new(), ending: None }
+        Self {
+            engine,
+            inbox,
+            storage,
+            orders,
+            live,
+            replies: BTreeMap::new(),
+            ending: None,
+            decided: Vec::new(),
+        }
     }
 
     /// Takes the inputs of a recovery, then runs.
@@ -44,6 +55,7 @@ impl EngineLoop {
         for input in inputs {
             self.feed(input)?;
         }
+        self.hand_over();
         self.run()
     }
 
@@ -59,6 +71,7 @@ impl EngineLoop {
                     return Ok(());
                 }
             }
+            self.hand_over();
             self.live.send_replace(self.engine.state().runs.len());
         }
     }
@@ -66,12 +79,25 @@ impl EngineLoop {
     /// Feeds an input whose reply nobody waits for.
     fn feed(&mut self, input: Input) -> Result<(), DaemonError> {
         let events = self.engine.step(input, clock::now()).map_err(DaemonError::Bug)?;
-        if !events.is_empty() {
-            self.storage.post(ToStorage::Batch(events));
-        }
+        self.decided.extend(events);
         let released = self.engine.released();
         self.let_go(released);
         Ok(())
+    }
+
+    /// Gives the disk what was decided.
+    fn hand_over(&mut self) {
+        if self.decided.is_empty() {
+            return;
+        }
+        let events = std::mem::take(&mut self.decided);
+        let waited_for = self.ending.is_some() || self.engine.is_waited_for();
+        let batch = ToStorage::Batch { events, waited_for };
+        if waited_for {
+            self.storage.post(batch);
+        } else {
+            self.storage.post_lazily(batch);
+        }
     }
 
     fn take(&mut self, message: ToEngine) -> Result<bool, DaemonError> {

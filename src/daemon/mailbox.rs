@@ -31,6 +31,30 @@ impl<T> Mailbox<T> {
         self.0.arrived.notify_one();
     }
 
+    /// As [`Self::post`], but wakes the owner only if it had nothing: for messages that may gather.
+    pub fn post_lazily(&self, message: T) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(message);
+        let is_first = waiting.len() == 1;
+        drop(waiting);
+        if is_first {
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// Takes all messages in order; blocks until there is one, and while all of them may gather,
+    /// for `patience` at most.
+    pub fn gather(&self, patience: Duration, may_gather: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while waiting.is_empty() {
+            waiting = self.0.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let all_may = |all: &mut Vec<T>| all.iter().all(&may_gather);
+        let waited = self.0.arrived.wait_timeout_while(waiting, patience, all_may);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *waiting)
+    }
+
     /// Takes all messages in order; blocks until there is one.
     pub fn take(&self) -> Vec<T> {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);

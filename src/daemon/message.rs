@@ -53,8 +53,13 @@ pub enum ToEngine {
 /// To the storage thread.
 #[derive(Debug)]
 pub enum ToStorage {
-    /// Events of one step, never torn apart.
-    Batch(Vec<Envelope>),
+    /// Events of whole steps, which are never torn apart.
+    Batch {
+        /// In order.
+        events: Vec<Envelope>,
+        /// Somebody waits for them: they gather no others.
+        waited_for: bool,
+    },
     /// Nothing more will come.
     End,
 }

@@ -1,5 +1,7 @@
 //! The one writer of the log: while one commit syncs, the next gathers.
 
+use std::time::Duration;
+
 use super::mailbox::Mailbox;
 use super::message::{ToEngine, ToStorage};
 use super::views_loop::ToViews;
@@ -7,6 +9,9 @@ use crate::limits;
 use crate::log::{LogError, Store};
 use crate::model::{Digest, Envelope};
 use crate::projections::Stored;
+
+/// Events that nobody waits for gather so long, so that many share two syncs.
+const GATHER: Duration = Duration::from_millis(limits::GATHER_MS);
 
 /// The storage thread.
 pub struct Storage {
@@ -26,9 +31,11 @@ impl Storage {
     pub fn run(mut self) {
         loop {
             let mut gathered: Vec<Envelope> = Vec::new();
-            for message in self.inbox.take() {
+            let may_gather =
+                |message: &ToStorage| matches!(message, ToStorage::Batch { waited_for: false, .. });
+            for message in self.inbox.gather(GATHER, may_gather) {
                 match message {
-                    ToStorage::Batch(events) => gathered.extend(events),
+                    ToStorage::Batch { events, .. } => gathered.extend(events),
                     ToStorage::End => return,
                 }
                 // A step is never torn apart: its events become durable together or not at all.

@@ -18,6 +18,7 @@ use super::phase::IllegalEvent;
 use super::react;
 use super::recover;
 use super::schedule::{self, Dispatched};
+use super::spec::Kind;
 use super::state::State;
 use super::time::Now;
 use crate::mutants;
@@ -64,6 +65,8 @@ pub struct Engine {
     state: State,
     durable: u64,
     held: BTreeMap<u64, Vec<Release>>,
+    /// The latest end of a run that a client waits for.
+    awaited: u64,
     dispatched: Dispatched,
     unqueued: Vec<RunId>,
     recovering: Option<Tally>,
@@ -77,9 +80,9 @@ impl Engine {
     pub fn new(state: State) -> Self {
         let durable = state.seq;
         let recovering = Some(Tally::default());
-        let (held, dispatched) = (BTreeMap::new(), Dispatched::default());
+        let (held, awaited, dispatched) = (BTreeMap::new(), 0, Dispatched::default());
         let (unqueued, over) = (Vec::new(), false);
-        Self { state, durable, held, dispatched, unqueued, recovering, over }
+        Self { state, durable, held, awaited, dispatched, unqueued, recovering, over }
     }
 
     /// The state at head.
@@ -132,6 +135,16 @@ impl Engine {
         self.durable = self.durable.max(seq);
         let later = self.held.split_off(&(self.durable + 1));
         std::mem::replace(&mut self.held, later).into_values().flatten().collect()
+    }
+
+    /// Whether a client or an effect waits for events that are not durable yet. Others may gather:
+    /// until they are durable, the journals of the shims have what they say.
+    pub fn is_waited_for(&self) -> bool {
+        let can_wait = |release: &Release| match release {
+            Release::Act(Action::Forget { .. } | Action::DropSecrets { .. }) => true,
+            Release::Act(_) | Release::Say(_) => false,
+        };
+        self.awaited > self.durable || !self.held.values().flatten().all(can_wait)
     }
 
     /// What rests on nothing that is not durable already.
@@ -220,9 +233,15 @@ impl Engine {
                 _ => None,
             };
             let batch = ending.as_ref().and_then(|run| self.state.batch_of(run));
+            let has_client = ending
+                .as_ref()
+                .is_some_and(|run| run.spec.attached || run.spec.kind == Kind::Batch);
             let seq = self.state.seq + 1;
             let envelope = Envelope { seq, time: step.now.wall, cause: step.cause, event };
             self.state.apply(&envelope)?;
+            if has_client {
+                self.awaited = seq;
+            }
             let mut following = react::consequences(&self.state, &envelope.event);
             for action in react::actions(&self.state, &envelope.event) {
                 self.hold(seq, Release::Act(action));

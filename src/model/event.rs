@@ -207,6 +207,14 @@ pub struct AttemptEnd {
     pub output: Option<OutputEnd>,
 }
 
+impl AttemptEnd {
+    /// When it started, by the shim's measure; `None` where nobody measured it.
+    pub fn started_at(&self) -> Option<UnixMillis> {
+        let duration_ms = i64::try_from(self.duration_ms?).ok()?;
+        Some(UnixMillis(self.at.0.saturating_sub(duration_ms)))
+    }
+}
+
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -93,6 +93,8 @@ impl Run {
             }
             Event::AttemptEnded { end, .. } => {
                 self.attempt_lives = false;
+                // No daemon was there to log the start; the shim measured from it to the end.
+                self.started_at = self.started_at.or(end.started_at());
                 self.last_end = Some(end.clone());
             }
             Event::StopRequested { reason, .. } => self.stop = self.stop.or(Some(*reason)),

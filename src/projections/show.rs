@@ -132,6 +132,9 @@ fn ended(view: &mut AttemptView, end: &AttemptEnd) {
     view.exit_code = last.and_then(exit_code);
     view.signal = last.and_then(signal);
     view.reason = status_reason(end.status);
+    if view.started_at.is_none() {
+        view.started_at = end.started_at().map(rfc3339);
+    }
     view.ended_at = Some(rfc3339(end.at));
     view.duration_ms = end.duration_ms;
     view.user_ms = end.usage.map(|usage| usage.user_ms);

@@ -1,7 +1,7 @@
 //! `jr daemon`.
 
 use super::Runnable;
-use crate::cli::context::{Context, parse};
+use crate::cli::context::{Context, Waiting, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, time_arg};
 use crate::daemon::place::Place;
@@ -56,9 +56,16 @@ impl Runnable for DaemonArgs {
         match self.action {
             Action::Run { idle_exit } => serve(&context.place, idle_exit).map(|()| exit::OK),
             Action::Start => {
-                client::connect_or_start(&context.place)?;
-                let version = version(&context.place)?;
-                Ok(print(context, version.as_ref()))
+                let mut waiting = Waiting::new();
+                let version = loop {
+                    client::connect_or_start(&context.place)?;
+                    // The one that took the connection may have died since.
+                    match version(&context.place)? {
+                        Some(version) => break version,
+                        None => waiting.look_again()?,
+                    }
+                };
+                Ok(print(context, Some(&version)))
             }
             Action::Stop => stop(context),
             Action::Status => {
