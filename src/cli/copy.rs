@@ -12,6 +12,8 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
+use crate::daemon::client::monotonic_ms;
+
 /// One splice; a pipe takes 64 KiB at most unless somebody enlarged it.
 const SPLICE_BYTES: usize = 256 << 10;
 /// One write to something that is not a pipe.
@@ -177,11 +179,16 @@ const BUDGET: u32 = 32;
 const TICK_MS: u64 = 50;
 /// The tick while the files are not there yet.
 const MISSING_TICK_MS: u64 = 5;
+/// So long there is the tick alone: giving a watch back takes the kernel milliseconds, up to 15
+/// measured, which would be most of the time of a short command.
+const WATCH_AFTER_MS: u64 = 100;
 
 /// Tells when to look again: one-shot watches, and a tick where the output is dense.
 #[derive(Debug)]
 pub struct Growth {
     inotify: Option<OwnedFd>,
+    /// On `CLOCK_MONOTONIC`; `None` once that was tried.
+    watch_from_ms: Option<u64>,
     armed: [bool; 2],
     budget: u32,
 }
@@ -193,14 +200,25 @@ impl Default for Growth {
 }
 
 impl Growth {
-    /// Without inotify (a limit of the user) there is the tick.
+    /// For a command that begins now.
     pub fn new() -> Self {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
-        Self { inotify, armed: [false; 2], budget: BUDGET }
+        Self::watching_from(monotonic_ms() + WATCH_AFTER_MS)
+    }
+
+    fn watching_from(at_ms: u64) -> Self {
+        Self { inotify: None, watch_from_ms: Some(at_ms), armed: [false; 2], budget: BUDGET }
     }
 
     /// Before the files are looked at, so that nothing slips through. Gives the longest wait.
     pub fn arm(&mut self, tails: &[Tail; 2]) -> Option<u64> {
+        if let Some(from_ms) = self.watch_from_ms {
+            if monotonic_ms() < from_ms {
+                return Some(MISSING_TICK_MS);
+            }
+            self.watch_from_ms = None;
+            self.inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+        }
+        // Without inotify (a limit of the user) there is the tick.
         let Some(inotify) = &self.inotify else { return Some(TICK_MS) };
         if self.budget == 0 {
             return Some(TICK_MS);
@@ -298,7 +316,7 @@ mod tests {
         let target = File::create(directory.path().join("copy")).expect("a file");
         let to = leak(target.into());
         let tails = ["x.out", "x.err"].map(|name| Tail::new(directory.path().join(name), to));
-        let mut growth = Growth::new();
+        let mut growth = Growth::watching_from(0);
         assert_eq!(growth.arm(&tails), Some(MISSING_TICK_MS));
         let mut files = tails.each_ref().map(|tail| File::create(tail.path()).expect("a file"));
         assert_eq!(growth.arm(&tails), None);

@@ -166,9 +166,27 @@ fn units_millis(text: &str) -> Option<u64> {
     Some(total)
 }
 
-/// This moment, in the system's time zone.
+/// Where the system's own time zone lies (localtime(5)).
+const LOCALTIME: &str = "/etc/localtime";
+
+/// The time zone of whoever reads: `TZ`, else the system's. Finding the latter's name, which nobody
+/// asks for, would mean to list all time zones, and that takes longer than all else that a reading
+/// command does.
+pub fn zone() -> TimeZone {
+    match std::env::var_os("TZ") {
+        Some(name) if name == "UTC" || name.is_empty() => TimeZone::UTC,
+        Some(_) => TimeZone::system(),
+        None => {
+            let rules = std::fs::read(LOCALTIME).ok();
+            let zone = rules.and_then(|rules| TimeZone::tzif("localtime", &rules).ok());
+            zone.unwrap_or(TimeZone::UTC)
+        }
+    }
+}
+
+/// This moment, in the reader's time zone.
 pub fn now() -> Zoned {
-    Timestamp::now().to_zoned(TimeZone::system())
+    Timestamp::now().to_zoned(zone())
 }
 
 /// Time of day where it was today, else with its date.

@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
@@ -146,7 +144,7 @@ impl LogsArgs {
         };
         let logged = |run_id: &str| {
             let views = grouped.remove(run_id)?;
-            let zone = self.timestamps.then(TimeZone::system);
+            let zone = self.timestamps.then(time_arg::zone);
             let printer = Printer::new(prefix(views.first()?), zone, escape);
             Some(LoggedRun { views, printer, printed: BTreeMap::new() })
         };

@@ -87,6 +87,12 @@ impl Connection {
 
     /// Sends, or keeps for later, or gives the connection up.
     pub(super) fn send(&mut self, message: &FromShim) {
+        self.append(message);
+        self.flush();
+    }
+
+    /// Takes it along with what is sent next.
+    pub(super) fn append(&mut self, message: &FromShim) {
         let is_meant = match (self.role, message.attempt()) {
             (Role::Client(own), Some(id)) => own == id,
             (Role::Client(_) | Role::Daemon, _) => true,
@@ -95,7 +101,6 @@ impl Connection {
             return;
         }
         self.output.extend_from_slice(&message.to_frame().to_bytes());
-        self.flush();
         if self.output.len() > BACKLOG_BYTES_MAX {
             self.is_closed = true;
         }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketFlags;
 
 use super::args::Args;
@@ -24,6 +24,9 @@ use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShi
 
 /// Connections at once; more are closed.
 const CONNECTIONS_MAX: usize = 64;
+/// A start waits so long for company, so that a daemon hears of a short command once, not twice.
+const NEWS_WAIT_MS: u64 = 2;
+const NEWS_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 * NEWS_WAIT_MS.cast_signed() };
 /// Clients whose standard input waits for their start.
 const ATTACHMENTS_MAX: usize = 8;
 
@@ -49,6 +52,8 @@ pub(super) struct Server {
     connections: Vec<Connection>,
     book: Book,
     running: Option<Running>,
+    /// A start that is not told yet: most likely its end comes with it.
+    news: Option<(u64, FromShim)>,
     attachments: BTreeMap<AttemptId, Option<OwnedFd>>,
     /// Since when the first start waits for its client.
     attach_since_ms: Option<(AttemptId, u64)>,
@@ -60,6 +65,8 @@ pub(super) struct Server {
 #[expect(clippy::struct_excessive_bools, reason = "one for each descriptor that is polled")]
 #[derive(Clone, Debug, Default)]
 struct Ready {
+    /// Nothing happened for as long as news may wait.
+    quiet: bool,
     children: bool,
     timer: bool,
     watcher: bool,
@@ -79,6 +86,7 @@ impl Server {
             connections: Vec::new(),
             book: Book::default(),
             running: None,
+            news: None,
             attachments: BTreeMap::new(),
             attach_since_ms: None,
             idle_since_ms: None,
@@ -128,13 +136,16 @@ impl Server {
         if let Some(events) = &events {
             fds.push(PollFd::from_borrowed_fd(*events, PollFlags::PRI));
         }
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        let company = self.news.as_ref().map(|_| NEWS_WAIT);
+        let quiet = match poll(&mut fds, company.as_ref()) {
+            Ok(ready) => ready == 0,
+            Err(rustix::io::Errno::INTR) => false,
             Err(errno) => return Err(errno.into()),
-        }
+        };
         let mut is_ready = fds[..first_other].iter().map(|fd| !fd.revents().is_empty());
         let mut next = || is_ready.next().unwrap_or(false);
         Ok(Ready {
+            quiet,
             children: next(),
             timer: next(),
             watcher: next(),
@@ -146,6 +157,10 @@ impl Server {
     /// One pass over all that is ready, then over what follows from it.
     fn turn(&mut self, ready: &Ready) {
         let now = clock::now();
+        let is_stale = |(since_ms, _): &(u64, FromShim)| now.boottime_ms > since_ms + NEWS_WAIT_MS;
+        if ready.quiet || self.news.as_ref().is_some_and(is_stale) {
+            self.tell_news();
+        }
         if ready.timer {
             self.timer.clear();
         }
@@ -173,7 +188,14 @@ impl Server {
         if let Some(process) = running.hear_report() {
             let id = running.id();
             self.parts.journal.record(&Entry::Started(id, process.clone()));
-            self.broadcast(&FromShim::Started(id, process));
+            self.news = Some((clock::boottime_ms(), FromShim::Started(id, process)));
+        }
+    }
+
+    /// Says what was kept back for company.
+    fn tell_news(&mut self) {
+        if let Some((_, news)) = self.news.take() {
+            self.broadcast(&news);
         }
     }
 
@@ -360,6 +382,11 @@ impl Server {
     fn finish(&mut self, id: AttemptId, end: AttemptEnd) {
         self.parts.journal.record(&Entry::Ended(id, end.clone()));
         self.book.end(id, end.clone());
+        if let Some((_, news)) = self.news.take() {
+            for connection in &mut self.connections {
+                connection.append(&news);
+            }
+        }
         self.broadcast(&FromShim::Ended(id, end));
     }
 
