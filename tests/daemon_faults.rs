@@ -325,7 +325,10 @@ fn a_client_that_dies_anywhere_in_its_request_acts_once_or_not_at_all() {
     assert_eq!(send(&home, &other), id, "the same key, in another command");
     home.ok(&["wait", &id]);
     assert_eq!(home.items(&["history"]).len(), 1);
-    assert_eq!(home.events(&["--kind", "attempt_ended"]).len(), 1);
+    // The death of the daemon may have come before the first attempt was claimed.
+    let ends = home.events(&["--kind", "attempt_ended"]);
+    let began = ends.iter().filter(|end| end["status"] != "never_started").count();
+    assert_eq!(began, 1, "{ends:?}");
 }
 
 #[test]
