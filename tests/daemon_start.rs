@@ -349,3 +349,25 @@ fn a_daemon_that_is_told_to_end_by_a_signal_says_so() {
     until_so("it to leave", || !lives(pid));
     assert_eq!(home.events(&["--kind", "daemon_stopped"])[0]["reason"], "asked");
 }
+
+/// Law 8: never an empty answer in its place.
+#[test]
+fn a_log_that_is_gone_is_told_and_never_begun_anew() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    home.ok(&["daemon", "stop"]);
+    let log = home.root().join("log");
+    let kept = home.path().join("kept");
+    std::fs::rename(&log, &kept).expect("moved");
+    let output = home.jr(&["run", "-d", "true"]);
+    assert_ne!(code(&output), 0);
+    let said = text(&output.stderr);
+    assert!(said.contains("there was a log"), "{said}");
+    assert!(std::fs::read_dir(&log).map_or(true, |mut entries| entries.next().is_none()));
+    assert!(!home.jr(&["history"]).status.success());
+    // What it told to do helps.
+    let _made_since = std::fs::remove_dir(&log);
+    std::fs::rename(&kept, &log).expect("moved back");
+    assert_eq!(home.items(&["history"]).len(), 1);
+    home.ok(&["run", "true"]);
+}
