@@ -238,7 +238,8 @@ fn too_many_open_files_stop_no_daemon_and_no_run() {
     drop(held);
     assert_eq!(code(&waiting.output()), 0, "who waited is served");
     assert!(lives(pid));
-    assert_eq!(home.daemons().len(), 1);
+    // A client that was turned away may have started one, which finds the first and goes.
+    until_so("one daemon", || home.daemons().len() == 1);
 }
 
 #[test]

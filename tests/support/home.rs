@@ -142,7 +142,10 @@ impl Home {
 
     /// The daemons that live; more than one only in error.
     pub(crate) fn daemons(&self) -> Vec<i32> {
-        self.processes("daemon").into_iter().filter(|pid| !is_zombie(*pid)).collect()
+        let pids = self.processes("daemon");
+        // A shim that it is about to execute still has its words.
+        let is_own = |pid: &i32| !parent_of(*pid).is_some_and(|parent| pids.contains(&parent));
+        pids.iter().copied().filter(|pid| !is_zombie(*pid)).filter(is_own).collect()
     }
 
     pub(crate) fn kill_daemon(&self) -> usize {
@@ -227,6 +230,11 @@ pub(crate) fn is_zombie(pid: i32) -> bool {
 pub(crate) fn state_of(pid: i32) -> Option<char> {
     let stat = String::from_utf8_lossy(&proc_file(pid, "stat")).into_owned();
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = String::from_utf8_lossy(&proc_file(pid, "stat")).into_owned();
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 pub(crate) fn proc_file(pid: i32, name: &str) -> Vec<u8> {
