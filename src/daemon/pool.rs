@@ -38,6 +38,8 @@ const TICK_MS: i64 = 1_000;
 const STILLBORN_MAX: u32 = 3;
 /// EIO.
 const IO_ERROR: i32 = 5;
+/// Orders between two looks at the shims.
+const ORDERS_IN_A_ROW: usize = 16;
 /// ESRCH: nothing there to get a signal.
 const NO_PROCESS: i32 = 3;
 
@@ -112,7 +114,11 @@ impl Pool {
     pub fn run(mut self) {
         loop {
             self.wait();
-            for order in self.orders.take() {
+            for (place, order) in self.orders.take().into_iter().enumerate() {
+                // Hundreds of starts take seconds: what has started meanwhile is told.
+                if place % ORDERS_IN_A_ROW == ORDERS_IN_A_ROW - 1 {
+                    self.listen();
+                }
                 match order {
                     Order::Act(action) => self.act(action),
                     Order::AwaitAttach { run, lines } => {
@@ -127,11 +133,16 @@ impl Pool {
                     }
                 }
             }
-            self.read_shims();
+            self.listen();
             self.look_for_mute();
-            if !self.seen.is_empty() {
-                self.engine.post(ToEngine::Observed(std::mem::take(&mut self.seen)));
-            }
+        }
+    }
+
+    /// Hears the shims and passes on what they saw.
+    fn listen(&mut self) {
+        self.read_shims();
+        if !self.seen.is_empty() {
+            self.engine.post(ToEngine::Observed(std::mem::take(&mut self.seen)));
         }
     }
 

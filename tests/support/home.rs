@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub(crate) const JR: &str = env!("CARGO_BIN_EXE_jr");
 /// No wait of a test lasts longer; reaching it is a failure.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A private `JR_HOME`; whatever daemon serves it is ended with it.
 pub(crate) struct Home(tempfile::TempDir);
