@@ -43,8 +43,6 @@ pub const FORWARDED: [Signal; 7] = [
 const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
 /// Between two looks for another daemon.
 const RETRY_MS: u64 = 50;
-/// Between two looks for a shim that is being made.
-const SHIM_TICK_MS: u64 = 2;
 /// A terminal that another job has the foreground of is looked at again after this.
 const BACKGROUND_TICK_MS: u64 = 500;
 /// Read from a terminal at once: one line is at most 4,096 bytes (termios(3)).
@@ -70,14 +68,6 @@ enum Daemon {
     Gone { since_ms: u64, next_ms: u64, started: bool },
 }
 
-/// Where a shim is to be found, and until when.
-#[derive(Debug)]
-struct Address {
-    socket: PathBuf,
-    attempt: u32,
-    until_ms: u64,
-}
-
 /// What a terminal types, on its way to the command.
 #[derive(Debug)]
 struct Typing {
@@ -93,8 +83,6 @@ pub struct Foreground<'a> {
     signals: &'a Blocked,
     daemon: Daemon,
     run: Option<RunId>,
-    /// A shim that was made for the run and may not listen yet.
-    address: Option<Address>,
     shim: Option<ShimLine>,
     shim_is_gone: bool,
     tails: Option<[Tail; 2]>,
@@ -118,7 +106,6 @@ impl<'a> Foreground<'a> {
             signals,
             daemon: Daemon::Run(lines),
             run: None,
-            address: None,
             shim: None,
             shim_is_gone: false,
             tails: None,
@@ -136,7 +123,6 @@ impl<'a> Foreground<'a> {
     pub fn run(mut self) -> Result<End, CommandError> {
         loop {
             self.hear_daemon()?;
-            self.look_for_shim();
             let tick = match &self.tails {
                 Some(tails) if self.end.is_none() => self.growth.arm(tails),
                 _ => None,
@@ -197,8 +183,7 @@ impl<'a> Foreground<'a> {
             }
             RunLine::Attach { socket, attempt, output } => {
                 self.follow_output(&output);
-                let until_ms = monotonic_ms() + limits::ATTACH_WAIT_MS;
-                self.address = Some(Address { socket: socket.into(), attempt, until_ms });
+                self.hand_over_stdin(Path::new(&socket), attempt);
             }
             RunLine::Progress(_) => {}
             RunLine::Ended(run) => self.finish(End::Run(run)),
@@ -211,19 +196,16 @@ impl<'a> Foreground<'a> {
         self.tails = Some([stdout, Tail::new(path(".err"), rustix::stdio::stderr())]);
     }
 
-    /// Hands standard input over, as soon as the shim listens.
-    fn look_for_shim(&mut self) {
-        let (Some(address), Some(run)) = (&self.address, self.run) else { return };
-        match attach(&address.socket, run, address.attempt) {
+    /// The daemon names a shim only once it listens.
+    fn hand_over_stdin(&mut self, socket: &Path, attempt: u32) {
+        let Some(run) = self.run else { return };
+        match attach(socket, run, attempt) {
             Ok((line, typing)) => (self.shim, self.typing) = (Some(line), typing),
-            Err(error) if is_not_there_yet(&error) && monotonic_ms() < address.until_ms => return,
             // The run starts without our input; its output and end still come.
             Err(error) => {
-                let words = format!("cannot hand over standard input: {error}");
-                self.context.ui.warn(&words);
+                self.context.ui.warn(&format!("cannot hand over standard input: {error}"));
             }
         }
-        self.address = None;
     }
 
     /// What is printed from now on is not the run's any more.
@@ -323,9 +305,6 @@ impl<'a> Foreground<'a> {
         if in_background {
             at_most(BACKGROUND_TICK_MS);
         }
-        if self.address.is_some() {
-            at_most(SHIM_TICK_MS);
-        }
         if let Daemon::Gone { next_ms, .. } = self.daemon {
             at_most(next_ms.saturating_sub(monotonic_ms()));
         }
@@ -408,10 +387,6 @@ impl<'a> Foreground<'a> {
             self.context.ui.warn(&error.message);
         }
     }
-}
-
-fn is_not_there_yet(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 
 fn unknown_end(run: Option<RunId>) -> CommandError {

@@ -12,24 +12,13 @@ use super::rows::Row;
 use super::run_view::{between, kind_word};
 use super::select::{self, has_glob};
 use super::source::LogSource;
-use super::view::{List, RunView};
+use super::view::{List, OUTCOMES, RunView};
 use super::views::Views;
 use super::{error::ViewsError, query::Scope, rows::Table};
 use crate::model::{ByteString, Run};
 
 const KINDS: [&str; 5] = ["job", "service", "batch", "test", "instance"];
 const SUCCEEDED: &str = "succeeded";
-const OUTCOMES: [&str; 9] = [
-    SUCCEEDED,
-    "failed",
-    "signalled",
-    "timed_out",
-    "stopped",
-    "cancelled",
-    "rejected",
-    "skipped",
-    "lost",
-];
 
 pub(super) fn history(
     query: &HistoryQuery,

@@ -17,32 +17,12 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::error::ViewsError;
 use super::query::{QueryError, Scope};
 use super::rows::Row;
+use super::view::{OUTCOMES, STATES};
 use super::views::Views;
 use crate::model::{Kind, Run, RunId};
 
 /// Candidates that an error names.
 const CANDIDATES: usize = 10;
-/// What a run's state or outcome can be called, now or in a later version.
-const STATES: [&str; 17] = [
-    "queued",
-    "starting",
-    "running",
-    "paused",
-    "sleeping",
-    "stopping",
-    "delayed",
-    "ended",
-    "succeeded",
-    "failed",
-    "signalled",
-    "timed_out",
-    "stopped",
-    "cancelled",
-    "rejected",
-    "skipped",
-    "lost",
-];
-
 /// The runs that one selector means, newest first; never none.
 ///
 /// # Errors
@@ -80,8 +60,9 @@ fn find(views: &Views, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryEr
         return one_row(views, views.named(name, u64::MAX, 1)?.first().copied());
     }
     if let Some(word) = selector.strip_prefix("state:") {
-        if !STATES.contains(&word) {
-            return Err(bad(&format!("a state is one of {}", STATES.join(", "))));
+        if !STATES.contains(&word) && !OUTCOMES.contains(&word) {
+            let words = [STATES.join(", "), OUTCOMES.join(", ")].join(", ");
+            return Err(bad(&format!("a state is one of {words}")));
         }
         return matching(views, scope, &|run| is_in_state(run, word));
     }

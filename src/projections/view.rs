@@ -7,6 +7,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// What an outcome can be called, now or in a later version.
+pub const OUTCOMES: [&str; 9] = [
+    "succeeded",
+    "failed",
+    "signalled",
+    "timed_out",
+    "stopped",
+    "cancelled",
+    "rejected",
+    "skipped",
+    "lost",
+];
+
+/// What a run's state can be called, now or in a later version.
+pub const STATES: [&str; 8] =
+    ["queued", "starting", "running", "paused", "sleeping", "stopping", "delayed", "ended"];
+
 /// The run object of `ps`, `history`, `show` and `wait`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {

@@ -6,7 +6,7 @@ use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
 use crate::projections::query::{At, HistoryQuery, Query};
-use crate::projections::view::{List, RunView};
+use crate::projections::view::{List, OUTCOMES, RunView};
 
 /// Rows on a terminal where none are asked for.
 const TERMINAL_ROWS: usize = 100;
@@ -57,18 +57,6 @@ pub struct HistoryArgs {
     #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
     at: Option<At>,
 }
-
-const OUTCOMES: [&str; 9] = [
-    "succeeded",
-    "failed",
-    "signalled",
-    "timed_out",
-    "stopped",
-    "cancelled",
-    "rejected",
-    "skipped",
-    "lost",
-];
 
 impl Runnable for HistoryArgs {
     const NAME: &'static str = "history";
