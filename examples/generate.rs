@@ -17,7 +17,7 @@ use jr::model::command::BatchLine;
 use jr::model::event::{AttemptEnd, Cause, ExitStatus, OutputEnd, Process, Tracking, Usage};
 use jr::model::{
     Action, BootId, ByteString, Command, CommandId, Engine, Envelope, EnvironmentId, Input, Kind,
-    Now, Observation, Release, Request, RunId, RunSpec, Signal, State, Strays, UnixMillis,
+    Now, Observation, Release, Request, RunId, RunSpec, Signal, State, UnixMillis,
 };
 use jr::projections::Views;
 
@@ -121,23 +121,9 @@ fn spec() -> RunSpec {
     RunSpec {
         name: "generated".to_owned(),
         kind: Kind::Batch,
-        command: Vec::new(),
         cwd: ByteString::from("/tmp"),
-        variables: None,
-        secrets: None,
         labels: [("origin".to_owned(), "generate".to_owned())].into(),
-        queue: None,
-        attached: false,
-        timeout_ms: None,
-        stop_signal: Signal::TERM,
-        grace_ms: limits::GRACE_MS,
-        strays: Strays::Kill,
-        umask: 0o022,
-        output_bytes_max: limits::OUTPUT_BYTES_MAX,
-        key: None,
-        parent: None,
-        line: None,
-        fail_fast: false,
+        ..RunSpec::default()
     }
 }
 

@@ -21,6 +21,10 @@ pub const GRACE_MS: u64 = 10_000;
 /// Between SIGKILL and the report that something survived it (a process in state D).
 pub const KILL_WAIT_MS: u64 = 5_000;
 
+/// An interrupted run goes back to its queue so often at most: one that ends its own shim must not
+/// come back for ever.
+pub const REQUEUES: u32 = 16;
+
 /// Runs that wait or live in one environment. A line of a batch costs about 500 bytes.
 pub const LIVE_RUNS: usize = 200_000;
 /// Lines of one batch.

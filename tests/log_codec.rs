@@ -10,7 +10,7 @@ use jr::log::record::{Record, write};
 use jr::log::upcast::{Shape, decode_payload, encode_payload};
 use jr::log::{codec, versions};
 use jr::model::bytestring::{from_hex, to_hex};
-use jr::model::{Digest, Envelope};
+use jr::model::{Backoff, Digest, Envelope};
 use log_events::{any_envelope, any_event, sample, spec};
 use proptest::prelude::*;
 
@@ -81,6 +81,40 @@ struct Admitted {
     parent: Option<u64>,
     line: Option<Vec<u8>>,
     fail_fast: bool,
+    retry: Option<(u32, (u64, u64, u32, u8))>,
+    ok_codes: Vec<u8>,
+    after: Vec<(u64, Condition)>,
+    lock: Option<(String, LockBusy)>,
+    on_interrupt: OnInterrupt,
+    tty: Option<(u16, u16)>,
+    capture: Capture,
+    limits: (Option<u32>, Option<u64>, Option<u32>),
+}
+
+#[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
+enum Condition {
+    Ok,
+    Any,
+}
+
+#[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
+enum LockBusy {
+    Wait,
+    Fail,
+    Skip,
+}
+
+#[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
+enum OnInterrupt {
+    Fail,
+    Requeue,
+    Ask,
+}
+
+#[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
+enum Capture {
+    File,
+    Pipe,
 }
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
@@ -153,6 +187,17 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             parent: spec.parent.map(jr::model::RunId::to_u64),
             line: spec.line.as_ref().map(bytes),
             fail_fast: spec.fail_fast,
+            retry: spec.retry.map(|retry| {
+                let Backoff { first_ms, max_ms, factor_percent, jitter_percent } = retry.backoff;
+                (retry.times, (first_ms, max_ms, factor_percent, jitter_percent))
+            }),
+            ok_codes: spec.ok_codes.clone(),
+            after: spec.after.iter().map(|after| (after.run.to_u64(), Condition::Any)).collect(),
+            lock: spec.lock.as_ref().map(|lock| (lock.name.to_string(), LockBusy::Skip)),
+            on_interrupt: OnInterrupt::Fail,
+            tty: spec.tty.map(|size| (size.rows, size.columns)),
+            capture: Capture::File,
+            limits: (spec.limits.cpu_millis, spec.limits.memory_bytes, spec.limits.pids),
         };
         let written = wincode::config::serialize(&theirs, config).expect("writes");
         assert_eq!(to_hex(&written), to_hex(&ours), "{number}");

@@ -6,32 +6,12 @@ use std::sync::Arc;
 use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
 use jr::model::phase::{self, IllegalEvent};
 use jr::model::{
-    AttemptEnd, BootId, ByteString, Event, ExitStatus, Kind, LostReason, Outcome, Phase, RunId,
-    RunSpec, Signal, SpawnError, Strays, UnixMillis,
+    AttemptEnd, BootId, Event, ExitStatus, LostReason, Outcome, Phase, RunId, RunSpec, Signal,
+    SpawnError, UnixMillis,
 };
 
 fn spec() -> RunSpec {
-    RunSpec {
-        name: "job".to_owned(),
-        kind: Kind::Job,
-        command: Vec::new(),
-        cwd: ByteString::from("/"),
-        variables: None,
-        secrets: None,
-        labels: std::collections::BTreeMap::new(),
-        queue: None,
-        attached: false,
-        timeout_ms: None,
-        stop_signal: Signal::TERM,
-        grace_ms: 1,
-        strays: Strays::Kill,
-        umask: 0o022,
-        output_bytes_max: 1,
-        key: None,
-        parent: None,
-        line: None,
-        fail_fast: false,
-    }
+    RunSpec { grace_ms: 1, output_bytes_max: 1, ..RunSpec::default() }
 }
 
 /// Each event once; the end of an attempt once for each status.

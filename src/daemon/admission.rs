@@ -15,9 +15,7 @@ use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
-use crate::model::{
-    ByteString, Command, Digest, Kind, QueueName, RunId, RunSpec, Signal, batch_line,
-};
+use crate::model::{ByteString, Command, Digest, Kind, RunId, RunSpec, Signal, batch_line};
 use crate::projections::BatchLineState;
 use crate::projections::query::{Document, Query, Scope};
 
@@ -213,23 +211,17 @@ fn spec_of(
     Ok(RunSpec {
         name,
         kind,
-        command: Vec::new(),
         cwd: common.cwd.clone(),
         variables,
         secrets,
         labels: common.labels.clone(),
-        queue: None::<QueueName>,
-        attached: false,
         timeout_ms: common.timeout_ms,
         stop_signal: common.stop_signal.unwrap_or(Signal::TERM),
         grace_ms: common.grace_ms.unwrap_or(limits::GRACE_MS),
         umask: common.umask.unwrap_or(limits::UMASK) & 0o777,
         strays: common.strays,
         output_bytes_max: common.output_bytes_max.unwrap_or(limits::OUTPUT_BYTES_MAX),
-        key: None,
-        parent: None,
-        line: None,
-        fail_fast: false,
+        ..RunSpec::default()
     })
 }
 

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::model::event::{AttemptEnd, Process, StopReason, Tracking};
     use crate::model::time::UnixMillis;
-    use crate::model::{BootId, ByteString, RunSpec, Strays};
+    use crate::model::{BootId, RunSpec};
     use std::sync::Arc;
 
     fn id(number: u64) -> RunId {
@@ -219,23 +219,11 @@ mod tests {
         let spec = RunSpec {
             name: "x".to_owned(),
             kind,
-            command: Vec::new(),
-            cwd: ByteString::from("/"),
-            variables: None,
-            secrets: None,
-            labels: BTreeMap::new(),
-            queue: None,
-            attached: false,
-            timeout_ms: None,
-            stop_signal: Signal::TERM,
             grace_ms: 1,
-            strays: Strays::Kill,
-            umask: 0o022,
             output_bytes_max: 1,
             key: key.map(str::to_owned),
             parent: parent.map(id),
-            line: None,
-            fail_fast: false,
+            ..RunSpec::default()
         };
         Event::RunAdmitted { run: id(run), spec: Arc::new(spec) }
     }

@@ -222,6 +222,12 @@ path_name!(
     "queue name"
 );
 
+path_name!(
+    /// Something that one run at a time may hold.
+    LockName,
+    "lock name"
+);
+
 impl QueueName {
     /// Where detached runs go when nothing else is said.
     pub fn default_queue() -> Self {

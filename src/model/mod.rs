@@ -39,11 +39,14 @@ pub use event::{
     AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, RunReason,
     SpawnError, Usage,
 };
-pub use id::{BadName, CommandId, EnvironmentId, QueueName, RunId};
+pub use id::{BadName, CommandId, EnvironmentId, LockName, QueueName, RunId};
 pub use observation::{Finding, Observation};
 pub use phase::{IllegalEvent, Phase};
 pub use run::Run;
 pub use signal::Signal;
-pub use spec::{Kind, RunSpec, Strays};
+pub use spec::{
+    Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,
+    Retry, RunSpec, Strays, WindowSize,
+};
 pub use state::State;
 pub use time::{BootId, Now, UnixMillis};

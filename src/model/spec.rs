@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
 use super::digest::Digest;
-use super::id::{QueueName, RunId};
+use super::id::{LockName, QueueName, RunId};
 use super::signal::Signal;
+use crate::limits;
 
 /// What sort of thing a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +29,115 @@ pub enum Strays {
     Kill,
     /// They live on; the attempt ends with the main process.
     Keep,
+}
+
+/// Further attempts after one that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How many at most.
+    pub times: u32,
+    /// How long before each.
+    pub backoff: Backoff,
+}
+
+/// Waiting times that grow with each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Before the first retry, in milliseconds.
+    pub first_ms: u64,
+    /// No wait is longer, in milliseconds.
+    pub max_ms: u64,
+    /// Each wait is so many percent of the one before; 100 keeps them equal.
+    pub factor_percent: u32,
+    /// Each wait is shortened or lengthened by up to so many percent, 0 to 100, so that what
+    /// failed together does not come back together.
+    pub jitter_percent: u8,
+}
+
+/// Another run that has to end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Which.
+    pub run: RunId,
+    /// How it has to end.
+    pub condition: Condition,
+}
+
+/// What a run asks of one that it comes after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It must succeed, else this one is skipped.
+    #[default]
+    Ok,
+    /// It must have ended, however.
+    Any,
+}
+
+/// A lock that a run holds from the intent of its first attempt until its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockWish {
+    /// Which.
+    pub name: LockName,
+    /// If another run holds it or waits for it.
+    pub otherwise: LockBusy,
+}
+
+/// What becomes of a run whose lock is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockBusy {
+    /// It waits.
+    #[default]
+    Wait,
+    /// It is rejected.
+    Fail,
+    /// It is skipped.
+    Skip,
+}
+
+/// What becomes of a run whose attempt nobody saw end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInterrupt {
+    /// It ends as lost.
+    #[default]
+    Fail,
+    /// It waits in its queue again, `limits::REQUEUES` times at most.
+    Requeue,
+    /// It is delayed until somebody resumes it.
+    Ask,
+}
+
+/// How output reaches its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capture {
+    /// The process writes to the files itself.
+    #[default]
+    File,
+    /// The shim copies from pipes: the order of the two streams is exact.
+    Pipe,
+}
+
+/// The size of a terminal (ioctl_tty(2), `TIOCSWINSZ`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// What the processes of an attempt may use together; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceLimits {
+    /// CPU time per wall time, in thousandths of a core.
+    pub cpu_millis: Option<u32>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
 }
 
 /// Everything that an attempt of a run needs, fixed at admission.
@@ -74,4 +184,55 @@ pub struct RunSpec {
     pub line: Option<ByteString>,
     /// Of a batch: the first failure cancels the rest.
     pub fail_fast: bool,
+    /// Further attempts.
+    pub retry: Option<Retry>,
+    /// Exit codes that are a success besides 0.
+    pub ok_codes: Vec<u8>,
+    /// What has to end first.
+    pub after: Vec<Dependency>,
+    /// What nobody else may hold meanwhile.
+    pub lock: Option<LockWish>,
+    /// If an attempt is lost.
+    pub on_interrupt: OnInterrupt,
+    /// It gets a terminal of this size at first.
+    pub tty: Option<WindowSize>,
+    /// How output reaches its files.
+    pub capture: Capture,
+    /// What it may use.
+    pub limits: ResourceLimits,
+}
+
+impl Default for RunSpec {
+    /// A job without a command that starts at once in `/`: what is left out means this.
+    fn default() -> Self {
+        Self {
+            name: "job".to_owned(),
+            kind: Kind::Job,
+            command: Vec::new(),
+            cwd: ByteString::from("/"),
+            umask: limits::UMASK,
+            variables: None,
+            secrets: None,
+            labels: BTreeMap::new(),
+            queue: None,
+            attached: false,
+            timeout_ms: None,
+            stop_signal: Signal::TERM,
+            grace_ms: limits::GRACE_MS,
+            strays: Strays::Kill,
+            output_bytes_max: limits::OUTPUT_BYTES_MAX,
+            key: None,
+            parent: None,
+            line: None,
+            fail_fast: false,
+            retry: None,
+            ok_codes: Vec::new(),
+            after: Vec::new(),
+            lock: None,
+            on_interrupt: OnInterrupt::Fail,
+            tty: None,
+            capture: Capture::File,
+            limits: ResourceLimits::default(),
+        }
+    }
 }

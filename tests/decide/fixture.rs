@@ -1,6 +1,5 @@
 //! Given events, when this comes, then these events, actions and answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jr::model::command::BatchLine;
@@ -8,7 +7,7 @@ use jr::model::event::{Process, StopReason, Tracking};
 use jr::model::{
     Action, AttemptEnd, BootId, ByteString, Cause, Command, CommandId, Engine, Envelope, Event,
     ExitStatus, Finding, Input, Kind, Now, Observation, Outcome, QueueName, Reply, Request, RunId,
-    RunSpec, Signal, State, Strays, UnixMillis,
+    RunSpec, Signal, State, UnixMillis,
 };
 use jr::model::{Checker, Release};
 
@@ -183,25 +182,11 @@ pub(crate) fn queue(name: &str) -> QueueName {
 /// A job of the queue `default`.
 pub(crate) fn job() -> RunSpec {
     RunSpec {
-        name: "job".to_owned(),
-        kind: Kind::Job,
         command: vec![ByteString::from("true")],
-        cwd: ByteString::from("/"),
-        variables: None,
-        secrets: None,
-        labels: BTreeMap::new(),
         queue: Some(QueueName::default_queue()),
-        attached: false,
-        timeout_ms: None,
-        stop_signal: Signal::TERM,
         grace_ms: 4,
-        strays: Strays::Kill,
-        umask: 0o022,
         output_bytes_max: 1,
-        key: None,
-        parent: None,
-        line: None,
-        fail_fast: false,
+        ..RunSpec::default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Clients: they ask, ask again with the same id, ask twice, and never hear some answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jr::model::action::Answer;
@@ -8,7 +7,6 @@ use jr::model::command::BatchLine;
 use jr::model::event::StopReason;
 use jr::model::{
     ByteString, Cause, Command, CommandId, Input, Kind, QueueName, Request, RunId, RunSpec, Signal,
-    Strays,
 };
 
 use super::World;
@@ -109,24 +107,15 @@ fn spec(run: RunId, chance: &mut Chance) -> RunSpec {
     let word = if chance.one_in(8) { "other" } else { "true" };
     RunSpec {
         name: name(chance),
-        kind: Kind::Job,
         command: vec![ByteString::from(word)],
-        cwd: ByteString::from("/"),
-        variables: None,
         secrets: chance.one_in(3).then_some(run),
-        labels: BTreeMap::new(),
         queue: (!chance.one_in(4)).then(|| queue(chance)),
-        attached: false,
         timeout_ms: chance.one_in(4).then(|| chance.below(1_000)),
         stop_signal: if chance.one_in(4) { Signal::INT } else { Signal::TERM },
         grace_ms: chance.below(2_000),
-        strays: Strays::Kill,
-        umask: 0o022,
         output_bytes_max: 1,
         key,
-        parent: None,
-        line: None,
-        fail_fast: false,
+        ..RunSpec::default()
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) fn run(number: u64) -> RunId {
 pub(crate) fn spec(number: u64) -> RunSpec {
     RunSpec {
         name: format!("job-{number}"),
-        kind: Kind::Job,
         command: vec![ByteString::from("/bin/echo"), ByteString::from(vec![0xff, 0x00])],
         cwd: ByteString::from("/home/user/project"),
         variables: Some(Digest([7; 32])),
@@ -30,16 +29,28 @@ pub(crate) fn spec(number: u64) -> RunSpec {
         queue: Some(QueueName::default_queue()),
         attached: number.is_multiple_of(2),
         timeout_ms: (number.is_multiple_of(3)).then_some(60_000),
-        stop_signal: Signal::TERM,
-        grace_ms: 10_000,
-        strays: Strays::Kill,
-        umask: 0o022,
-        output_bytes_max: 1 << 30,
-        key: None,
         parent: (number.is_multiple_of(7)).then(|| run(number / 7)),
-        line: None,
-        fail_fast: false,
+        retry: number.is_multiple_of(4).then_some(retry(3, 1_000)),
+        ok_codes: if number.is_multiple_of(6) { vec![3, 250] } else { Vec::new() },
+        after: if number.is_multiple_of(9) { vec![after(number)] } else { Vec::new() },
+        lock: number.is_multiple_of(11).then(lock),
+        tty: number.is_multiple_of(13).then_some(WindowSize { rows: 24, columns: 300 }),
+        limits: ResourceLimits { memory_bytes: Some(1 << 30), ..ResourceLimits::default() },
+        ..RunSpec::default()
     }
+}
+
+fn retry(times: u32, first_ms: u64) -> Retry {
+    let backoff = Backoff { first_ms, max_ms: 60_000, factor_percent: 200, jitter_percent: 10 };
+    Retry { times, backoff }
+}
+
+fn after(number: u64) -> Dependency {
+    Dependency { run: run(number / 9), condition: Condition::Any }
+}
+
+fn lock() -> LockWish {
+    LockWish { name: "disk".parse().expect("a name"), otherwise: LockBusy::Skip }
 }
 
 /// The events of one run that works, five of them, from seq `5 * number + 1` on.
@@ -260,6 +271,11 @@ prop_compose! {
             (any_signal(), any::<u64>(), any::<bool>(), any::<u64>()),
         (key, parent, line, fail_fast) in (
             option::of(".{0,30}"), option::of(any_run()), option::of(any_bytes()), any::<bool>()),
+        (retry, ok_codes, after, lock) in (
+            option::of((any::<u32>(), any::<u64>())), vec(any::<u8>(), 0..3),
+            vec(any_run(), 0..3), option::of(any_queue())),
+        (on_interrupt, tty, pipe, memory_bytes) in (
+            0..3_usize, option::of(any::<(u16, u16)>()), any::<bool>(), any::<Option<u64>>()),
     ) -> RunSpec {
         let kind = if batch { Kind::Batch } else { Kind::Job };
         let strays = if keep { Strays::Keep } else { Strays::Kill };
@@ -267,6 +283,20 @@ prop_compose! {
             name, kind, command, cwd, umask, variables, secrets, labels, queue, attached,
             timeout_ms, stop_signal, grace_ms, strays, output_bytes_max, key, parent, line,
             fail_fast,
+            retry: retry.map(|(times, first_ms)| self::retry(times, first_ms)),
+            ok_codes,
+            after: after
+                .into_iter()
+                .map(|run| Dependency { run, condition: Condition::Ok })
+                .collect(),
+            lock: lock.map(|name| LockWish {
+                name: name.as_str().parse().expect("the same rule"),
+                otherwise: LockBusy::Wait,
+            }),
+            on_interrupt: [OnInterrupt::Fail, OnInterrupt::Requeue, OnInterrupt::Ask][on_interrupt],
+            tty: tty.map(|(rows, columns)| WindowSize { rows, columns }),
+            capture: if pipe { Capture::Pipe } else { Capture::File },
+            limits: ResourceLimits { memory_bytes, ..ResourceLimits::default() },
         }
     }
 }

@@ -320,23 +320,9 @@ pub(crate) fn end(at: i64, status: ExitStatus) -> AttemptEnd {
 pub(crate) fn spec(name: &str) -> RunSpec {
     RunSpec {
         name: name.to_owned(),
-        kind: Kind::Job,
         command: vec![ByteString::from("/bin/echo"), ByteString::from(name)],
         cwd: ByteString::from("/home/user"),
         variables: Some(Digest([3; 32])),
-        secrets: None,
-        labels: BTreeMap::new(),
-        queue: None,
-        attached: false,
-        timeout_ms: None,
-        stop_signal: Signal::TERM,
-        grace_ms: 10_000,
-        strays: Strays::Kill,
-        umask: 0o022,
-        output_bytes_max: 1 << 30,
-        key: None,
-        parent: None,
-        line: None,
-        fail_fast: false,
+        ..RunSpec::default()
     }
 }

@@ -7,6 +7,7 @@ mod attempt;
 mod daemon;
 mod reason;
 mod run;
+mod spec;
 
 pub use attempt::{
     AttemptEnd, AttemptEnded, AttemptIntended, AttemptStarted, ExitStatus, Final, OutputEnd,
@@ -18,8 +19,11 @@ pub use daemon::{
 };
 pub use reason::{LostReason, OutputLossReason, SpawnError, StopReason};
 pub use run::{
-    Kind, Outcome, QueueSet, RunAdmitted, RunEnded, RunReason, RunSpec, SignalRequested,
-    SignalSent, StopRequested, Strays,
+    Outcome, QueueSet, RunAdmitted, RunEnded, RunReason, SignalRequested, SignalSent, StopRequested,
+};
+pub use spec::{
+    Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,
+    Retry, RunSpec, Strays, WindowSize,
 };
 
 use crate::log::codec::DecodeReason;

@@ -1,16 +1,14 @@
 //! Version 1 of what is said of runs and queues.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::reason::{LostReason, SpawnError, StopReason, twins};
+use super::reason::{LostReason, SpawnError, StopReason};
+use super::spec::RunSpec;
 use super::{run_id, signal, signal_byte};
 use crate::log::codec::DecodeReason;
-use crate::log::versions::Bytes;
 use crate::model::event::{self as model, Event};
-use crate::model::{ByteString, Digest, spec};
 
 /// Kind 7.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,50 +17,6 @@ pub struct RunAdmitted {
     pub run: u64,
     pub spec: RunSpec,
 }
-
-/// Twin of [`spec::RunSpec`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
-pub struct RunSpec {
-    pub name: String,
-    pub kind: Kind,
-    pub command: Vec<Bytes>,
-    pub cwd: Bytes,
-    pub umask: u32,
-    pub variables: Option<[u8; 32]>,
-    pub secrets: Option<u64>,
-    pub labels: BTreeMap<String, String>,
-    pub queue: Option<String>,
-    pub attached: bool,
-    pub timeout_ms: Option<u64>,
-    pub stop_signal: u8,
-    pub grace_ms: u64,
-    pub strays: Strays,
-    pub output_bytes_max: u64,
-    pub key: Option<String>,
-    pub parent: Option<u64>,
-    pub line: Option<Bytes>,
-    pub fail_fast: bool,
-}
-
-/// Twin of [`spec::Kind`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
-pub enum Kind {
-    Job,
-    Batch,
-}
-
-/// Twin of [`spec::Strays`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
-pub enum Strays {
-    Kill,
-    Keep,
-}
-
-twins!(Kind, spec::Kind, [Job, Batch]);
-twins!(Strays, spec::Strays, [Kill, Keep]);
 
 /// Kind 12.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,69 +83,6 @@ pub struct SignalRequested {
 pub struct QueueSet {
     pub queue: String,
     pub limit: u32,
-}
-
-fn bytes(text: &ByteString) -> Bytes {
-    Bytes(text.as_bytes().to_vec())
-}
-
-fn byte_string(bytes: Bytes) -> ByteString {
-    ByteString::from(bytes.0)
-}
-
-impl From<&spec::RunSpec> for RunSpec {
-    fn from(model: &spec::RunSpec) -> Self {
-        Self {
-            name: model.name.clone(),
-            kind: model.kind.into(),
-            command: model.command.iter().map(bytes).collect(),
-            cwd: bytes(&model.cwd),
-            umask: model.umask,
-            variables: model.variables.map(|digest| digest.0),
-            secrets: model.secrets.map(crate::model::RunId::to_u64),
-            labels: model.labels.clone(),
-            queue: model.queue.as_ref().map(|queue| queue.as_str().to_owned()),
-            attached: model.attached,
-            timeout_ms: model.timeout_ms,
-            stop_signal: signal_byte(model.stop_signal),
-            grace_ms: model.grace_ms,
-            strays: model.strays.into(),
-            output_bytes_max: model.output_bytes_max,
-            key: model.key.clone(),
-            parent: model.parent.map(crate::model::RunId::to_u64),
-            line: model.line.as_ref().map(bytes),
-            fail_fast: model.fail_fast,
-        }
-    }
-}
-
-impl TryFrom<RunSpec> for spec::RunSpec {
-    type Error = DecodeReason;
-
-    fn try_from(stored: RunSpec) -> Result<Self, DecodeReason> {
-        let queue = stored.queue.map(|queue| queue.parse()).transpose();
-        Ok(Self {
-            name: stored.name,
-            kind: stored.kind.into(),
-            command: stored.command.into_iter().map(byte_string).collect(),
-            cwd: byte_string(stored.cwd),
-            umask: stored.umask,
-            variables: stored.variables.map(Digest),
-            secrets: stored.secrets.map(run_id).transpose()?,
-            labels: stored.labels,
-            queue: queue.map_err(|_| DecodeReason::BadField("queue"))?,
-            attached: stored.attached,
-            timeout_ms: stored.timeout_ms,
-            stop_signal: signal(stored.stop_signal)?,
-            grace_ms: stored.grace_ms,
-            strays: stored.strays.into(),
-            output_bytes_max: stored.output_bytes_max,
-            key: stored.key,
-            parent: stored.parent.map(run_id).transpose()?,
-            line: stored.line.map(byte_string),
-            fail_fast: stored.fail_fast,
-        })
-    }
 }
 
 impl From<model::RunReason> for RunReason {
