@@ -188,6 +188,16 @@ pub enum Tracking {
     Subreaper,
 }
 
+/// How a process tree is held still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// Its cgroup is frozen: nothing of it runs, and it cannot tell.
+    Freezer,
+    /// SIGSTOP to every process of the tree: whoever waits for one of them can tell.
+    Signal,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptEnd {

@@ -36,8 +36,8 @@ pub use command::{Command, Rejection, Request};
 pub use digest::Digest;
 pub use engine::{Engine, Input, Release};
 pub use event::{
-    AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, RunReason,
-    SpawnError, Usage,
+    AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, PausedBy,
+    RunReason, SpawnError, Usage,
 };
 pub use id::{BadName, CommandId, EnvironmentId, LockName, QueueName, RunId};
 pub use observation::{Finding, Observation};
