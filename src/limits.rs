@@ -20,6 +20,9 @@ pub const ATTACH_WAIT_MS: u64 = 10_000;
 pub const GRACE_MS: u64 = 10_000;
 /// Between SIGKILL and the report that something survived it (a process in state D).
 pub const KILL_WAIT_MS: u64 = 5_000;
+/// A tree that is to be paused has so long to come to a standstill before it is called paused all
+/// the same: what then still hangs in the kernel (state D) stops on its way out of it.
+pub const PAUSE_WAIT_MS: u64 = 2_000;
 
 /// An interrupted run goes back to its queue so often at most: one that ends its own shim must not
 /// come back for ever.
@@ -70,3 +73,4 @@ const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
 const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");
 const _: () = assert!(DAEMON_GONE_MS < SHIM_MUTE_MS, "a client gives up on a daemon first");
 const _: () = assert!(PAYLOAD_BYTES < MESSAGE_BYTES);
+const _: () = assert!(PAUSE_WAIT_MS < SHIM_MUTE_MS, "a pause is answered before it counts as mute");

@@ -41,6 +41,17 @@ fn a_killed_shim_ends_its_run_as_lost_and_its_tree_with_it() {
     }
 }
 
+#[test]
+fn a_shim_whose_stop_takes_longer_than_silence_may_is_not_taken_for_mute() {
+    let home = Home::new();
+    let id = home.detach(&["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]);
+    until_so("the trap", || text(&home.jr(&["logs", &id]).stdout) == "ready");
+    let grace_s = (jr::limits::SHIM_MUTE_MS / 1_000 + 2).to_string();
+    home.ok(&["stop", &id, "--kill-after", &grace_s]);
+    let run = home.show(&id);
+    assert_eq!(run["outcome"], "stopped", "{run}");
+}
+
 fn parent_of(pid: i32) -> i32 {
     let status = String::from_utf8_lossy(&proc_file(pid, "status")).into_owned();
     let line = status.lines().find(|line| line.starts_with("PPid:")).expect("a parent");

@@ -3,32 +3,10 @@
 #[path = "support/shim.rs"]
 mod support;
 
-use jr::model::event::{Final, Tracking};
+use jr::model::event::Final;
 use jr::model::{ExitStatus, Signal, Strays};
 use jr::runners::protocol::FromShim;
-use support::{Shim, exited, is_alive, pid_in, until};
-
-/// Runs a test with both ways to follow a tree.
-#[expect(clippy::print_stdout, reason = "it says what it could not do")]
-fn with_both(test: impl Fn(&mut Shim)) {
-    let mut shim = Shim::with_subreaper();
-    assert_eq!(tracking(&mut shim), Tracking::Subreaper);
-    test(&mut shim);
-    let mut shim = Shim::new();
-    if tracking(&mut shim) == Tracking::Cgroup {
-        test(&mut shim);
-    } else {
-        println!("SKIPPED (no cgroup v2 leaf can be made here)");
-    }
-}
-
-fn tracking(shim: &mut Shim) -> Tracking {
-    let start = shim.start_of(&["/bin/true"]);
-    let id = shim.start(&start);
-    let tracking = shim.wait_started(id).tracking;
-    shim.wait_ended(id);
-    tracking
-}
+use support::{Shim, exited, is_alive, pid_in, until, with_both};
 
 /// A process that ignores TERM, in a session of its own, without its parent.
 const ESCAPE: &str = "setsid sh -c 'trap \"\" TERM HUP; (sleep 600 & echo $! > ESCAPED; wait) &'";

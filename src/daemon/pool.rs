@@ -187,7 +187,9 @@ impl Pool {
     fn send_to_holder(&mut self, id: AttemptId, message: &ToShim) -> bool {
         let shim = self.holders.get(&id).and_then(|shim| self.shims.get_mut(shim));
         let Some(shim) = shim else { return false };
-        shim.ask(message);
+        // The end that a stop leads to may be hours away: the query is answered at once.
+        shim.tell(message);
+        shim.ask(&ToShim::Query);
         true
     }
 
@@ -323,9 +325,11 @@ impl Pool {
                 }
                 return;
             }
-            FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
-                return;
-            }
+            FromShim::Held(_)
+            | FromShim::State(_)
+            | FromShim::Synced(_)
+            | FromShim::Paused(..)
+            | FromShim::Unpaused(_) => return,
         };
         self.seen.push(observation);
     }
@@ -420,10 +424,14 @@ impl Pool {
 }
 
 impl Shim {
-    /// Sends what has to be answered in time.
-    fn ask(&mut self, message: &ToShim) {
+    fn tell(&mut self, message: &ToShim) {
         // A connection that is gone is noticed where it is read.
         let _gone = self.handle.send(message);
+    }
+
+    /// Sends what has to be answered in time.
+    fn ask(&mut self, message: &ToShim) {
+        self.tell(message);
         self.due_since_ms = self.due_since_ms.or_else(|| Some(clock::boottime_ms()));
     }
 

@@ -150,7 +150,7 @@ fn finding(answer: Option<Holding>, id: AttemptId, ledger: &Ledger) -> Finding {
     }
     match answer {
         Some(Holding::Ended(end)) => Finding::Exited(end),
-        Some(Holding::Running(process)) => Finding::Running(process),
+        Some(Holding::Running(process) | Holding::Paused(process, _)) => Finding::Running(process),
         // Claimed: the process is being made; its start will be reported.
         Some(Holding::Held | Holding::Claimed) => Finding::Held,
         None => match ledger.lost(id) {

@@ -120,7 +120,7 @@ pub enum Capture {
     Pipe,
 }
 
-/// The size of a terminal (ioctl_tty(2), `TIOCSWINSZ`).
+/// The size of a terminal (`ioctl_tty(2)`, `TIOCSWINSZ`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSize {
     /// Lines.

@@ -4,7 +4,7 @@
 //! A shim lives exactly while it holds the lock in its directory. Its journal says who it was and
 //! which leaf holds its tree; nothing else is believed, least of all a bare pid.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,8 +17,10 @@ use super::linux::cgroup::Leaf;
 use super::linux::pidfd::{Identity, ProcessFd};
 use super::linux::procfs::{self, Stat};
 use super::linux::{clock, tree};
+use super::protocol::AttemptId;
 use super::shim::journal::{self, Entry, Opened};
 use crate::limits;
+use crate::model::event::Process;
 
 /// Held by a living shim; never unlinked while it might be.
 pub const LOCK_FILE: &str = "lock";
@@ -84,7 +86,11 @@ fn look(dir: &Path) -> io::Result<ShimFound> {
 fn opened(entries: &[Entry]) -> Option<&Opened> {
     entries.iter().rev().find_map(|entry| match entry {
         Entry::Opened(opened) => Some(opened),
-        Entry::Claim(_) | Entry::Started(..) | Entry::Ended(..) | Entry::Refused(_) => None,
+        Entry::Claim(_)
+        | Entry::Started(..)
+        | Entry::Ended(..)
+        | Entry::Refused(_)
+        | Entry::Stopped(..) => None,
     })
 }
 
@@ -203,8 +209,9 @@ fn leaf_of(opened: &Opened) -> io::Result<Option<Leaf>> {
     }
 }
 
-/// What lives of a dead shim's attempts outside any leaf: the main processes by their identity,
-/// the members of the shim's session, and all that descends from either.
+/// What lives of a dead shim's attempts outside any leaf: the main processes and those of a
+/// stopped tree by their identity, the members of the shim's session, and all that descends from
+/// any of them.
 ///
 /// A session's number is not given to a new process while one member lives. It could be ours no
 /// more only if all members had ended and the number had come round; then somebody else leads it,
@@ -216,10 +223,12 @@ fn remnants(opened: &Opened, entries: &[Entry]) -> BTreeSet<u32> {
     let in_session = |stat: &&Stat| {
         stat.session == opened.pid && stat.start_ticks >= opened.start_ticks && is_ours_to_claim
     };
-    let mains: BTreeSet<(u32, u64)> = started_without_end(entries);
+    let known = known_without_end(entries);
+    let is_known =
+        |stat: &Stat| known.contains(&Identity { pid: stat.pid, start_ticks: stat.start_ticks });
     let mut roots: BTreeSet<u32> = stats
         .iter()
-        .filter(|stat| in_session(stat) || mains.contains(&(stat.pid, stat.start_ticks)))
+        .filter(|stat| in_session(stat) || is_known(stat))
         .map(|stat| stat.pid)
         .collect();
     // The shim itself is dead or dying; it is proven and ended elsewhere.
@@ -232,20 +241,25 @@ fn remnants(opened: &Opened, entries: &[Entry]) -> BTreeSet<u32> {
     roots
 }
 
-fn started_without_end(entries: &[Entry]) -> BTreeSet<(u32, u64)> {
-    let mut open = std::collections::BTreeMap::new();
+/// Main processes of what has not ended, and all of a tree that was stopped by signals: when its
+/// shim dies, the kernel sends SIGHUP to what is stopped in its session, and the main process
+/// would take the way to those that have left the session with it.
+fn known_without_end(entries: &[Entry]) -> BTreeSet<Identity> {
+    let mut open: BTreeMap<AttemptId, Vec<Identity>> = BTreeMap::new();
     for entry in entries {
         match entry {
             Entry::Started(id, process) => {
-                open.insert(*id, (process.pid, process.start_ticks));
+                let Process { pid, start_ticks, .. } = *process;
+                open.entry(*id).or_default().push(Identity { pid, start_ticks });
             }
+            Entry::Stopped(id, members) => open.entry(*id).or_default().extend(members),
             Entry::Ended(id, _) => {
                 open.remove(id);
             }
             Entry::Opened(_) | Entry::Claim(_) | Entry::Refused(_) => {}
         }
     }
-    open.into_values().collect()
+    open.into_values().flatten().collect()
 }
 
 fn try_lock(dir: &Path, operation: FlockOperation) -> io::Result<Option<File>> {

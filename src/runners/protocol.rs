@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Frame, WireError, decode, encode};
-use crate::model::event::{OutputLossReason, Process};
+use crate::model::event::{OutputLossReason, PausedBy, Process};
 use crate::model::{AttemptEnd, BootId, ByteString, RunId, Signal, Strays};
 
 /// One start of one run: what everything is idempotent by.
@@ -74,6 +74,10 @@ pub enum ToShim {
     Sync,
     /// Kind 8. From a client: take the descriptor sent along as its standard input.
     Attach(AttemptId),
+    /// Kind 9. Hold its tree still, or withdraw it.
+    Pause(AttemptId),
+    /// Kind 10. Let its tree go on.
+    Unpause(AttemptId),
 }
 
 /// Who a shim is.
@@ -100,6 +104,8 @@ pub enum Holding {
     Running(Process),
     /// It has ended and is not forgotten.
     Ended(AttemptEnd),
+    /// It has begun and is held still.
+    Paused(Process, PausedBy),
 }
 
 /// From a shim.
@@ -123,6 +129,10 @@ pub enum FromShim {
     State(Vec<(AttemptId, Holding)>),
     /// Kind 109. The journal is synced, or `errno`.
     Synced(Option<i32>),
+    /// Kind 110. Nothing of it runs until it is unpaused or stopped. Said again to who asks again.
+    Paused(AttemptId, PausedBy),
+    /// Kind 111. It is not paused: it was let go, it never was, or its end has begun.
+    Unpaused(AttemptId),
 }
 
 impl ToShim {
@@ -137,6 +147,8 @@ impl ToShim {
             Self::Exit => (6, Vec::new()),
             Self::Sync => (7, Vec::new()),
             Self::Attach(id) => (8, encode(id)),
+            Self::Pause(id) => (9, encode(id)),
+            Self::Unpause(id) => (10, encode(id)),
         };
         Frame { kind, payload }
     }
@@ -156,6 +168,8 @@ impl ToShim {
             6 => Self::Exit,
             7 => Self::Sync,
             8 => Self::Attach(decode(payload)?),
+            9 => Self::Pause(decode(payload)?),
+            10 => Self::Unpause(decode(payload)?),
             kind => return Err(WireError::UnknownKind(kind)),
         })
     }
@@ -174,6 +188,8 @@ impl FromShim {
             Self::OutputMissing(id, bytes, reason) => (107, encode(&(id, bytes, reason))),
             Self::State(holdings) => (108, encode(holdings)),
             Self::Synced(errno) => (109, encode(errno)),
+            Self::Paused(id, by) => (110, encode(&(id, by))),
+            Self::Unpaused(id) => (111, encode(id)),
         };
         Frame { kind, payload }
     }
@@ -203,6 +219,11 @@ impl FromShim {
             }
             108 => Self::State(decode(payload)?),
             109 => Self::Synced(decode(payload)?),
+            110 => {
+                let (id, by) = decode(payload)?;
+                Self::Paused(id, by)
+            }
+            111 => Self::Unpaused(decode(payload)?),
             kind => return Err(WireError::UnknownKind(kind)),
         })
     }
@@ -215,7 +236,9 @@ impl FromShim {
             | Self::Ended(id, _)
             | Self::Withdrawn(id)
             | Self::SignalSent(id, _, _)
-            | Self::OutputMissing(id, _, _) => Some(*id),
+            | Self::OutputMissing(id, _, _)
+            | Self::Paused(id, _)
+            | Self::Unpaused(id) => Some(*id),
             Self::Hello(_) | Self::State(_) | Self::Synced(_) => None,
         }
     }
@@ -238,6 +261,8 @@ mod tests {
             FromShim::OutputMissing(id, None, OutputLossReason::FileGone),
             FromShim::State(vec![(id, Holding::Ended(end)), (id, Holding::Held)]),
             FromShim::Synced(None),
+            FromShim::Paused(id, PausedBy::Signal),
+            FromShim::Unpaused(id),
         ];
         for message in messages {
             assert_eq!(FromShim::from_frame(&message.to_frame()), Ok(message));
@@ -251,6 +276,8 @@ mod tests {
             ToShim::Exit,
             ToShim::Sync,
             ToShim::Attach(id),
+            ToShim::Pause(id),
+            ToShim::Unpause(id),
         ] {
             assert_eq!(ToShim::from_frame(&message.to_frame()), Ok(message));
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jr::limits;
-use jr::model::event::Process;
+use jr::model::event::{Process, Tracking};
 use jr::model::{AttemptEnd, ByteString, ExitStatus, RunId, Signal, Strays};
 use jr::runners::linux::{clock, procfs};
 use jr::runners::process::{Setup, ShimHandle};
@@ -209,6 +209,29 @@ impl Drop for Shim {
         jr::runners::process::fence(&self.dir).ok();
         self.handle.try_reap();
     }
+}
+
+/// Runs a test with both ways to follow a tree.
+#[expect(clippy::print_stdout, reason = "it says what it could not do")]
+pub(crate) fn with_both(test: impl Fn(&mut Shim)) {
+    let mut shim = Shim::with_subreaper();
+    assert_eq!(tracking(&mut shim), Tracking::Subreaper);
+    test(&mut shim);
+    let mut shim = Shim::new();
+    if tracking(&mut shim) == Tracking::Cgroup {
+        test(&mut shim);
+    } else {
+        println!("SKIPPED (no cgroup v2 leaf can be made here)");
+    }
+}
+
+pub(crate) fn tracking(shim: &mut Shim) -> Tracking {
+    let start = shim.start_of(&["/bin/true"]);
+    let id = shim.start(&start);
+    let tracking = shim.wait_started(id).tracking;
+    shim.wait_ended(id);
+    shim.send(&ToShim::Forget(id));
+    tracking
 }
 
 /// Looks again and again until something is there.

@@ -76,20 +76,44 @@ impl Leaf {
 
     /// Whether anything lives in it or below it; zombies do not.
     pub fn is_populated(&self) -> io::Result<bool> {
-        let mut buffer = [0_u8; 128];
-        match self.events.read_at(&mut buffer, 0) {
-            Ok(length) => Ok(!buffer[..length].starts_with(b"populated 0")
-                && !buffer[..length].windows(12).any(|window| window == b"\npopulated 0")),
+        match self.says(b"populated 0") {
+            Ok(is_empty) => Ok(!is_empty),
             // The leaf was removed; only an empty one can be.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Sends SIGKILL to all of it and all below it, forks in flight included.
+    /// Whether all of it has come to a standstill after [`Self::freeze`].
+    pub fn is_frozen(&self) -> io::Result<bool> {
+        self.says(b"frozen 1")
+    }
+
+    /// Whether its events have that line.
+    fn says(&self, line: &[u8]) -> io::Result<bool> {
+        let mut buffer = [0_u8; 128];
+        let length = self.events.read_at(&mut buffer, 0)?;
+        Ok(buffer[..length].split(|byte| *byte == b'\n').any(|found| found == line))
+    }
+
+    /// Sends SIGKILL to all of it and all below it, forks in flight and what is frozen included.
     pub fn kill(&self) -> io::Result<()> {
-        let mut file = File::options().write(true).open(self.path.join("cgroup.kill"))?;
-        file.write_all(b"1")
+        self.write("cgroup.kill", b"1")
+    }
+
+    /// Lets nothing in it or below it run any more. It takes effect by and by: when
+    /// [`Self::is_frozen`] says so; what hangs in the kernel stops on its way out.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.write("cgroup.freeze", b"1")
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&self) -> io::Result<()> {
+        self.write("cgroup.freeze", b"0")
+    }
+
+    fn write(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        File::options().write(true).open(self.path.join(name))?.write_all(value)
     }
 
     /// The processes in it and below it.

@@ -10,8 +10,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::cgroup::Leaf;
-use super::pidfd::ProcessFd;
-use super::{procfs, wait};
+use super::pidfd::{Identity, ProcessFd};
+use super::procfs::{self, Stat};
+use super::wait;
 use crate::model::event::Tracking;
 
 /// Everything that this process has started and that still lives.
@@ -79,6 +80,12 @@ impl Tree {
         pids
     }
 
+    /// The members that descend from this process, each with what tells it from a later one.
+    pub fn identities(&self) -> Vec<Identity> {
+        let living = descendants().into_iter().filter(|stat| !stat.is_zombie());
+        living.map(|Stat { pid, start_ticks, .. }| Identity { pid, start_ticks }).collect()
+    }
+
     /// Sends a signal to every member but those of `except`; gives back who got it.
     pub fn signal(&self, signal: i32, except: &BTreeSet<u32>) -> BTreeSet<u32> {
         let list = || {
@@ -99,17 +106,68 @@ impl Tree {
         }
     }
 
+    /// Freezes the leaf; false where there is none or the kernel refuses.
+    pub fn freeze(&self) -> bool {
+        self.leaf.as_ref().is_some_and(|leaf| leaf.freeze().is_ok())
+    }
+
+    /// Lets the leaf run again.
+    pub fn thaw(&self) {
+        if let Some(leaf) = &self.leaf {
+            leaf.thaw().ok();
+        }
+    }
+
+    /// Whether nothing in the leaf runs any more.
+    pub fn is_frozen(&self) -> bool {
+        self.leaf.as_ref().is_none_or(|leaf| leaf.is_frozen().unwrap_or(true))
+    }
+
+    /// Sends SIGSTOP to every member that is not stopped yet, and adds it to `stopped`; those in
+    /// a frozen leaf are left out. True if there was none: only two such looks in a row prove that
+    /// all stand still, since a listing is not made in one moment.
+    pub fn stop_all(&self, is_leaf_frozen: bool, stopped: &mut BTreeSet<u32>) -> bool {
+        let moving = || {
+            let frozen = match &self.leaf {
+                Some(leaf) if is_leaf_frozen => leaf.processes(),
+                Some(_) | None => Vec::new(),
+            };
+            let is_moving = |stat: &Stat| match stat.state {
+                b'T' => false,
+                // A zombie may have living threads; what a debugger holds may be let go by it.
+                b'Z' | b't' => !stopped.contains(&stat.pid),
+                _ => true,
+            };
+            let stats = descendants().into_iter().filter(is_moving);
+            stats.map(|stat| stat.pid).filter(|pid| !frozen.contains(pid)).collect()
+        };
+        let sent = send_to_proven(moving, libc::SIGSTOP);
+        let is_quiet = sent.is_empty();
+        stopped.extend(sent);
+        is_quiet
+    }
+
+    /// Sends SIGCONT to those members that [`Self::stop_all`] has stopped, and to no others: who
+    /// had stopped by itself before stays so.
+    pub fn continue_all(&self, stopped: &BTreeSet<u32>) {
+        if !stopped.is_empty() {
+            send_to_proven(|| &self.listed() & stopped, libc::SIGCONT);
+        }
+    }
+
     fn listed(&self) -> BTreeSet<u32> {
-        let mut pids = BTreeSet::new();
+        let mut pids: BTreeSet<u32> = descendants().iter().map(|stat| stat.pid).collect();
         if let Some(leaf) = &self.leaf {
             pids.extend(leaf.processes());
         }
-        if let Ok(stats) = procfs::all() {
-            let roots = BTreeSet::from([std::process::id()]);
-            pids.extend(procfs::descendants(&stats, &roots).iter().map(|stat| stat.pid));
-        }
         pids
     }
+}
+
+/// All that descends from this process.
+fn descendants() -> Vec<Stat> {
+    let Ok(stats) = procfs::all() else { return Vec::new() };
+    procfs::descendants(&stats, &BTreeSet::from([std::process::id()]))
 }
 
 /// Sends a signal to each process of a list that is proven as the module says.

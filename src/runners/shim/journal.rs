@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! record: u32 length of payload │ u16 kind │ payload │ first 8 bytes of blake3(all before)
-//! kinds:  1 Opened · 2 Claim · 3 Started · 4 Ended · 5 Refused                (little-endian)
+//! kinds:  1 Opened · 2 Claim · 3 Started · 4 Ended · 5 Refused · 6 Stopped    (little-endian)
 //! ```
 
 use std::fs::File;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::event::Process;
 use crate::model::{AttemptEnd, BootId, ByteString};
+use crate::runners::linux::pidfd::Identity;
 use crate::runners::protocol::AttemptId;
 use crate::runners::wire::{decode, encode};
 
@@ -69,6 +70,8 @@ pub enum Entry {
     Ended(AttemptId, AttemptEnd),
     /// Given back and refused for ever.
     Refused(AttemptId),
+    /// Its processes, when all of them had been stopped by signals.
+    Stopped(AttemptId, Vec<Identity>),
 }
 
 impl Entry {
@@ -79,6 +82,7 @@ impl Entry {
             Self::Started(id, process) => (3, encode(&(id, process))),
             Self::Ended(id, end) => (4, encode(&(id, end))),
             Self::Refused(id) => (5, encode(id)),
+            Self::Stopped(id, members) => (6, encode(&(id, members))),
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + payload.len() + CHECK_BYTES);
         bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -106,6 +110,7 @@ impl Entry {
             3 => decode(payload).map(|(id, process)| Self::Started(id, process)).ok()?,
             4 => decode(payload).map(|(id, end)| Self::Ended(id, end)).ok()?,
             5 => Self::Refused(decode(payload).ok()?),
+            6 => decode(payload).map(|(id, members)| Self::Stopped(id, members)).ok()?,
             _ => return None,
         };
         Some((entry, checked.len() + CHECK_BYTES))

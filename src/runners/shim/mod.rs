@@ -14,6 +14,7 @@ mod book;
 mod connection;
 pub mod journal;
 mod ladder;
+mod pause;
 mod running;
 mod server;
 mod setup;

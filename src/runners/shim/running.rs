@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::journal::{Claim, Entry, Journal};
 use super::ladder::Ladder;
+use super::pause::Pause;
 use crate::model::event::{Final, Process, SpawnError};
 use crate::model::{AttemptEnd, ExitStatus, Now, Signal, Strays, Usage};
 use crate::runners::capture::recorder::Recorder;
@@ -18,7 +19,7 @@ use crate::runners::linux::spawn::{self, Program, Report, Spawned};
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::wait::Reaped;
 use crate::runners::linux::{clock, procfs};
-use crate::runners::protocol::{AttemptId, Hello, Holding, Start};
+use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start};
 
 /// SIGCONT, Linux numbering.
 const CONT: i32 = 18;
@@ -50,6 +51,13 @@ pub(super) struct Running {
     stop_signal: Signal,
     /// Who got the stop signal. What was being forked then gets it later.
     told: BTreeSet<u32>,
+    pause: Option<Pause>,
+    /// A pause came before the program ran: a child that is frozen before its exec tells nothing.
+    is_pause_due: bool,
+    /// For how long it was paused before, in milliseconds.
+    paused_ms: u64,
+    /// What is to be told of pauses.
+    pause_news: Vec<FromShim>,
     pub(super) recorder: Recorder,
 }
 
@@ -106,6 +114,10 @@ impl Running {
             strays: BTreeSet::new(),
             stop_signal,
             told: BTreeSet::new(),
+            pause: None,
+            is_pause_due: false,
+            paused_ms: 0,
+            pause_news: Vec::new(),
             recorder,
         })
     }
@@ -126,9 +138,11 @@ impl Running {
 
     pub(super) fn holding(&self) -> Holding {
         if self.report.is_some() || self.spawn_error.is_some() {
-            Holding::Claimed
-        } else {
-            Holding::Running(self.process.clone())
+            return Holding::Claimed;
+        }
+        match &self.pause {
+            Some(pause) if pause.is_still() => Holding::Paused(self.process.clone(), pause.by()),
+            Some(_) | None => Holding::Running(self.process.clone()),
         }
     }
 
@@ -166,6 +180,65 @@ impl Running {
             self.stop_signal = signal;
             self.signal_tree(tree);
         }
+        // What is held still has the signal now and meets it before anything else.
+        self.unpause(tree, now.boottime_ms);
+    }
+
+    /// Holds the tree still, once the program runs. Always answered, see [`Self::take_pause_news`].
+    pub(super) fn pause(&mut self) {
+        if self.main_end.is_some() || self.ladder.is_stopping() {
+            self.pause_news.push(FromShim::Unpaused(self.id()));
+            return;
+        }
+        match &self.pause {
+            Some(pause) if pause.is_still() => {
+                self.pause_news.push(FromShim::Paused(self.id(), pause.by()));
+            }
+            Some(_) => {}
+            None => self.is_pause_due = true,
+        }
+    }
+
+    /// Lets the tree go on; says so even where it was not paused.
+    pub(super) fn resume(&mut self, tree: &Tree, now: Now) {
+        if !self.unpause(tree, now.boottime_ms) {
+            self.pause_news.push(FromShim::Unpaused(self.id()));
+        }
+    }
+
+    /// What came of pauses, to be told in this order.
+    pub(super) fn take_pause_news(&mut self) -> Vec<FromShim> {
+        std::mem::take(&mut self.pause_news)
+    }
+
+    /// Ends a pause, if there is one.
+    fn unpause(&mut self, tree: &Tree, now_ms: u64) -> bool {
+        let was_due = std::mem::take(&mut self.is_pause_due);
+        let pause = self.pause.take();
+        let was_paused = was_due || pause.is_some();
+        if let Some(pause) = pause {
+            self.paused_ms = self.paused_ms.saturating_add(pause.length_ms(now_ms));
+            if let Some(signal) = pause.lift(tree).filter(|_| self.main_end.is_none()) {
+                signal_group_of_child(self.process.pid, signal.number()).ok();
+            }
+        }
+        if was_paused {
+            self.pause_news.push(FromShim::Unpaused(self.id()));
+        }
+        was_paused
+    }
+
+    fn advance_pause(&mut self, tree: &Tree, now_ms: u64) {
+        if self.is_pause_due && self.report.is_none() && self.spawn_error.is_none() {
+            self.is_pause_due = false;
+            self.pause = Some(Pause::begin(tree, now_ms));
+        }
+        if let Some(pause) = &mut self.pause
+            && pause.advance(tree, now_ms)
+        {
+            let news = FromShim::Paused(self.start.id, pause.by());
+            self.pause_news.push(news);
+        }
     }
 
     /// To every process of the tree, once each; then SIGCONT, for one that was stopped.
@@ -178,9 +251,12 @@ impl Running {
     }
 
     /// Sends a signal to the process group; the `errno` if that failed.
-    pub(super) fn signal(&self, signal: Signal) -> Option<i32> {
+    pub(super) fn signal(&mut self, signal: Signal) -> Option<i32> {
         if self.main_end.is_some() {
             return Some(Errno::SRCH.raw_os_error());
+        }
+        if self.pause.as_mut().is_some_and(|pause| pause.keeps_back(signal)) {
+            return None;
         }
         let sent = signal_group_of_child(self.process.pid, signal.number());
         sent.err().map(|error| error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
@@ -192,8 +268,17 @@ impl Running {
             .start
             .timeout_ms
             .filter(|_| self.main_end.is_none() && !self.ladder.is_stopping())
-            .map(|timeout_ms| self.began_ms.saturating_add(timeout_ms));
-        [timeout, self.ladder.deadline(), self.recorder.next_tick()].into_iter().flatten().min()
+            .filter(|_| self.pause.is_none())
+            .map(|timeout_ms| self.time_is_over_at(timeout_ms));
+        let pause = self.pause.as_ref().filter(|_| self.main_end.is_none());
+        let pause = pause.and_then(Pause::deadline);
+        let tick = self.recorder.next_tick();
+        [timeout, pause, self.ladder.deadline(), tick].into_iter().flatten().min()
+    }
+
+    /// Time in which it was held still does not count.
+    fn time_is_over_at(&self, timeout_ms: u64) -> u64 {
+        self.began_ms.saturating_add(self.paused_ms).saturating_add(timeout_ms)
     }
 
     /// Goes on: timeout, grace, kill, end. Gives the end when there is one.
@@ -205,6 +290,7 @@ impl Running {
     ) -> Option<AttemptEnd> {
         self.recorder.on_time(watcher, now);
         let Some((last, ended)) = self.main_end else {
+            self.advance_pause(tree, now.boottime_ms);
             self.advance_main(tree, now.boottime_ms);
             return None;
         };
@@ -228,13 +314,15 @@ impl Running {
             }
             return None;
         };
+        // What stays of it goes on, and what begins here next is not born frozen.
+        self.unpause(tree, now.boottime_ms);
         Some(self.end(last, ended, survivors, watcher))
     }
 
     fn advance_main(&mut self, tree: &Tree, now_ms: u64) {
         if !self.ladder.is_stopping() {
-            let timeout_ms = self.start.timeout_ms;
-            if timeout_ms.is_some_and(|after| now_ms >= self.began_ms.saturating_add(after)) {
+            let timeout_ms = self.start.timeout_ms.filter(|_| self.pause.is_none());
+            if timeout_ms.is_some_and(|after| now_ms >= self.time_is_over_at(after)) {
                 self.ladder.is_timed_out = true;
                 self.ladder.stop(now_ms, self.start.grace_ms);
                 self.signal_tree(tree);

@@ -15,6 +15,7 @@ use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
 use super::running::{Ground, Running};
 use crate::limits;
+use crate::model::event::PausedBy;
 use crate::model::{AttemptEnd, Now};
 use crate::runners::capture::recorder;
 use crate::runners::linux::clock::{self, BoottimeTimer};
@@ -269,14 +270,18 @@ impl Server {
                 Some(running) if running.id() == stop.id => {
                     running.stop(&self.parts.tree, stop.signal, stop.grace_ms, now);
                 }
-                _ => {
-                    self.attachments.remove(&stop.id);
-                    let answer = self.book.stop(stop.id);
-                    self.answer(from, stop.id, answer);
-                }
+                _ => self.withdraw(from, stop.id),
+            },
+            ToShim::Pause(id) => match &mut self.running {
+                Some(running) if running.id() == id => running.pause(),
+                _ => self.withdraw(from, id),
+            },
+            ToShim::Unpause(id) => match &mut self.running {
+                Some(running) if running.id() == id => running.resume(&self.parts.tree, now),
+                _ => self.connections[from].send(&FromShim::Unpaused(id)),
             },
             ToShim::Signal(id, signal) => {
-                let errno = match &self.running {
+                let errno = match &mut self.running {
                     Some(running) if running.id() == id => running.signal(signal),
                     _ => Some(rustix::io::Errno::SRCH.raw_os_error()),
                 };
@@ -302,7 +307,7 @@ impl Server {
         let id = start.id;
         if let Some(running) = self.running.as_ref().filter(|running| running.id() == id) {
             match running.holding() {
-                Holding::Running(process) => {
+                Holding::Running(process) | Holding::Paused(process, _) => {
                     self.connections[from].send(&FromShim::Started(id, process));
                 }
                 Holding::Held | Holding::Claimed | Holding::Ended(_) => {}
@@ -315,6 +320,13 @@ impl Server {
             Answer::Held if is_next => {}
             answer => self.answer(from, id, answer),
         }
+    }
+
+    /// Gives back what has not begun.
+    fn withdraw(&mut self, from: usize, id: AttemptId) {
+        self.attachments.remove(&id);
+        let answer = self.book.stop(id);
+        self.answer(from, id, answer);
     }
 
     fn answer(&mut self, to: usize, id: AttemptId, answer: Answer) {
@@ -335,7 +347,9 @@ impl Server {
         self.connections[from].role = Role::Client(id);
         let holding = self.holdings().into_iter().find(|(held, _)| *held == id);
         let news = match holding.map(|(_, holding)| holding) {
-            Some(Holding::Running(process)) => Some(FromShim::Started(id, process)),
+            Some(Holding::Running(process) | Holding::Paused(process, _)) => {
+                Some(FromShim::Started(id, process))
+            }
             Some(Holding::Ended(end)) => Some(FromShim::Ended(id, end)),
             Some(Holding::Claimed) => None,
             // It may come before its start.
@@ -368,7 +382,19 @@ impl Server {
         let Some(running) = &mut self.running else { return };
         let id = running.id();
         let end = running.advance(&self.parts.tree, &self.watcher, now);
+        let pause_news = running.take_pause_news();
         let missing = running.recorder.take_missing();
+        if !pause_news.is_empty() {
+            // Its start comes first.
+            self.tell_news();
+        }
+        for news in pause_news {
+            if let FromShim::Paused(_, PausedBy::Signal) = news {
+                let members = self.parts.tree.identities();
+                self.parts.journal.record(&Entry::Stopped(id, members));
+            }
+            self.broadcast(&news);
+        }
         for missing in missing {
             self.broadcast(&FromShim::OutputMissing(id, missing.bytes, missing.reason));
         }
