@@ -56,6 +56,9 @@ pub const VIEWS_DIRTY: usize = 4_096;
 /// Views are written after so long without a change.
 pub const VIEWS_IDLE_MS: u64 = 1_000;
 
+/// Bytes kept of the command line of whoever asks for a stop, a signal or a pause.
+pub const ASKER_BYTES: usize = 200;
+
 /// Permission bits that new files of a run do not get where its client says nothing (umask(2)).
 pub const UMASK: u32 = 0o022;
 /// Newest bytes kept of each output stream of an attempt.

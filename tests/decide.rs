@@ -8,9 +8,15 @@ mod batches;
 mod ends;
 #[path = "decide/fixture.rs"]
 mod fixture;
+#[path = "decide/order.rs"]
+mod order;
+#[path = "decide/pauses.rs"]
+mod pauses;
 #[path = "decide/queues.rs"]
 mod queues;
 #[path = "decide/recovery.rs"]
 mod recovery;
+#[path = "decide/retries.rs"]
+mod retries;
 #[path = "decide/stops.rs"]
 mod stops;

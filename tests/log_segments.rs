@@ -156,7 +156,7 @@ fn what_a_newer_jr_wrote_is_neither_guessed_nor_touched() {
     type Change = fn(&mut [u8]);
     let kind = |kind, version| Newer::Shape(Shape { kind, version });
     let cases: [(Newer, Change); 4] = [
-        (kind(33, 1), |bytes| bytes[1] = 33),
+        (kind(200, 1), |bytes| bytes[1] = 200),
         (kind(12, 2), |bytes| bytes[3] = 2),
         (kind(8, 1), |bytes| bytes[1] = 8),
         (Newer::RecordFormat(2), |bytes| bytes[0] = 2),

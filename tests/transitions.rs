@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::event::{
+    DaemonStopReason, Due, Final, OutputLossReason, PausedBy, Process, QueuedReason, StopReason,
+    Tracking,
+};
 use jr::model::phase::{self, IllegalEvent};
 use jr::model::{
     AttemptEnd, BootId, Event, ExitStatus, LostReason, Outcome, Phase, RunId, RunSpec, Signal,
@@ -38,9 +41,15 @@ fn events() -> Vec<(String, Event)> {
         Event::RunAdmitted { run, spec: Arc::new(spec()) },
         Event::AttemptIntended { run, attempt },
         Event::AttemptStarted { run, attempt, process },
-        Event::StopRequested { run, reason: StopReason::Asked, signal, grace_ms: 1 },
-        Event::SignalRequested { run, attempt, signal },
+        Event::StopRequested { run, reason: StopReason::Asked, signal, grace_ms: 1, asker: None },
+        Event::SignalRequested { run, attempt, signal, asker: None },
         Event::SignalSent { run, attempt, signal, errno },
+        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 1 } },
+        Event::RunQueued { run, reason: QueuedReason::Due },
+        Event::PauseRequested { run, asker: None },
+        Event::RunPaused { run, attempt, by: PausedBy::Freezer },
+        Event::UnpauseRequested { run, asker: None },
+        Event::RunUnpaused { run, attempt },
         Event::OutputLost { run, attempt, bytes, reason },
         Event::RunEnded { run, outcome: Outcome::Succeeded },
         Event::EnvironmentCreated { id: "local".parse().expect("a name") },
@@ -49,6 +58,8 @@ fn events() -> Vec<(String, Event)> {
         Event::RecoveryFinished { adopted: 0, ended: 0, lost: 0, requeued: 0 },
         Event::ClockJumped { by_ms: 1 },
         Event::QueueSet { queue: "q".parse().expect("a name"), limit: 1 },
+        Event::QueuePaused { queue: "q".parse().expect("a name") },
+        Event::QueueUnpaused { queue: "q".parse().expect("a name") },
     ];
     let others = others.into_iter().map(|event| (event.kind_name().to_owned(), event));
     others.chain(ends).collect()

@@ -200,6 +200,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CommandError> {
     })
 }
 
+/// This command as it was typed, for `jr why`.
+pub fn asker() -> String {
+    let words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.join(" ")
+}
+
 /// A fresh id for a command that acts once however often it is sent.
 pub fn command_id() -> Result<CommandId, CommandError> {
     let mut bytes = [0_u8; 16];

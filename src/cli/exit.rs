@@ -12,6 +12,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// No such run, or nothing runs.
 pub const NOT_FOUND: u8 = 3;
+/// There is nothing to do, where that is an error.
+pub const NOTHING_TO_DO: u8 = 4;
 /// No daemon answers, or a newer one does (sysexits `EX_UNAVAILABLE`).
 pub const UNAVAILABLE: u8 = 69;
 /// Busy, try again (sysexits `EX_TEMPFAIL`).
@@ -43,7 +45,10 @@ pub fn of_signal(signal: i32) -> u8 {
 pub fn of_run(run: &RunView) -> u8 {
     let by_signal = || of_signal(run.signal.unwrap_or(TERM));
     match run.outcome.as_deref() {
-        Some("succeeded") => OK,
+        // Its own, which `--ok` may have accepted.
+        Some("succeeded") => {
+            run.exit_code.map_or(OK, |code| u8::try_from(code & 0xff).unwrap_or(OK))
+        }
         Some("failed") => match (run.exit_code, run.reason.as_deref()) {
             // Only the low byte reaches a parent; an exit code is never more.
             (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(FAILED),

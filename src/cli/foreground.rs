@@ -24,7 +24,7 @@ use crate::projections::view::{List, OutputView, RunView};
 use crate::runners::linux::signals::Blocked;
 
 use super::attach::ShimLine;
-use super::context::{Context, command_id, parse};
+use super::context::{Context, asker, command_id, parse};
 use super::copy::{Growth, Step, Tail};
 use super::error::CommandError;
 use super::exit;
@@ -382,7 +382,9 @@ impl<'a> Foreground<'a> {
     fn cancel(&mut self) {
         let (Some(run), Ok(command_id)) = (self.run, command_id()) else { return };
         let selectors = vec![run.to_string()];
-        let request = StopRequest { command_id, selectors, grace_ms: None, interrupted: true };
+        let asker = Some(asker());
+        let request =
+            StopRequest { command_id, selectors, grace_ms: None, interrupted: true, asker };
         if let Err(error) = self.context.post::<StopReply>("/v1/stop", &request) {
             self.context.ui.warn(&error.message);
         }

@@ -15,7 +15,9 @@ use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
-use crate::model::{ByteString, Command, Digest, Kind, RunId, RunSpec, Signal, batch_line};
+use crate::model::{
+    ByteString, Command, Dependency, Digest, Kind, RunId, RunSpec, Signal, batch_line,
+};
 use crate::projections::BatchLineState;
 use crate::projections::query::{Document, Query, Scope};
 
@@ -40,12 +42,20 @@ impl Admission {
     }
 
     /// The command of a run.
-    pub(super) async fn run(&self, asked: RunRequest) -> Result<(RunId, Command), Refusal> {
+    pub(super) async fn run(
+        &self,
+        asked: RunRequest,
+        after: Vec<Dependency>,
+    ) -> Result<(RunId, Command), Refusal> {
         let this = self.clone();
-        blocking(move || this.run_now(asked)).await
+        blocking(move || this.run_now(asked, after)).await
     }
 
-    fn run_now(&self, asked: RunRequest) -> Result<(RunId, Command), Refusal> {
+    fn run_now(
+        &self,
+        asked: RunRequest,
+        after: Vec<Dependency>,
+    ) -> Result<(RunId, Command), Refusal> {
         let run = fresh_run_id();
         check_command(&asked.command)?;
         let name = asked.name.unwrap_or_else(|| file_name(&asked.command[0]));
@@ -62,9 +72,12 @@ impl Admission {
             queue: asked.queue,
             attached: asked.attached,
             key: asked.key,
+            after,
+            lock: asked.lock,
             ..spec_of(name, Kind::Job, &asked.common, Some(stored.variables), owner)?
         };
-        Ok((run, Command::Run { run, spec: Arc::new(spec), key_holder: None }))
+        let (spec, key_holder, ended) = (Arc::new(spec), None, Vec::new());
+        Ok((run, Command::Run { run, spec, key_holder, ended }))
     }
 
     /// The command of a batch, or of what an older one left.
@@ -221,6 +234,9 @@ fn spec_of(
         umask: common.umask.unwrap_or(limits::UMASK) & 0o777,
         strays: common.strays,
         output_bytes_max: common.output_bytes_max.unwrap_or(limits::OUTPUT_BYTES_MAX),
+        retry: common.retry,
+        ok_codes: common.ok_codes.clone(),
+        on_interrupt: common.on_interrupt,
         ..RunSpec::default()
     })
 }

@@ -2,6 +2,7 @@
 //! actions go when their events are durable.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -12,6 +13,10 @@ use super::orders::Orders;
 use crate::model::event::DaemonStopReason;
 use crate::model::{CommandId, Engine, Envelope, Input, Observation, Release, Reply};
 use crate::runners::linux::clock;
+
+/// Between two looks at the clock while something is delayed: the wait of a condition variable
+/// does not count the time in which the machine sleeps, and the wall clock may be set.
+const DUE_LOOK_MS: u64 = 10_000;
 
 /// What the engine thread works with.
 pub struct EngineLoop {
@@ -66,10 +71,20 @@ impl EngineLoop {
     /// decided what the lifecycle forbids. Either way nothing more was told to anyone.
     fn run(mut self) -> Result<(), DaemonError> {
         loop {
-            for message in self.inbox.take() {
+            let due_ms = self.engine.next_due_ms(clock::now());
+            let messages = match due_ms {
+                Some(due_ms) => {
+                    self.inbox.take_within(Duration::from_millis(due_ms.min(DUE_LOOK_MS)))
+                }
+                None => self.inbox.take(),
+            };
+            for message in messages {
                 if self.take(message)? {
                     return Ok(());
                 }
+            }
+            if due_ms.is_some() && self.engine.next_due_ms(clock::now()) == Some(0) {
+                self.feed(Input::TimePassed)?;
             }
             self.hand_over();
             self.live.send_replace(self.engine.state().runs.len());

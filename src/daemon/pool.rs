@@ -179,6 +179,17 @@ impl Pool {
                     self.seen.push(Observation::SignalDelivered { run, attempt, signal, errno });
                 }
             }
+            Action::Pause { run, attempt } => {
+                let id = AttemptId { run, attempt };
+                if !self.send_to_holder(id, &ToShim::Pause(id)) {
+                    // It never left this thread, and the engine starts nothing that is held.
+                    self.seen.push(Observation::StartWithdrawn { run, attempt });
+                }
+            }
+            Action::Unpause { run, attempt } => {
+                let id = AttemptId { run, attempt };
+                self.send_to_holder(id, &ToShim::Unpause(id));
+            }
             Action::Forget { run, attempt } => self.forget(AttemptId { run, attempt }),
             Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
         }
@@ -325,11 +336,15 @@ impl Pool {
                 }
                 return;
             }
-            FromShim::Held(_)
-            | FromShim::State(_)
-            | FromShim::Synced(_)
-            | FromShim::Paused(..)
-            | FromShim::Unpaused(_) => return,
+            FromShim::Paused(AttemptId { run, attempt }, by) => {
+                Observation::TreePaused { run, attempt, by }
+            }
+            FromShim::Unpaused(AttemptId { run, attempt }) => {
+                Observation::TreeResumed { run, attempt }
+            }
+            FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
+                return;
+            }
         };
         self.seen.push(observation);
     }

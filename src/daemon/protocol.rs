@@ -7,6 +7,8 @@
 //! | `POST /v1/batch` | [`BatchRequest`] | lines of [`RunLine`] |
 //! | `POST /v1/stop` | [`StopRequest`] | [`StopReply`] |
 //! | `POST /v1/signal` | [`SignalRequest`] | [`SignalReply`] |
+//! | `POST /v1/pause` | [`HoldRequest`] | [`HoldReply`] |
+//! | `POST /v1/resume` | [`HoldRequest`] | [`HoldReply`] |
 //! | `POST /v1/queue` | [`QueueRequest`] | `{}` |
 //! | `POST /v1/read` | `projections::query::Query` | its document |
 //! | `POST /v1/wait` | [`WaitRequest`] | `List<RunView>`, once they ended or the time is over |
@@ -25,7 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::stat::Stat;
 use crate::log::verify::Verified;
-use crate::model::{ByteString, CommandId, QueueName, RunId, Signal, Strays};
+use crate::model::{
+    ByteString, CommandId, Condition, LockWish, OnInterrupt, QueueName, Retry, RunId, Signal,
+    Strays,
+};
 use crate::projections::view::RunView;
 
 /// Raised with any change that an older side would misread.
@@ -70,8 +75,23 @@ pub struct RunRequest {
     pub attached: bool,
     /// Idempotency key.
     pub key: Option<String>,
+    /// What has to end first.
+    #[serde(default)]
+    pub after: Vec<After>,
+    /// What nobody else may hold meanwhile.
+    #[serde(default)]
+    pub lock: Option<LockWish>,
     /// The answer goes on until the run has ended.
     pub wait: bool,
+}
+
+/// What has to end before a run begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// As typed; globs and `all` mean what lives.
+    pub selector: String,
+    /// How they have to end.
+    pub condition: Condition,
 }
 
 /// What runs and lines of batches have in common.
@@ -95,6 +115,15 @@ pub struct Common {
     pub strays: Strays,
     /// Newest bytes kept of each stream; `limits::OUTPUT_BYTES_MAX`.
     pub output_bytes_max: Option<u64>,
+    /// Further attempts.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// Exit codes that are a success besides 0.
+    #[serde(default)]
+    pub ok_codes: Vec<u8>,
+    /// If an attempt is lost.
+    #[serde(default)]
+    pub on_interrupt: OnInterrupt,
 }
 
 /// A batch.
@@ -169,6 +198,9 @@ pub struct StopRequest {
     pub grace_ms: Option<u64>,
     /// Ctrl-C at the client that owned it.
     pub interrupted: bool,
+    /// The client's command line, for `jr why`.
+    #[serde(default)]
+    pub asker: Option<String>,
 }
 
 /// What a stop does.
@@ -187,6 +219,9 @@ pub struct SignalRequest {
     pub selectors: Vec<String>,
     /// Which signal.
     pub signal: Signal,
+    /// The client's command line, for `jr why`.
+    #[serde(default)]
+    pub asker: Option<String>,
 }
 
 /// What a signal does.
@@ -196,15 +231,39 @@ pub struct SignalReply {
     pub runs: Vec<(RunId, String)>,
 }
 
-/// `jr queue set`.
+/// `jr pause` and `jr resume`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HoldRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// As typed; globs and `all` mean what lives.
+    pub selectors: Vec<String>,
+    /// The client's command line, for `jr why`.
+    #[serde(default)]
+    pub asker: Option<String>,
+}
+
+/// What a pause or a resume does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReply {
+    /// Run and `held`, `pausing`, `already_paused`, `stopping` or `already_ended`; of a resume
+    /// `resumed`, `not_paused` or `already_ended`.
+    pub runs: Vec<(RunId, String)>,
+}
+
+/// `jr queue set`, `pause` and `unpause`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueueRequest {
     /// Sent again with the same id, it acts once.
     pub command_id: CommandId,
     /// Which.
     pub queue: QueueName,
-    /// Slots.
-    pub limit: u32,
+    /// Slots, to be set; creates it.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Whether it gives no starts, to be changed.
+    #[serde(default)]
+    pub paused: Option<bool>,
 }
 
 /// `jr wait`.

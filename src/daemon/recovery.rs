@@ -150,7 +150,8 @@ fn finding(answer: Option<Holding>, id: AttemptId, ledger: &Ledger) -> Finding {
     }
     match answer {
         Some(Holding::Ended(end)) => Finding::Exited(end),
-        Some(Holding::Running(process) | Holding::Paused(process, _)) => Finding::Running(process),
+        Some(Holding::Running(process)) => Finding::Running { process, paused: None },
+        Some(Holding::Paused(process, by)) => Finding::Running { process, paused: Some(by) },
         // Claimed: the process is being made; its start will be reported.
         Some(Holding::Held | Holding::Claimed) => Finding::Held,
         None => match ledger.lost(id) {

@@ -14,12 +14,24 @@ use super::offline;
 use super::place::Place;
 use crate::limits;
 use crate::log::Reader;
+
 use crate::model::command::KeyHolder;
-use crate::model::{BootId, Event, RunId};
+use crate::model::{BootId, Event, Outcome, RunId};
 use crate::projections::query::{Document, Query, QueryError};
 use crate::projections::view::RunView;
-use crate::projections::{BatchLineState, Scope, Stored, Views, answer};
+use crate::projections::{BatchLineState, Scope, Stored, Views, ViewsError, answer};
 use crate::runners::linux::clock;
+
+/// What is true of older runs at `seq`.
+#[derive(Debug)]
+pub struct Facts {
+    /// The place of the log that this was read at.
+    pub seq: u64,
+    /// Who holds the key that was asked for.
+    pub key_holder: Option<KeyHolder>,
+    /// How those that were asked for ended, of which that is known.
+    pub ended: Vec<(RunId, Outcome)>,
+}
 
 /// To the views thread.
 pub enum ToViews {
@@ -28,7 +40,7 @@ pub enum ToViews {
     /// A question.
     Ask(Box<Query>, oneshot::Sender<Result<Document, QueryError>>),
     /// Who holds a key, and the seq at which that was so.
-    KeyHolder(String, oneshot::Sender<Result<(u64, Option<KeyHolder>), QueryError>>),
+    Facts(Option<String>, Vec<RunId>, oneshot::Sender<Result<Facts, QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
     /// Make them anew from the log; the seq that they then have.
@@ -62,13 +74,13 @@ impl Questions {
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
-    /// Who holds a key.
+    /// What an admission needs to know of older runs: who holds its key, and how these ended.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn key_holder(&self, key: String) -> Result<(u64, Option<KeyHolder>), QueryError> {
+    pub async fn facts(&self, key: Option<String>, runs: Vec<RunId>) -> Result<Facts, QueryError> {
         let (reply, answer) = oneshot::channel();
-        self.0.post(ToViews::KeyHolder(key, reply));
+        self.0.post(ToViews::Facts(key, runs, reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
@@ -162,10 +174,8 @@ impl ViewsLoop {
                 let answered = self.answer(&query);
                 let _gone = reply.send(answered);
             }
-            ToViews::KeyHolder(key, reply) => {
-                let seq = self.views.applied();
-                let holder = self.views.key_holder(&key).map_err(QueryError::from);
-                let _gone = reply.send(holder.map(|holder| (seq, holder)));
+            ToViews::Facts(key, runs, reply) => {
+                let _gone = reply.send(self.facts(key, &runs).map_err(QueryError::from));
             }
             ToViews::BatchLines(batch, reply) => {
                 let lines = self.views.batch_lines(batch).map_err(QueryError::from);
@@ -184,6 +194,17 @@ impl ViewsLoop {
             ToViews::End => {}
         }
         Ok(())
+    }
+
+    fn facts(&mut self, key: Option<String>, runs: &[RunId]) -> Result<Facts, ViewsError> {
+        let seq = self.views.applied();
+        let key_holder = key.map(|key| self.views.key_holder(&key)).transpose()?.flatten();
+        let mut ended = Vec::new();
+        for run in runs {
+            let outcome = self.views.run(*run)?.and_then(|run| run.outcome);
+            ended.extend(outcome.map(|outcome| (*run, outcome)));
+        }
+        Ok(Facts { seq, key_holder, ended })
     }
 
     fn apply(&mut self, records: &[Stored]) -> Result<(), DaemonError> {

@@ -45,6 +45,14 @@ pub fn shape_of(event: &Event) -> Shape {
         Event::OutputLost { .. } => 30,
         Event::SignalRequested { .. } => 31,
         Event::QueueSet { .. } => 32,
+        Event::RunPaused { .. } => 15,
+        Event::RunUnpaused { .. } => 16,
+        Event::RestartScheduled { .. } => 19,
+        Event::RunQueued { .. } => 33,
+        Event::PauseRequested { .. } => 34,
+        Event::UnpauseRequested { .. } => 35,
+        Event::QueuePaused { .. } => 36,
+        Event::QueueUnpaused { .. } => 37,
     };
     Shape { kind, version: 1 }
 }
@@ -70,6 +78,12 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
             let queue = queue.as_str().to_owned();
             codec::encode_into(&v1::QueueSet { queue, limit: *limit }, bytes)
         }
+        Event::QueuePaused { queue } => {
+            codec::encode_into(&v1::QueuePaused { queue: queue.as_str().to_owned() }, bytes)
+        }
+        Event::QueueUnpaused { queue } => {
+            codec::encode_into(&v1::QueueUnpaused { queue: queue.as_str().to_owned() }, bytes)
+        }
         Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
         | Event::AttemptStarted { .. }
@@ -78,7 +92,13 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
         | Event::StopRequested { .. }
         | Event::SignalSent { .. }
         | Event::OutputLost { .. }
-        | Event::SignalRequested { .. } => encode_of_run(event, bytes),
+        | Event::SignalRequested { .. }
+        | Event::RestartScheduled { .. }
+        | Event::RunQueued { .. }
+        | Event::PauseRequested { .. }
+        | Event::RunPaused { .. }
+        | Event::UnpauseRequested { .. }
+        | Event::RunUnpaused { .. } => encode_of_run(event, bytes),
     };
     shape_of(event)
 }
@@ -104,9 +124,31 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
         Event::RunEnded { outcome, .. } => {
             codec::encode_into(&v1::RunEnded { run, outcome: (*outcome).into() }, bytes)
         }
-        &Event::StopRequested { reason, signal, grace_ms, .. } => {
-            let (reason, signal) = (reason.into(), v1::signal_byte(signal));
-            codec::encode_into(&v1::StopRequested { run, reason, signal, grace_ms }, bytes)
+        Event::StopRequested { reason, signal, grace_ms, asker, .. } => {
+            let (reason, signal, grace_ms) =
+                ((*reason).into(), v1::signal_byte(*signal), *grace_ms);
+            let asker = asker.clone().map(Into::into);
+            codec::encode_into(&v1::StopRequested { run, reason, signal, grace_ms, asker }, bytes)
+        }
+        &Event::RestartScheduled { attempt, due, .. } => {
+            codec::encode_into(&v1::RestartScheduled { run, attempt, due: due.into() }, bytes)
+        }
+        &Event::RunQueued { reason, .. } => {
+            codec::encode_into(&v1::RunQueued { run, reason: reason.into() }, bytes)
+        }
+        Event::PauseRequested { asker, .. } => {
+            let asker = asker.clone().map(Into::into);
+            codec::encode_into(&v1::PauseRequested { run, asker }, bytes)
+        }
+        &Event::RunPaused { attempt, by, .. } => {
+            codec::encode_into(&v1::RunPaused { run, attempt, by: by.into() }, bytes)
+        }
+        Event::UnpauseRequested { asker, .. } => {
+            let asker = asker.clone().map(Into::into);
+            codec::encode_into(&v1::UnpauseRequested { run, asker }, bytes)
+        }
+        &Event::RunUnpaused { attempt, .. } => {
+            codec::encode_into(&v1::RunUnpaused { run, attempt }, bytes)
         }
         &Event::SignalSent { attempt, signal, errno, .. } => {
             let signal = v1::signal_byte(signal);
@@ -116,16 +158,19 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
             let reason = reason.into();
             codec::encode_into(&v1::OutputLost { run, attempt, bytes: lost, reason }, bytes)
         }
-        &Event::SignalRequested { attempt, signal, .. } => {
-            let signal = v1::signal_byte(signal);
-            codec::encode_into(&v1::SignalRequested { run, attempt, signal }, bytes)
+        Event::SignalRequested { attempt, signal, asker, .. } => {
+            let (attempt, signal) = (*attempt, v1::signal_byte(*signal));
+            let asker = asker.clone().map(Into::into);
+            codec::encode_into(&v1::SignalRequested { run, attempt, signal, asker }, bytes)
         }
         Event::EnvironmentCreated { .. }
         | Event::DaemonStarted { .. }
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
-        | Event::QueueSet { .. } => unreachable!("not about a run"),
+        | Event::QueueSet { .. }
+        | Event::QueuePaused { .. }
+        | Event::QueueUnpaused { .. } => unreachable!("not about a run"),
     }
 }
 
@@ -150,6 +195,14 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         30 => lift::<v1::OutputLost>(bytes),
         31 => lift::<v1::SignalRequested>(bytes),
         32 => lift::<v1::QueueSet>(bytes),
+        15 => lift::<v1::RunPaused>(bytes),
+        16 => lift::<v1::RunUnpaused>(bytes),
+        19 => lift::<v1::RestartScheduled>(bytes),
+        33 => lift::<v1::RunQueued>(bytes),
+        34 => lift::<v1::PauseRequested>(bytes),
+        35 => lift::<v1::UnpauseRequested>(bytes),
+        36 => lift::<v1::QueuePaused>(bytes),
+        37 => lift::<v1::QueueUnpaused>(bytes),
         _ => Err(UpcastError::Newer(shape)),
     }
 }

@@ -39,6 +39,20 @@ pub enum Action {
         /// Which signal.
         signal: Signal,
     },
+    /// Hold its tree still, or withdraw the start if nothing has begun. The shim answers which.
+    Pause {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Let its tree go on.
+    Unpause {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// The end of the attempt is in the log: the shim may forget it.
     Forget {
         /// Which run.
@@ -67,6 +81,10 @@ pub enum Reply {
     Stopping(Vec<(RunId, StopAnswer)>),
     /// Each run that was to get a signal.
     Signalling(Vec<(RunId, SignalAnswer)>),
+    /// Each run that was to be held.
+    Pausing(Vec<(RunId, PauseAnswer)>),
+    /// Each run that was to go on.
+    Resuming(Vec<(RunId, ResumeAnswer)>),
     /// It is done.
     Done,
     /// It is not done.
@@ -91,6 +109,32 @@ pub enum SignalAnswer {
     Sending,
     /// Nothing runs there.
     NotRunning,
+}
+
+/// What a pause does to one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseAnswer {
+    /// It had no process; it keeps its place and gets no start.
+    Held,
+    /// Its processes are being held.
+    Pausing,
+    /// It was held before.
+    AlreadyPaused,
+    /// It is being stopped.
+    Stopping,
+    /// It had ended before.
+    AlreadyEnded,
+}
+
+/// What a resume does to one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeAnswer {
+    /// It goes on.
+    Resumed,
+    /// It was neither held nor delayed.
+    NotPaused,
+    /// It had ended before.
+    AlreadyEnded,
 }
 
 /// A reply with its addressee.

@@ -86,6 +86,7 @@ impl Checker {
                 }
             }
             Event::QueueSet { queue, limit: 0 } => Err((5, format!("queue {queue} has no slots"))),
+            Event::AttemptIntended { run, .. } => self.may_begin(*run),
             Event::AttemptStarted { run, attempt, .. } if self.process_of(*run, *attempt) => {
                 Err((5, format!("attempt {attempt} of run {run} starts twice")))
             }
@@ -110,6 +111,24 @@ impl Checker {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Nothing that holds the run back is in force.
+    fn may_begin(&self, run: RunId) -> Result<(), (u8, String)> {
+        let waits = &self.state.waits;
+        let Some(live) = self.state.runs.get(&run) else { return Ok(()) };
+        if let Some(open) = waits.dependencies.get(&run).and_then(BTreeSet::first) {
+            return Err((5, format!("run {run} begins before {open}, which it comes after")));
+        }
+        let lock = live.spec.lock.as_ref().and_then(|wish| waits.locks.get(&wish.name));
+        if let Some(holder) = lock.and_then(|lock| lock.holder).filter(|holder| *holder != run) {
+            return Err((5, format!("run {run} begins while run {holder} holds its lock")));
+        }
+        let queue = live.spec.queue.as_ref().and_then(|queue| waits.queues.get(queue));
+        if queue.is_some_and(|queue| queue.paused) {
+            return Err((5, format!("run {run} begins in a paused queue")));
+        }
+        Ok(())
     }
 
     fn process_of(&self, run: RunId, attempt: u32) -> bool {
@@ -155,7 +174,13 @@ fn batch_end(batch: &Run, outcome: Outcome) -> Result<(), (u8, String)> {
     let fits = match outcome {
         Outcome::Succeeded | Outcome::Failed(RunReason::Lines(1..)) => batch.stop.is_none(),
         Outcome::Cancelled(_) => true,
-        _ => false,
+        Outcome::Failed(_)
+        | Outcome::Signalled(_)
+        | Outcome::TimedOut
+        | Outcome::Stopped(_)
+        | Outcome::Lost(_)
+        | Outcome::Skipped(_)
+        | Outcome::Rejected(_) => false,
     };
     if fits { Ok(()) } else { Err((4, format!("batch {id} cannot end as {}", outcome.word()))) }
 }
@@ -164,9 +189,11 @@ fn batch_end(batch: &Run, outcome: Outcome) -> Result<(), (u8, String)> {
 fn job_end(run: &Run, outcome: Outcome) -> Result<(), (u8, String)> {
     let last = run.last_end.as_ref().map(|end| end.status);
     let fits = match outcome {
-        Outcome::Succeeded => last == Some(ExitStatus::Exited(0)),
+        Outcome::Succeeded => {
+            matches!(last, Some(ExitStatus::Exited(code)) if run.spec.is_ok(code))
+        }
         Outcome::Failed(RunReason::Code(code)) => {
-            code != 0 && last == Some(ExitStatus::Exited(code))
+            !run.spec.is_ok(code) && last == Some(ExitStatus::Exited(code))
         }
         Outcome::Failed(RunReason::NotStarted(error)) => {
             last == Some(ExitStatus::NotStarted(error))
@@ -176,11 +203,10 @@ fn job_end(run: &Run, outcome: Outcome) -> Result<(), (u8, String)> {
         Outcome::TimedOut => matches!(last, Some(ExitStatus::TimedOut(_))),
         Outcome::Stopped(_) => {
             let seen = matches!(last, Some(ExitStatus::Exited(_) | ExitStatus::Signalled(_)));
-            seen && run.stop.is_some()
+            run.stop.is_some() && (seen || run.started_at.is_some())
         }
-        Outcome::Cancelled(_) => {
-            run.stop.is_some() && matches!(last, None | Some(ExitStatus::NeverStarted))
-        }
+        Outcome::Cancelled(_) => run.stop.is_some() && run.started_at.is_none(),
+        Outcome::Skipped(_) | Outcome::Rejected(_) => run.attempt == 0 || run.started_at.is_none(),
         Outcome::Lost(reason) => last == Some(ExitStatus::Lost(reason)),
     };
     if fits {
@@ -332,6 +358,7 @@ mod tests {
             reason: StopReason::Asked,
             signal: Signal::TERM,
             grace_ms: 1,
+            asker: None,
         };
         let events = vec![
             Event::DaemonStarted {
@@ -343,7 +370,7 @@ mod tests {
             admitted(1, Kind::Job, None, None),
             intended(1, 1),
             started(1, 1),
-            Event::SignalRequested { run: id(1), attempt: 1, signal },
+            Event::SignalRequested { run: id(1), attempt: 1, signal, asker: None },
             Event::SignalSent { run: id(1), attempt: 1, signal, errno: None },
             stop,
             Event::SignalSent { run: id(1), attempt: 1, signal: Signal::KILL, errno: None },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
-use super::event::{Cause, StopReason};
+use super::event::{Asker, Cause, Outcome, StopReason};
 use super::id::{QueueName, RunId};
 use super::signal::Signal;
 use super::spec::RunSpec;
@@ -32,6 +32,8 @@ pub enum Command {
         spec: Arc<RunSpec>,
         /// An older run, known to the views only, that holds the same key.
         key_holder: Option<KeyHolder>,
+        /// How those of its dependencies ended that had when the shell looked.
+        ended: Vec<(RunId, Outcome)>,
     },
     /// Admit a batch and all its lines in one commit.
     Batch {
@@ -52,6 +54,8 @@ pub enum Command {
         reason: StopReason,
         /// Until SIGKILL, in milliseconds; `None` takes the run's own.
         grace_ms: Option<u64>,
+        /// Whose wish it is.
+        asker: Option<Asker>,
     },
     /// Send a signal to running runs.
     Signal {
@@ -59,6 +63,29 @@ pub enum Command {
         runs: Vec<RunId>,
         /// What.
         signal: Signal,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// Hold runs.
+    Pause {
+        /// Which.
+        runs: Vec<RunId>,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// Let runs go on that are held or delayed.
+    Resume {
+        /// Which.
+        runs: Vec<RunId>,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// A queue gives starts, or none.
+    PauseQueue {
+        /// Which.
+        queue: QueueName,
+        /// Whether it gives none.
+        paused: bool,
     },
     /// Set the slots of a queue; creates it.
     SetQueue {
@@ -124,6 +151,9 @@ pub enum Rejection {
     /// A queue has at least one slot.
     #[error("a queue needs at least one slot")]
     NoSlots,
+    /// There is no such queue.
+    #[error("there is no queue {0:?}")]
+    NoSuchQueue(QueueName),
     /// A batch has at least one line.
     #[error("the batch has no lines")]
     EmptyBatch,

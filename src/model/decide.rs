@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use super::action::{Reply, SignalAnswer, StopAnswer};
 use super::command::{BatchLine, Command, KeyHolder, Rejection, Request};
-use super::event::{AttemptEnd, Event, ExitStatus, StopReason};
+use super::event::{
+    Asker, AttemptEnd, Event, ExitStatus, Outcome, QueuedReason, SkipReason, StopReason,
+};
+use super::hold;
 use super::id::{QueueName, RunId};
 use super::observation::Observation;
 use super::phase::Phase;
 use super::run::Run;
 use super::signal::Signal;
-use super::spec::{Kind, RunSpec};
+use super::spec::{Condition, Kind, RunSpec};
 use super::state::State;
 use super::time::Now;
 use crate::limits;
@@ -31,14 +34,21 @@ pub struct Decision {
 /// [`Rejection`]: nothing happens, and why.
 pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> {
     match &request.command {
-        Command::Run { run, spec, key_holder } => {
-            admit_run(state, request, *run, spec, key_holder.as_ref())
+        Command::Run { run, spec, key_holder, ended } => {
+            admit_run(state, request, *run, spec, key_holder.as_ref(), ended)
         }
         Command::Batch { run, spec, jobs, lines } => {
             admit_batch(state, request, *run, spec, *jobs, lines)
         }
-        Command::Stop { runs, reason, grace_ms } => Ok(stop(state, runs, *reason, *grace_ms)),
-        Command::Signal { runs, signal } => Ok(signal_runs(state, runs, *signal)),
+        Command::Stop { runs, reason, grace_ms, asker } => {
+            Ok(stop(state, runs, *reason, *grace_ms, asker.as_ref()))
+        }
+        Command::Signal { runs, signal, asker } => {
+            Ok(signal_runs(state, runs, *signal, asker.as_ref()))
+        }
+        Command::Pause { runs, asker } => Ok(hold::pause(state, runs, asker.as_ref())),
+        Command::Resume { runs, asker } => Ok(hold::resume(state, runs, asker.as_ref())),
+        Command::PauseQueue { queue, paused } => hold::pause_queue(state, queue, *paused),
         Command::SetQueue { queue, limit } => {
             if *limit == 0 {
                 return Err(Rejection::NoSlots);
@@ -71,6 +81,7 @@ fn admit_run(
     run: RunId,
     spec: &Arc<RunSpec>,
     key_holder: Option<&KeyHolder>,
+    ended: &[(RunId, Outcome)],
 ) -> Result<Decision, Rejection> {
     if let Some(decision) = seen_before(state, request) {
         return Ok(decision);
@@ -92,8 +103,40 @@ fn admit_run(
     }
     room_for(state, 1)?;
     fresh(state, run)?;
-    let events = vec![Event::RunAdmitted { run, spec: Arc::clone(spec) }];
+    let unmet = unmet_dependency(state, request, spec, ended)?;
+    let skip = unmet.map(|other| {
+        let outcome = Outcome::Skipped(SkipReason::DependencyFailed(other));
+        Event::RunEnded { run, outcome }
+    });
+    let admission = Event::RunAdmitted { run, spec: Arc::clone(spec) };
+    let events = std::iter::once(admission).chain(skip).collect();
     Ok(Decision { events, reply: Reply::Admitted { run, existing: false } })
+}
+
+/// A run that had to succeed first, and has ended otherwise. Of those that live the log will tell.
+fn unmet_dependency(
+    state: &State,
+    request: &Request,
+    spec: &RunSpec,
+    ended: &[(RunId, Outcome)],
+) -> Result<Option<RunId>, Rejection> {
+    for after in &spec.after {
+        if state.runs.contains_key(&after.run) {
+            continue;
+        }
+        let outcome = if let Some(ended) = state.ended_lately(after.run) {
+            ended.outcome
+        } else {
+            check_facts(state, request.facts_seq)?;
+            let known = ended.iter().find(|(run, _)| *run == after.run);
+            let stale = Rejection::StaleFacts { read_at: request.facts_seq, head: state.seq };
+            known.ok_or(stale)?.1
+        };
+        if after.condition == Condition::Ok && !outcome.is_success() {
+            return Ok(Some(after.run));
+        }
+    }
+    Ok(None)
 }
 
 /// What was looked up in the views holds only while memory covers all that came since.
@@ -158,7 +201,13 @@ fn admit_batch(
     Ok(Decision { events, reply: Reply::Admitted { run, existing: false } })
 }
 
-fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>) -> Decision {
+fn stop(
+    state: &State,
+    runs: &[RunId],
+    reason: StopReason,
+    grace_ms: Option<u64>,
+    asker: Option<&Asker>,
+) -> Decision {
     let mut events = Vec::new();
     let mut answers = Vec::new();
     let mut named = BTreeSet::new();
@@ -173,7 +222,7 @@ fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>
         // of the last line, there may be nothing left that the other could name.
         let with_batch = state.batch_of(live).is_some_and(|batch| batches.contains(&batch));
         if !with_batch {
-            events.push(stop_event(live, reason, grace_ms));
+            events.push(stop_event(live, reason, grace_ms, asker.cloned()));
         }
         let begun = live.attempt_lives || live.spec.kind == Kind::Batch;
         answers.push((*run, if begun { StopAnswer::Stopping } else { StopAnswer::Cancelled }));
@@ -182,18 +231,24 @@ fn stop(state: &State, runs: &[RunId], reason: StopReason, grace_ms: Option<u64>
 }
 
 /// The stop of one run, with its own signal and grace time.
-pub(super) fn stop_event(run: &Run, reason: StopReason, grace_ms: Option<u64>) -> Event {
+pub(super) fn stop_event(
+    run: &Run,
+    reason: StopReason,
+    grace_ms: Option<u64>,
+    asker: Option<Asker>,
+) -> Event {
     let grace_ms = grace_ms.unwrap_or(run.spec.grace_ms);
-    Event::StopRequested { run: run.id, reason, signal: run.spec.stop_signal, grace_ms }
+    Event::StopRequested { run: run.id, reason, signal: run.spec.stop_signal, grace_ms, asker }
 }
 
-fn signal_runs(state: &State, runs: &[RunId], signal: Signal) -> Decision {
+fn signal_runs(state: &State, runs: &[RunId], signal: Signal, asker: Option<&Asker>) -> Decision {
     let mut events = Vec::new();
     let mut answers = Vec::new();
     for run in runs {
         match state.runs.get(run) {
             Some(live) if live.process.is_some() && live.attempt_lives => {
-                events.push(Event::SignalRequested { run: *run, attempt: live.attempt, signal });
+                let (attempt, asker) = (live.attempt, asker.cloned());
+                events.push(Event::SignalRequested { run: *run, attempt, signal, asker });
                 answers.push((*run, SignalAnswer::Sending));
             }
             _ => answers.push((*run, SignalAnswer::NotRunning)),
@@ -240,10 +295,24 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
         }
         Observation::SignalDelivered { run, attempt, signal, errno } => {
             let (run, attempt, signal, errno) = (*run, *attempt, *signal, *errno);
-            let fits = live_attempt(state, run, attempt)
-                .is_some_and(|run| matches!(run.phase, Phase::Running | Phase::Stopping));
+            let fits = live_attempt(state, run, attempt).is_some_and(|run| {
+                matches!(run.phase, Phase::Running | Phase::Paused | Phase::Stopping)
+            });
             let event = Event::SignalSent { run, attempt, signal, errno };
             fits.then_some(event).into_iter().collect()
+        }
+        Observation::TreePaused { run, attempt, by } => {
+            let (run, attempt, by) = (*run, *attempt, *by);
+            let fits = live_attempt(state, run, attempt).is_some_and(|live| {
+                live.paused_by.is_none() && matches!(live.phase, Phase::Running | Phase::Stopping)
+            });
+            fits.then_some(Event::RunPaused { run, attempt, by }).into_iter().collect()
+        }
+        Observation::TreeResumed { run, attempt } => {
+            let (run, attempt) = (*run, *attempt);
+            let fits =
+                live_attempt(state, run, attempt).is_some_and(|live| live.paused_by.is_some());
+            fits.then_some(Event::RunUnpaused { run, attempt }).into_iter().collect()
         }
         Observation::OutputMissing { run, attempt, bytes, reason } => {
             let (run, attempt, bytes, reason) = (*run, *attempt, *bytes, *reason);
@@ -252,6 +321,12 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
             fits.then_some(event).into_iter().collect()
         }
     }
+}
+
+/// Delayed runs whose time has come.
+pub fn due(state: &State, now: Now) -> Vec<Event> {
+    let due = state.waits.due(now).into_iter();
+    due.map(|run| Event::RunQueued { run, reason: QueuedReason::Due }).collect()
 }
 
 fn attempt_ended(state: &State, run: RunId, attempt: u32, end: AttemptEnd) -> Vec<Event> {

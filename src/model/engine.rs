@@ -37,6 +37,8 @@ pub enum Input {
         /// What.
         finding: Finding,
     },
+    /// Time has passed: what was delayed until now goes on.
+    TimePassed,
     /// Every attempt of [`Engine::to_find`] was found.
     RecoveryDone,
 }
@@ -100,6 +102,15 @@ impl Engine {
         self.durable
     }
 
+    /// How long until [`Input::TimePassed`] is needed next, in milliseconds.
+    pub fn next_due_ms(&self, now: Now) -> Option<u64> {
+        if self.recovering.is_some() || self.over {
+            None
+        } else {
+            self.state.waits.next_due_ms(now)
+        }
+    }
+
     /// Attempts that the shell has to look for before anything else: (run, attempt).
     pub fn to_find(&self) -> Vec<(RunId, u32)> {
         let lives = self.state.runs.values().filter(|run| run.attempt_lives);
@@ -121,6 +132,10 @@ impl Engine {
             Input::Command(request) => self.take_command(&mut step, &request)?,
             Input::Observed(seen) => self.take_observation(&mut step, &seen)?,
             Input::Found { run, finding } => self.take_finding(&mut step, run, finding)?,
+            Input::TimePassed => {
+                let due = decide::due(&self.state, now);
+                self.append_all(&mut step, due)?;
+            }
             Input::RecoveryDone => self.finish_recovery(&mut step)?,
         }
         step.cause = None;
@@ -228,6 +243,12 @@ impl Engine {
     fn append_all(&mut self, step: &mut Step, events: Vec<Event>) -> Result<(), IllegalEvent> {
         let mut waiting = VecDeque::from(events);
         while let Some(event) = waiting.pop_front() {
+            if let Event::StopRequested { run, .. } = &event
+                && !self.state.runs.contains_key(run)
+            {
+                // The end of another line of a `--fail-fast` batch has ended it meanwhile.
+                continue;
+            }
             let ending = match &event {
                 Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
                 _ => None,
@@ -242,7 +263,7 @@ impl Engine {
             if has_client {
                 self.awaited = seq;
             }
-            let mut following = react::consequences(&self.state, &envelope.event);
+            let mut following = react::consequences(&self.state, &envelope.event, step.now);
             for action in react::actions(&self.state, &envelope.event) {
                 self.hold(seq, Release::Act(action));
             }
@@ -278,8 +299,17 @@ impl Engine {
     }
 
     fn schedule(&mut self, step: &mut Step) -> Result<(), IllegalEvent> {
-        let intents = schedule::intents(&self.state);
-        self.append_all(step, intents)?;
+        loop {
+            while let Some(ending) = schedule::ending(&self.state) {
+                self.append_all(step, vec![ending])?;
+            }
+            let intents = schedule::intents(&self.state);
+            self.append_all(step, intents)?;
+            // A start may take a lock that somebody else does not wait for.
+            if schedule::ending(&self.state).is_none() {
+                break;
+            }
+        }
         let unqueued = std::mem::take(&mut self.unqueued);
         let unqueued = unqueued.iter().filter_map(|run| self.state.runs.get(run));
         let unqueued = unqueued.filter(|run| run.attempt_lives);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
+pub use super::outcome::{Outcome, RejectReason, RunReason, SkipReason, StopReason};
+pub use super::reason::{DaemonStopReason, OutputLossReason, QueuedReason};
 use super::signal::Signal;
 use super::spec::RunSpec;
 use super::time::{BootId, UnixMillis};
@@ -31,6 +33,24 @@ pub struct Cause {
     pub command: CommandId,
     /// The user of the client, by the socket's peer credentials.
     pub uid: u32,
+}
+
+/// The client that a request came from, so that `jr why` can tell people who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Its process, by the socket's peer credentials.
+    pub pid: u32,
+    /// Its command line as it tells it, `limits::ASKER_BYTES` at most.
+    pub command: String,
+}
+
+/// When something that waits for time goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Due {
+    /// By the wall clock: for people, and after a reboot.
+    pub at: UnixMillis,
+    /// By `CLOCK_BOOTTIME` of the boot that the record was written in, in milliseconds.
+    pub boottime_ms: u64,
 }
 
 /// What can happen.
@@ -122,6 +142,8 @@ pub enum Event {
         signal: Signal,
         /// Until SIGKILL, in milliseconds.
         grace_ms: u64,
+        /// Whose wish it is; `None` where it follows from something else.
+        asker: Option<Asker>,
     },
     /// A signal will be sent. Durable before it is.
     SignalRequested {
@@ -131,6 +153,8 @@ pub enum Event {
         attempt: u32,
         /// Which.
         signal: Signal,
+        /// Whose wish it is.
+        asker: Option<Asker>,
     },
     /// A signal was sent, or could not be.
     SignalSent {
@@ -149,6 +173,62 @@ pub enum Event {
         queue: QueueName,
         /// Slots.
         limit: u32,
+    },
+    /// A queue gives no more starts; what runs goes on.
+    QueuePaused {
+        /// Which.
+        queue: QueueName,
+    },
+    /// A queue gives starts again.
+    QueueUnpaused {
+        /// Which.
+        queue: QueueName,
+    },
+    /// The attempt did not succeed and another one follows later.
+    RestartScheduled {
+        /// Of which run.
+        run: RunId,
+        /// The attempt that ended.
+        attempt: u32,
+        /// When the next may begin.
+        due: Due,
+    },
+    /// A delayed run waits for a start again.
+    RunQueued {
+        /// Which.
+        run: RunId,
+        /// Why now.
+        reason: QueuedReason,
+    },
+    /// The run will be held: its processes, or its place in the queue. Durable before it is.
+    PauseRequested {
+        /// Which.
+        run: RunId,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// Its processes are held still.
+    RunPaused {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        by: PausedBy,
+    },
+    /// The run will go on. Durable before it does.
+    UnpauseRequested {
+        /// Which.
+        run: RunId,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// Its processes go on.
+    RunUnpaused {
+        /// Which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
     },
     /// Some output is gone.
     OutputLost {
@@ -303,78 +383,6 @@ pub struct OutputEnd {
     pub stderr_digest: Option<Digest>,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// As it should.
-    Succeeded,
-    /// It said no, could not be started, or (a batch) some line failed.
-    Failed(RunReason),
-    /// A signal that jr did not send ended it.
-    Signalled(Signal),
-    /// Its time was over.
-    TimedOut,
-    /// Somebody asked for it after it had begun.
-    Stopped(StopReason),
-    /// Somebody asked for it before it had begun.
-    Cancelled(StopReason),
-    /// Nobody saw the end.
-    Lost(LostReason),
-}
-
-/// What a failed run failed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunReason {
-    /// Exit code.
-    Code(i32),
-    /// It could not be started.
-    NotStarted(SpawnError),
-    /// So many lines of the batch did not succeed.
-    Lines(u32),
-}
-
-/// Why a run was to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// `jr stop`.
-    Asked,
-    /// Ctrl-C at the client that owned it.
-    Interrupted,
-    /// The batch that it is a line of was stopped.
-    ParentStopped,
-    /// Another line of its `--fail-fast` batch failed.
-    FailFast,
-}
-
-/// Why a daemon went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DaemonStopReason {
-    /// Nothing lived, nothing waited, nobody was connected.
-    Idle,
-    /// `jr daemon stop`, or SIGTERM.
-    Asked,
-    /// A newer jr took over.
-    Upgraded,
-}
-
-/// Why output is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputLossReason {
-    /// The file was deleted or replaced underneath.
-    FileGone,
-    /// The disk was full.
-    NoSpace,
-    /// More was printed than `output_bytes_max`; the newest is kept.
-    OverLimit,
-    /// The file became shorter underneath.
-    Truncated,
-}
-
 impl Event {
     /// The name of its kind, as `jr events` prints it.
     pub fn kind_name(&self) -> &'static str {
@@ -393,6 +401,14 @@ impl Event {
             Self::SignalRequested { .. } => "signal_requested",
             Self::SignalSent { .. } => "signal_sent",
             Self::QueueSet { .. } => "queue_set",
+            Self::QueuePaused { .. } => "queue_paused",
+            Self::QueueUnpaused { .. } => "queue_unpaused",
+            Self::RestartScheduled { .. } => "restart_scheduled",
+            Self::RunQueued { .. } => "run_queued",
+            Self::PauseRequested { .. } => "pause_requested",
+            Self::RunPaused { .. } => "run_paused",
+            Self::UnpauseRequested { .. } => "unpause_requested",
+            Self::RunUnpaused { .. } => "run_unpaused",
             Self::OutputLost { .. } => "output_lost",
         }
     }
@@ -408,13 +424,21 @@ impl Event {
             | Self::StopRequested { run, .. }
             | Self::SignalRequested { run, .. }
             | Self::SignalSent { run, .. }
+            | Self::RestartScheduled { run, .. }
+            | Self::RunQueued { run, .. }
+            | Self::PauseRequested { run, .. }
+            | Self::RunPaused { run, .. }
+            | Self::UnpauseRequested { run, .. }
+            | Self::RunUnpaused { run, .. }
             | Self::OutputLost { run, .. } => Some(*run),
             Self::EnvironmentCreated { .. }
             | Self::DaemonStarted { .. }
             | Self::DaemonStopped { .. }
             | Self::RecoveryFinished { .. }
             | Self::ClockJumped { .. }
-            | Self::QueueSet { .. } => None,
+            | Self::QueueSet { .. }
+            | Self::QueuePaused { .. }
+            | Self::QueueUnpaused { .. } => None,
         }
     }
 }
@@ -439,48 +463,12 @@ impl AttemptEnd {
     }
 }
 
-impl Outcome {
-    /// The word of `--json` and `--outcome`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed(_) => "failed",
-            Self::Signalled(_) => "signalled",
-            Self::TimedOut => "timed_out",
-            Self::Stopped(_) => "stopped",
-            Self::Cancelled(_) => "cancelled",
-            Self::Lost(_) => "lost",
-        }
-    }
-
-    /// Whether nothing more is to be wished.
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Succeeded)
-    }
-
-    /// The reason of `--json`, where the outcome has one beyond a code or signal.
-    pub fn reason(self) -> Option<String> {
-        match self {
-            Self::Failed(RunReason::NotStarted(error)) => Some(error.to_string()),
-            Self::Failed(RunReason::Lines(count)) => Some(format!("lines_failed:{count}")),
-            Self::Stopped(reason) | Self::Cancelled(reason) => Some(reason.word().to_owned()),
-            Self::Lost(reason) => Some(reason.word().to_owned()),
-            Self::Succeeded
-            | Self::Failed(RunReason::Code(_))
-            | Self::Signalled(_)
-            | Self::TimedOut => None,
-        }
-    }
-}
-
-impl StopReason {
+impl PausedBy {
     /// The word of `--json`.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
-            Self::Interrupted => "interrupted",
-            Self::ParentStopped => "parent_stopped",
-            Self::FailFast => "fail_fast",
+            Self::Freezer => "freezer",
+            Self::Signal => "signal",
         }
     }
 }
@@ -492,29 +480,6 @@ impl LostReason {
             Self::ShimDied => "shim_died",
             Self::ShimUnresponsive => "shim_unresponsive",
             Self::Reboot => "reboot",
-        }
-    }
-}
-
-impl DaemonStopReason {
-    /// The word of `--json`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Asked => "asked",
-            Self::Upgraded => "upgraded",
-        }
-    }
-}
-
-impl OutputLossReason {
-    /// The word of `--json`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::FileGone => "file_gone",
-            Self::NoSpace => "no_space",
-            Self::OverLimit => "over_limit",
-            Self::Truncated => "truncated",
         }
     }
 }

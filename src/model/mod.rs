@@ -8,6 +8,7 @@
 //! environment and the simulator are shells around it.
 
 pub mod action;
+pub mod backoff;
 pub mod batch_line;
 pub mod bytestring;
 pub mod check;
@@ -16,10 +17,13 @@ pub mod decide;
 pub mod digest;
 pub mod engine;
 pub mod event;
+mod hold;
 pub mod id;
 pub mod observation;
+pub mod outcome;
 pub mod phase;
 pub mod react;
+pub mod reason;
 pub mod recover;
 pub mod run;
 pub mod schedule;
@@ -28,6 +32,7 @@ pub mod signal;
 pub mod spec;
 pub mod state;
 pub mod time;
+pub mod waits;
 
 pub use action::{Action, Reply};
 pub use bytestring::ByteString;

@@ -1,6 +1,6 @@
 //! What the world says: shims, clocks and the process table report, the engine decides.
 
-use super::event::{AttemptEnd, DaemonStopReason, LostReason, OutputLossReason, Process};
+use super::event::{AttemptEnd, DaemonStopReason, LostReason, OutputLossReason, PausedBy, Process};
 use super::id::{EnvironmentId, RunId};
 use super::signal::Signal;
 use super::time::BootId;
@@ -79,6 +79,22 @@ pub enum Observation {
         /// `errno` if it failed.
         errno: Option<i32>,
     },
+    /// A shim holds the tree still.
+    TreePaused {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        by: PausedBy,
+    },
+    /// A shim lets the tree go on.
+    TreeResumed {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// A shim lost output.
     OutputMissing {
         /// Of which run.
@@ -98,7 +114,12 @@ pub enum Finding {
     /// A whole exit record in a shim's journal, of any boot.
     Exited(AttemptEnd),
     /// Its shim answers: running.
-    Running(Process),
+    Running {
+        /// What.
+        process: Process,
+        /// Whether it holds the tree still, and how.
+        paused: Option<PausedBy>,
+    },
     /// Its shim answers: held, not begun.
     Held,
     /// Claimed in this boot; the shim was gone or mute and has been fenced.

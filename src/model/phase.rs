@@ -1,18 +1,18 @@
 //! Where a run stands, and which event may move it where: one total function.
 //!
 //! ```text
-//!                    never_started
-//!              ┌───────────────────────┐
-//!              ▼                       │
-//! admitted ─▶ queued ──intended──▶ starting ──started──▶ running      (batch: admitted ─▶ running)
-//!              │                       │ └─────ended──────┐ │ ended
-//!              │ stop_requested        │ stop_requested   ▼ ▼
-//!              └──────────▶ stopping ◀─┴─────────────── delayed
-//!                              │                           │
-//!                              └────────▶ ended ◀──────────┘ run_ended
+//!                    never_started                            paused
+//!              ┌───────────────────────┐               ┌──────────────────┐
+//!              ▼                       │               ▼                  │
+//! admitted ─▶ queued ──intended──▶ starting ──started──▶ running ◀──▶ paused   (batch: ─▶ running)
+//!              │  ▲ │                  │ └───ended────┐ │ ended │
+//!              │  │ └─ pause_requested ─▶ paused      ▼ ▼       ▼
+//!              │  └───────── run_queued ──────────── delayed ◀──┘
+//!              │ stop_requested, from everywhere         │
+//!              └──────────▶ stopping ─────▶ ended ◀──────┘ run_ended
 //! ```
-//! `delayed` lies between the end of an attempt and what follows from it; without retries the
-//! run's end follows in the same commit.
+//! `delayed` lies between the end of an attempt and what follows from it: the run's end in the
+//! same commit, or a wait for the time of a retry, or for somebody who resumes it.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub enum Phase {
     Running,
     /// It was asked to end.
     Stopping,
+    /// It is held: its processes stand still, or it keeps its place without a start.
+    Paused,
     /// Between attempts.
     Delayed,
     /// Over.
@@ -39,8 +41,15 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, for tables.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Starting, Self::Running, Self::Stopping, Self::Delayed, Self::Ended];
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Starting,
+        Self::Running,
+        Self::Paused,
+        Self::Stopping,
+        Self::Delayed,
+        Self::Ended,
+    ];
 
     /// The word of `--json`.
     pub fn word(self) -> &'static str {
@@ -48,6 +57,7 @@ impl Phase {
             Self::Queued => "queued",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopping => "stopping",
             Self::Delayed => "delayed",
             Self::Ended => "ended",
@@ -121,40 +131,54 @@ pub enum IllegalEvent {
 /// # Errors
 /// [`IllegalEvent::Phase`] with both sides of the clash.
 pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
-    use Phase::{Delayed, Ended, Queued, Running, Starting, Stopping};
+    use Phase::{Delayed, Ended, Paused, Queued, Running, Starting, Stopping};
     let illegal = Err(IllegalEvent::Phase { phase, event: event.kind_name() });
     match event {
         Event::AttemptIntended { .. } => match phase {
             Queued => Ok(Starting),
-            Starting | Running | Stopping | Delayed | Ended => illegal,
+            Starting | Running | Paused | Stopping | Delayed | Ended => illegal,
         },
         Event::AttemptStarted { .. } => match phase {
             Starting => Ok(Running),
             Stopping => Ok(Stopping),
-            Queued | Running | Delayed | Ended => illegal,
+            Queued | Running | Paused | Delayed | Ended => illegal,
         },
+        // A start that was given back because of a pause makes the run `paused`: `Run::apply`.
         Event::AttemptEnded { end, .. } => match (phase, end.status) {
             (Starting, ExitStatus::NeverStarted) => Ok(Queued),
-            (Running, ExitStatus::NeverStarted) | (Queued | Delayed | Ended, _) => illegal,
-            (Starting | Running, _) => Ok(Delayed),
+            (Running | Paused, ExitStatus::NeverStarted) | (Queued | Delayed | Ended, _) => illegal,
+            (Starting | Running | Paused, _) => Ok(Delayed),
             (Stopping, _) => Ok(Stopping),
         },
+        Event::RestartScheduled { .. } => match phase {
+            Delayed => Ok(Delayed),
+            Queued | Starting | Running | Paused | Stopping | Ended => illegal,
+        },
+        Event::RunQueued { .. } => match phase {
+            Delayed => Ok(Queued),
+            Queued | Starting | Running | Paused | Stopping | Ended => illegal,
+        },
+        Event::PauseRequested { .. }
+        | Event::RunPaused { .. }
+        | Event::UnpauseRequested { .. }
+        | Event::RunUnpaused { .. } => hold(phase, event).map_or(illegal, Ok),
         Event::StopRequested { .. } => match phase {
-            Queued | Starting | Running | Stopping | Delayed => Ok(Stopping),
+            Queued | Starting | Running | Paused | Stopping | Delayed => Ok(Stopping),
             Ended => illegal,
         },
         Event::SignalRequested { .. } | Event::SignalSent { .. } => match phase {
-            Running | Stopping => Ok(phase),
+            Running | Paused | Stopping => Ok(phase),
             Queued | Starting | Delayed | Ended => illegal,
         },
         Event::OutputLost { .. } => match phase {
-            Starting | Running | Stopping | Delayed => Ok(phase),
+            Starting | Running | Paused | Stopping | Delayed => Ok(phase),
             Queued | Ended => illegal,
         },
-        // A batch has no attempt and ends from `running`; `Run::apply` tells the two apart.
+        // A batch has no attempt and ends from `running`; what is skipped or rejected never began.
+        // `Run::apply` tells them apart.
         Event::RunEnded { .. } => match phase {
-            Stopping | Delayed | Running => Ok(Ended),
-            Queued | Starting | Ended => illegal,
+            Queued | Paused | Stopping | Delayed | Running => Ok(Ended),
+            Starting | Ended => illegal,
         },
         Event::RunAdmitted { .. }
         | Event::EnvironmentCreated { .. }
@@ -162,6 +186,23 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
-        | Event::QueueSet { .. } => illegal,
+        | Event::QueueSet { .. }
+        | Event::QueuePaused { .. }
+        | Event::QueueUnpaused { .. } => illegal,
+    }
+}
+
+/// The phase after a hold, or after what was held goes on; `None` where it has no place.
+fn hold(phase: Phase, event: &Event) -> Option<Phase> {
+    use Phase::{Delayed, Paused, Queued, Running, Starting, Stopping};
+    match (event, phase) {
+        (Event::PauseRequested { .. }, Queued | Delayed | Paused)
+        | (Event::RunPaused { .. }, Running) => Some(Paused),
+        // What was paused without a live attempt is `queued` at once: `Run::apply`.
+        (Event::PauseRequested { .. }, Starting | Running)
+        | (Event::UnpauseRequested { .. }, Starting | Running | Paused) => Some(phase),
+        (Event::RunUnpaused { .. }, Paused) => Some(Running),
+        (Event::RunPaused { .. } | Event::RunUnpaused { .. }, Stopping) => Some(Stopping),
+        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What a daemon does with the attempts that an earlier one left (docs/recovery.md). Pure.
 
 use super::action::Action;
-use super::event::{AttemptEnd, Event, ExitStatus, LostReason};
+use super::event::{AttemptEnd, Event, ExitStatus, LostReason, PausedBy};
 use super::observation::Finding;
 use super::phase::Phase;
 use super::run::Run;
@@ -33,13 +33,19 @@ pub fn verdict(run: &Run, older_boot: bool, finding: Finding, now: Now) -> Verdi
         // The shell has made sure that no shim will ever begin it, whether it is to be stopped
         // (then the run is cancelled) or not (then it waits again).
         Finding::Unclaimed => ended(unclaimed()),
-        Finding::Held => Verdict { events: Vec::new(), actions: stop_again(run), lives: true },
-        Finding::Running(process) => {
+        Finding::Held => Verdict { events: Vec::new(), actions: again(run, None), lives: true },
+        Finding::Running { process, paused } => {
+            let (id, attempt) = (run.id, run.attempt);
             let mut events = Vec::new();
             if run.process.is_none() {
-                events.push(Event::AttemptStarted { run: run.id, attempt: run.attempt, process });
+                events.push(Event::AttemptStarted { run: id, attempt, process });
             }
-            Verdict { events, actions: stop_again(run), lives: true }
+            match (run.paused_by, paused) {
+                (None, Some(by)) => events.push(Event::RunPaused { run: id, attempt, by }),
+                (Some(_), None) => events.push(Event::RunUnpaused { run: id, attempt }),
+                (None, None) | (Some(_), Some(_)) => {}
+            }
+            Verdict { events, actions: again(run, paused), lives: true }
         }
     }
 }
@@ -57,10 +63,16 @@ fn end(run: &Run, end: AttemptEnd) -> Verdict {
     Verdict { events: vec![event], actions: Vec::new(), lives: false }
 }
 
-fn stop_again(run: &Run) -> Vec<Action> {
-    if run.phase != Phase::Stopping {
-        return Vec::new();
+/// What was wished and may not have arrived.
+fn again(run: &Run, paused: Option<PausedBy>) -> Vec<Action> {
+    let (id, attempt) = (run.id, run.attempt);
+    if run.phase == Phase::Stopping {
+        let (signal, grace_ms) = (run.spec.stop_signal, run.spec.grace_ms);
+        return vec![Action::Stop { run: id, attempt, signal, grace_ms }];
     }
-    let (signal, grace_ms) = (run.spec.stop_signal, run.spec.grace_ms);
-    vec![Action::Stop { run: run.id, attempt: run.attempt, signal, grace_ms }]
+    match (run.pause_wanted, paused) {
+        (true, None) => vec![Action::Pause { run: id, attempt }],
+        (false, Some(_)) => vec![Action::Unpause { run: id, attempt }],
+        (true, Some(_)) | (false, None) => Vec::new(),
+    }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{AttemptEnd, Cause, Envelope, Event, Outcome, Process, StopReason};
+use super::event::{
+    AttemptEnd, Cause, Due, Envelope, Event, ExitStatus, Outcome, PausedBy, Process, StopReason,
+};
 use super::id::RunId;
 use super::phase::{self, IllegalEvent, Phase};
 use super::spec::{Kind, RunSpec};
@@ -29,6 +31,16 @@ pub struct Run {
     pub process: Option<Process>,
     /// How the latest ended attempt ended.
     pub last_end: Option<AttemptEnd>,
+    /// Further attempts that were scheduled.
+    pub retries: u32,
+    /// Attempts that nobody saw end.
+    pub interruptions: u32,
+    /// When it goes on, while it is delayed and nobody has to resume it.
+    pub due: Option<Due>,
+    /// Somebody wants it held.
+    pub pause_wanted: bool,
+    /// Its processes are held.
+    pub paused_by: Option<PausedBy>,
     /// Who asked it to stop.
     pub stop: Option<StopReason>,
     /// How it ended.
@@ -62,6 +74,11 @@ impl Run {
             attempt_lives: false,
             process: None,
             last_end: None,
+            retries: 0,
+            interruptions: 0,
+            due: None,
+            pause_wanted: false,
+            paused_by: None,
             stop: None,
             outcome: None,
             first_seq: envelope.seq,
@@ -93,11 +110,40 @@ impl Run {
             }
             Event::AttemptEnded { end, .. } => {
                 self.attempt_lives = false;
+                self.paused_by = None;
+                if end.status != ExitStatus::NeverStarted {
+                    self.pause_wanted = false;
+                } else if self.pause_wanted && self.phase == Phase::Queued {
+                    self.phase = Phase::Paused;
+                }
+                if matches!(end.status, ExitStatus::Lost(_)) {
+                    self.interruptions += 1;
+                }
                 // No daemon was there to log the start; the shim measured from it to the end.
                 self.started_at = self.started_at.or(end.started_at());
                 self.last_end = Some(end.clone());
             }
-            Event::StopRequested { reason, .. } => self.stop = self.stop.or(Some(*reason)),
+            Event::RestartScheduled { due, .. } => {
+                self.retries += 1;
+                self.due = Some(*due);
+            }
+            Event::RunQueued { .. } => self.due = None,
+            Event::PauseRequested { .. } => {
+                self.pause_wanted = true;
+                self.due = None;
+            }
+            Event::UnpauseRequested { .. } => {
+                self.pause_wanted = false;
+                if !self.attempt_lives {
+                    self.phase = Phase::Queued;
+                }
+            }
+            Event::RunPaused { by, .. } => self.paused_by = Some(*by),
+            Event::RunUnpaused { .. } => self.paused_by = None,
+            Event::StopRequested { reason, .. } => {
+                self.stop = self.stop.or(Some(*reason));
+                self.due = None;
+            }
             Event::RunEnded { outcome, .. } => {
                 self.outcome = Some(*outcome);
                 let seen = self.last_end.as_ref().filter(|_| self.started_at.is_some());
@@ -112,7 +158,9 @@ impl Run {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
-            | Event::QueueSet { .. } => {}
+            | Event::QueueSet { .. }
+            | Event::QueuePaused { .. }
+            | Event::QueueUnpaused { .. } => {}
         }
         Ok(())
     }
@@ -134,19 +182,33 @@ impl Run {
             | Event::AttemptEnded { attempt, .. }
             | Event::SignalRequested { attempt, .. }
             | Event::SignalSent { attempt, .. }
+            | Event::RunPaused { attempt, .. }
+            | Event::RunUnpaused { attempt, .. }
                 if *attempt != at || !self.attempt_lives =>
             {
+                Err(clash(*attempt))
+            }
+            Event::RestartScheduled { attempt, .. } if *attempt != at || self.attempt_lives => {
                 Err(clash(*attempt))
             }
             Event::RunEnded { .. } if self.attempt_lives => {
                 Err(IllegalEvent::AttemptLives { run: self.id, attempt: at })
             }
-            Event::RunEnded { .. }
-                if self.phase == Phase::Running && self.spec.kind != Kind::Batch =>
-            {
+            Event::RunEnded { outcome, .. } if !self.may_end(*outcome) => {
                 Err(IllegalEvent::Phase { phase: self.phase, event: event.kind_name() })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What never began ends only by a refusal; what runs without an attempt is a batch.
+    fn may_end(&self, outcome: Outcome) -> bool {
+        match self.phase {
+            Phase::Queued | Phase::Paused => {
+                matches!(outcome, Outcome::Skipped(_) | Outcome::Rejected(_))
+            }
+            Phase::Running => self.spec.kind == Kind::Batch,
+            Phase::Starting | Phase::Stopping | Phase::Delayed | Phase::Ended => true,
         }
     }
 

@@ -1,30 +1,83 @@
 //! Who goes next: intents ahead of free slots, so that no start waits for a sync, and slots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::Event;
-use super::id::RunId;
+use super::event::{Event, Outcome, RejectReason, SkipReason};
+use super::id::{LockName, RunId};
 use super::phase::Phase;
 use super::run::Run;
-use super::state::{Queue, State};
+use super::spec::LockBusy;
+use super::state::State;
+use super::waits::Queue;
 use crate::limits;
 
-/// Intents that the queues should have now: a function of the log alone.
+/// The end of a run that will never begin: what it comes after did not succeed, or its lock is
+/// taken and it does not wait for it. One at a time: an end may bring others with it.
+pub fn ending(state: &State) -> Option<Event> {
+    if let Some((run, other)) = state.waits.unmet.first_key_value() {
+        let outcome = Outcome::Skipped(SkipReason::DependencyFailed(*other));
+        return Some(Event::RunEnded { run: *run, outcome });
+    }
+    let (run, holder) = state.waits.refused.first_key_value()?;
+    let wish = state.runs.get(run)?.spec.lock.as_ref()?;
+    let outcome = match wish.otherwise {
+        LockBusy::Fail => Outcome::Rejected(RejectReason::LockHeld(*holder)),
+        LockBusy::Skip | LockBusy::Wait => Outcome::Skipped(SkipReason::LockHeld(*holder)),
+    };
+    Some(Event::RunEnded { run: *run, outcome })
+}
+
+/// Intents that there should be now: a function of the log alone.
 pub fn intents(state: &State) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (name, queue) in &state.queues {
-        if queue.waiting.is_empty() {
-            continue;
-        }
-        let wanted = state.limit(name) as usize + limits::INTENTS_AHEAD;
-        let more = wanted.saturating_sub(queue.attempts.len());
-        for run in queue.waiting.values().take(more) {
-            if let Some(live) = state.runs.get(run) {
-                events.push(Event::AttemptIntended { run: *run, attempt: live.attempt + 1 });
-            }
+    let mut picked = Picked { state, locks: BTreeSet::new(), events: Vec::new() };
+    for run in state.waits.at_once.values() {
+        picked.pick(*run);
+    }
+    for (name, queue) in &state.waits.queues {
+        if !queue.paused && !queue.waiting.is_empty() {
+            picked.pick_waiting(queue, state.limit(name) as usize);
         }
     }
-    events
+    picked.events
+}
+
+/// Intents as they are picked: those before may have taken a lock.
+struct Picked<'a> {
+    state: &'a State,
+    locks: BTreeSet<&'a LockName>,
+    events: Vec<Event>,
+}
+
+impl<'a> Picked<'a> {
+    fn pick_waiting(&mut self, queue: &'a Queue, limit: usize) {
+        let mut attempts = queue.attempts.len();
+        for run in queue.waiting.values() {
+            // A lock is taken only with a slot. Nobody passes who would take that slot first.
+            let wants_lock = self.wish(*run).is_some();
+            if attempts >= limit + if wants_lock { 0 } else { limits::INTENTS_AHEAD } {
+                return;
+            }
+            attempts += usize::from(self.pick(*run));
+        }
+    }
+
+    fn wish(&self, run: RunId) -> Option<&'a LockName> {
+        self.state.runs.get(&run)?.spec.lock.as_ref().map(|wish| &wish.name)
+    }
+
+    /// Whether the run begins.
+    fn pick(&mut self, run: RunId) -> bool {
+        let Some(live) = self.state.runs.get(&run) else { return false };
+        if let Some(name) = self.wish(run) {
+            let holder = self.state.waits.locks.get(name).and_then(|lock| lock.holder);
+            let is_taken = holder.is_some_and(|holder| holder != run);
+            if is_taken || !self.locks.insert(name) {
+                return false;
+            }
+        }
+        self.events.push(Event::AttemptIntended { run, attempt: live.attempt + 1 });
+        true
+    }
 }
 
 /// Attempts that were given to the runners: memory of this daemon only. After its death the
@@ -51,7 +104,8 @@ impl Dispatched {
     /// The intended attempts that now get a slot, in the order of their places.
     pub fn next<'a>(&self, state: &'a State) -> Vec<&'a Run> {
         let mut starts = Vec::new();
-        for (name, queue) in &state.queues {
+        let queues = state.waits.queues.iter().filter(|(_, queue)| !queue.paused);
+        for (name, queue) in queues {
             self.next_of_queue(state, queue, state.limit(name) as usize, &mut starts);
         }
         starts
@@ -71,7 +125,8 @@ impl Dispatched {
         }
         let intended = queue.attempts.values().filter(|run| !self.contains(**run));
         let live = intended.filter_map(|run| state.runs.get(run));
-        // A run that is being stopped never gets a slot: its withdrawal is on the way.
-        starts.extend(live.filter(|run| run.phase == Phase::Starting).take(free));
+        // What is being stopped or held never gets a slot: its withdrawal is on the way.
+        let wanted = |run: &&Run| run.phase == Phase::Starting && !run.pause_wanted;
+        starts.extend(live.filter(wanted).take(free));
     }
 }

@@ -79,7 +79,7 @@ pub enum Condition {
 pub struct LockWish {
     /// Which.
     pub name: LockName,
-    /// If another run holds it or waits for it.
+    /// If another run holds it when this one could begin.
     pub otherwise: LockBusy,
 }
 
@@ -200,6 +200,13 @@ pub struct RunSpec {
     pub capture: Capture,
     /// What it may use.
     pub limits: ResourceLimits,
+}
+
+impl RunSpec {
+    /// Whether it succeeds with this exit code.
+    pub fn is_ok(&self, code: i32) -> bool {
+        code == 0 || u8::try_from(code).is_ok_and(|code| self.ok_codes.contains(&code))
+    }
 }
 
 impl Default for RunSpec {

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::bytestring::ByteString;
 use super::event::{Envelope, Event, Outcome};
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
-use super::phase::{IllegalEvent, Phase};
+use super::phase::IllegalEvent;
 use super::run::Run;
 use super::spec::Kind;
 use super::time::{BootId, UnixMillis};
+use super::waits::Waits;
 use crate::limits;
 
 /// Everything that has not ended, and what ended within the last `limits::ENDED_WINDOW` events.
@@ -30,8 +31,8 @@ pub struct State {
     pub time_max: UnixMillis,
     /// All that lives, by id.
     pub runs: BTreeMap<RunId, Run>,
-    /// Queues that were set, or in which something lives.
-    pub queues: BTreeMap<QueueName, Queue>,
+    /// Who waits for what.
+    pub waits: Waits,
     /// Batches that live.
     pub batches: BTreeMap<RunId, Batch>,
     /// Who holds which idempotency key, live or just ended.
@@ -44,17 +45,6 @@ pub struct State {
     pub older_boot: BTreeSet<RunId>,
     /// The run that a command's id admitted, live or just ended.
     pub commands: BTreeMap<CommandId, RunId>,
-}
-
-/// A queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queue {
-    /// Slots, where somebody set them.
-    pub limit: Option<u32>,
-    /// Who waits, by place: the seq of its admission, kept when it comes back.
-    pub waiting: BTreeMap<u64, RunId>,
-    /// Who has a live attempt, by place.
-    pub attempts: BTreeMap<u64, RunId>,
 }
 
 /// The lines of a batch that lives.
@@ -92,7 +82,7 @@ pub struct EndedRun {
 impl State {
     /// Slots of a queue: as set, else the number of cores.
     pub fn limit(&self, queue: &QueueName) -> u32 {
-        let set = self.queues.get(queue).and_then(|queue| queue.limit);
+        let set = self.waits.queues.get(queue).and_then(|queue| queue.limit);
         set.unwrap_or(self.cores).max(1)
     }
 
@@ -145,6 +135,7 @@ impl State {
                 if *boot != self.boot {
                     let lives = self.runs.values().filter(|run| run.attempt_lives);
                     self.older_boot.extend(lives.map(|run| run.id));
+                    self.waits.new_boot(&self.runs);
                 }
                 self.boot = *boot;
                 self.cores = *cores;
@@ -153,7 +144,13 @@ impl State {
             Event::DaemonStopped { .. } => self.daemon_lives = false,
             Event::RecoveryFinished { .. } | Event::ClockJumped { .. } => {}
             Event::QueueSet { queue, limit } => {
-                self.queues.entry(queue.clone()).or_default().limit = Some(*limit);
+                self.waits.queues.entry(queue.clone()).or_default().limit = Some(*limit);
+            }
+            Event::QueuePaused { queue } => {
+                self.waits.queues.entry(queue.clone()).or_default().paused = true;
+            }
+            Event::QueueUnpaused { queue } => {
+                self.waits.queues.entry(queue.clone()).or_default().paused = false;
             }
             Event::RunAdmitted { .. } => self.admit(envelope)?,
             Event::AttemptIntended { run, .. }
@@ -162,23 +159,42 @@ impl State {
             | Event::StopRequested { run, .. }
             | Event::SignalRequested { run, .. }
             | Event::SignalSent { run, .. }
-            | Event::OutputLost { run, .. } => {
-                let live = self.runs.get_mut(run);
-                let live = live.ok_or(IllegalEvent::NoSuchRun { run: *run, event })?;
-                live.apply(envelope)?;
-                place_in_queue(&mut self.queues, live);
-                if !live.attempt_lives {
-                    self.older_boot.remove(run);
-                }
-            }
+            | Event::RestartScheduled { run, .. }
+            | Event::RunQueued { run, .. }
+            | Event::PauseRequested { run, .. }
+            | Event::RunPaused { run, .. }
+            | Event::UnpauseRequested { run, .. }
+            | Event::RunUnpaused { run, .. }
+            | Event::OutputLost { run, .. } => self.step_run(*run, envelope)?,
             Event::RunEnded { run, .. } => {
-                let live = self.runs.get_mut(run);
-                let live = live.ok_or(IllegalEvent::NoSuchRun { run: *run, event })?;
-                live.apply(envelope)?;
+                self.step_run(*run, envelope)?;
                 self.end(*run);
             }
         }
         Ok(())
+    }
+
+    /// One more record of a live run; its place in the lines follows.
+    fn step_run(&mut self, id: RunId, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let event = envelope.event.kind_name();
+        let Some(run) = self.runs.get_mut(&id) else {
+            return Err(IllegalEvent::NoSuchRun { run: id, event });
+        };
+        self.waits.remove(run);
+        let applied = run.apply(envelope);
+        let begins = applied.is_ok() && matches!(envelope.event, Event::AttemptIntended { .. });
+        let lock = run.spec.lock.as_ref().filter(|_| begins).map(|wish| wish.name.clone());
+        if !run.attempt_lives {
+            self.older_boot.remove(&id);
+        }
+        // A run that stays in its line is put back before anybody else can be.
+        let rivals = lock.map(|name| self.waits.take_lock(&name, id)).unwrap_or_default();
+        self.waits.insert(run);
+        for rival in rivals.iter().filter_map(|rival| self.runs.get(rival)) {
+            self.waits.remove(rival);
+            self.waits.insert(rival);
+        }
+        applied
     }
 
     fn admit(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
@@ -200,7 +216,8 @@ impl State {
             batch.open.insert(run.first_seq, run.id);
             batch.lines += 1;
         }
-        place_in_queue(&mut self.queues, &run);
+        self.waits.depend(&run, |other| self.runs.contains_key(&other));
+        self.waits.insert(&run);
         self.runs.insert(run.id, run);
         Ok(())
     }
@@ -208,7 +225,15 @@ impl State {
     fn end(&mut self, id: RunId) {
         let Some(run) = self.runs.remove(&id) else { return };
         let Some(outcome) = run.outcome else { return };
-        place_in_queue(&mut self.queues, &run);
+        self.waits.remove(&run);
+        if let Some(wish) = &run.spec.lock {
+            self.waits.release_lock(&wish.name, id);
+        }
+        for free in self.waits.ended(id, outcome, &self.runs) {
+            if let Some(free) = self.runs.get(&free) {
+                self.waits.insert(free);
+            }
+        }
         let batch = run.spec.parent.and_then(|id| self.batches.get_mut(&id));
         if let Some(batch) = batch
             && batch.open.remove(&run.first_seq).is_some()
@@ -220,11 +245,13 @@ impl State {
                 | Outcome::Signalled(_)
                 | Outcome::TimedOut
                 | Outcome::Stopped(_)
-                | Outcome::Lost(_) => batch.failed += 1,
+                | Outcome::Lost(_)
+                | Outcome::Skipped(_)
+                | Outcome::Rejected(_) => batch.failed += 1,
             }
         }
         if self.batches.remove(&id).is_some() {
-            self.queues.remove(&QueueName::of_batch(id));
+            self.waits.queues.remove(&QueueName::of_batch(id));
         }
         let admitted_by = run.cause.map(|cause| cause.command);
         let admitted_by = admitted_by.filter(|command| self.commands.get(command) == Some(&id));
@@ -252,24 +279,5 @@ impl State {
                 self.commands.remove(command);
             }
         }
-    }
-}
-
-/// Keeps the two indexes of the run's queue in step with its phase.
-fn place_in_queue(queues: &mut BTreeMap<QueueName, Queue>, run: &Run) {
-    if run.spec.kind == Kind::Batch {
-        return;
-    }
-    let Some(name) = &run.spec.queue else { return };
-    if run.phase == Phase::Queued && !queues.contains_key(name) {
-        queues.insert(name.clone(), Queue::default());
-    }
-    let Some(queue) = queues.get_mut(name) else { return };
-    queue.waiting.remove(&run.first_seq);
-    queue.attempts.remove(&run.first_seq);
-    if run.attempt_lives {
-        queue.attempts.insert(run.first_seq, run.id);
-    } else if run.phase == Phase::Queued {
-        queue.waiting.insert(run.first_seq, run.id);
     }
 }

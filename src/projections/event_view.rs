@@ -11,7 +11,7 @@ use crate::model::event::{AttemptEnd, Process};
 use crate::model::{ByteString, Event, ExitStatus, RunSpec};
 
 /// Kinds of events that this version writes, as `jr events --kind` takes them.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 23] = [
     "environment_created",
     "daemon_started",
     "daemon_stopped",
@@ -26,6 +26,14 @@ pub(super) const KINDS: [&str; 15] = [
     "signal_requested",
     "signal_sent",
     "queue_set",
+    "queue_paused",
+    "queue_unpaused",
+    "restart_scheduled",
+    "run_queued",
+    "pause_requested",
+    "run_paused",
+    "unpause_requested",
+    "run_unpaused",
     "output_lost",
 ];
 
@@ -58,18 +66,34 @@ fn fields(event: &Event) -> Fields {
         })),
         Event::ClockJumped { by_ms } => object(json!({"by_ms": by_ms})),
         Event::RunAdmitted { run: _, spec } => admission(spec),
-        Event::AttemptIntended { run: _, attempt } => object(json!({"attempt": attempt})),
+        Event::AttemptIntended { run: _, attempt } | Event::RunUnpaused { run: _, attempt } => {
+            object(json!({"attempt": attempt}))
+        }
         Event::AttemptStarted { run: _, attempt, process } => start(*attempt, process),
         Event::AttemptEnded { run: _, attempt, end } => ending(*attempt, end),
         Event::RunEnded { run: _, outcome } => object(json!({
             "outcome": outcome.word(), "reason": outcome.reason(),
         })),
-        Event::StopRequested { run: _, reason, signal, grace_ms } => object(json!({
+        Event::StopRequested { run: _, reason, signal, grace_ms, asker } => object(json!({
             "reason": reason.word(), "signal": signal.number(), "grace_ms": grace_ms,
+            "asker": asker,
         })),
-        Event::SignalRequested { run: _, attempt, signal } => object(json!({
-            "attempt": attempt, "signal": signal.number(),
+        Event::SignalRequested { run: _, attempt, signal, asker } => object(json!({
+            "attempt": attempt, "signal": signal.number(), "asker": asker,
         })),
+        Event::RestartScheduled { run: _, attempt, due } => object(json!({
+            "attempt": attempt, "due_at": rfc3339(due.at),
+        })),
+        Event::RunQueued { run: _, reason } => object(json!({"reason": reason.word()})),
+        Event::PauseRequested { run: _, asker } | Event::UnpauseRequested { run: _, asker } => {
+            object(json!({"asker": asker}))
+        }
+        Event::RunPaused { run: _, attempt, by } => object(json!({
+            "attempt": attempt, "by": by.word(),
+        })),
+        Event::QueuePaused { queue } | Event::QueueUnpaused { queue } => {
+            object(json!({"queue": queue}))
+        }
         Event::SignalSent { run: _, attempt, signal, errno } => object(json!({
             "attempt": attempt, "signal": signal.number(), "errno": errno,
         })),
@@ -95,6 +119,9 @@ fn admission(spec: &RunSpec) -> Fields {
         "cwd": spec.cwd.to_text(), "labels": spec.labels, "queue": spec.queue,
         "key": spec.key, "parent": spec.parent.map(|parent| parent.to_string()),
         "line": spec.line.as_ref().map(ByteString::to_text), "timeout_ms": spec.timeout_ms,
+        "retry": spec.retry, "ok_codes": spec.ok_codes, "after": spec.after, "lock": spec.lock,
+        "on_interrupt": spec.on_interrupt, "tty": spec.tty.is_some(), "capture": spec.capture,
+        "limits": spec.limits,
     }))
 }
 

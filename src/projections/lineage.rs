@@ -31,7 +31,13 @@ impl BatchLineState {
         match self.outcome {
             None | Some(Outcome::Cancelled(_) | Outcome::Lost(_)) => true,
             Some(Outcome::Stopped(reason)) => failed || reason != StopReason::Asked,
-            Some(Outcome::Failed(_) | Outcome::Signalled(_) | Outcome::TimedOut) => failed,
+            Some(
+                Outcome::Failed(_)
+                | Outcome::Signalled(_)
+                | Outcome::TimedOut
+                | Outcome::Skipped(_)
+                | Outcome::Rejected(_),
+            ) => failed,
             Some(Outcome::Succeeded) => false,
         }
     }

@@ -89,7 +89,15 @@ fn attempts(records: &[Stored]) -> Vec<AttemptView> {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
-            | Event::QueueSet { .. } => {}
+            | Event::QueueSet { .. }
+            | Event::QueuePaused { .. }
+            | Event::QueueUnpaused { .. }
+            | Event::RestartScheduled { .. }
+            | Event::RunQueued { .. }
+            | Event::PauseRequested { .. }
+            | Event::RunPaused { .. }
+            | Event::UnpauseRequested { .. }
+            | Event::RunUnpaused { .. } => {}
         }
     }
     attempts

@@ -172,6 +172,9 @@ pub struct QueueView {
     pub limit: u32,
     /// Whether somebody set them.
     pub limit_set: bool,
+    /// It gives no starts.
+    #[serde(default)]
+    pub paused: bool,
     /// Starting, running or stopping in it.
     pub running: u32,
     /// Waiting in it.

@@ -13,7 +13,7 @@ fn admitted(number: u64, existing: bool) -> Reply {
 }
 
 fn run(number: u64, spec: RunSpec, key_holder: Option<KeyHolder>) -> Command {
-    Command::Run { run: id(number), spec: Arc::new(spec), key_holder }
+    Command::Run { run: id(number), spec: Arc::new(spec), key_holder, ended: Vec::new() }
 }
 
 #[test]

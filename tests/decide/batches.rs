@@ -31,7 +31,7 @@ fn it_succeeds_with_its_last_line() {
     assert_eq!(kinds(&jr.ended(101, exited(0))), ["attempt_ended", "run_ended"]);
     let events = jr.ended(102, exited(0));
     assert_eq!(events.last(), Some(&run_ended(1, Outcome::Succeeded)));
-    assert!(jr.state().runs.is_empty() && jr.state().queues.is_empty());
+    assert!(jr.state().runs.is_empty() && jr.state().waits.queues.is_empty());
 }
 
 #[test]

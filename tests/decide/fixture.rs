@@ -6,8 +6,8 @@ use jr::model::command::BatchLine;
 use jr::model::event::{Process, StopReason, Tracking};
 use jr::model::{
     Action, AttemptEnd, BootId, ByteString, Cause, Command, CommandId, Engine, Envelope, Event,
-    ExitStatus, Finding, Input, Kind, Now, Observation, Outcome, QueueName, Reply, Request, RunId,
-    RunSpec, Signal, State, UnixMillis,
+    ExitStatus, Finding, Input, Kind, Now, Observation, Outcome, PausedBy, Phase, QueueName, Reply,
+    Request, RunId, RunSpec, Signal, State, UnixMillis,
 };
 use jr::model::{Checker, Release};
 
@@ -22,6 +22,7 @@ pub(crate) struct Fixture {
     commands: u64,
     actions: Vec<Action>,
     replies: Vec<Reply>,
+    now: Now,
 }
 
 impl Fixture {
@@ -37,7 +38,7 @@ impl Fixture {
     fn over(state: State) -> Self {
         let checker = Checker::from_snapshot(state.clone());
         let (actions, replies) = (Vec::new(), Vec::new());
-        Self { engine: Engine::new(state), checker, commands: 0, actions, replies }
+        Self { engine: Engine::new(state), checker, commands: 0, actions, replies, now: NOW }
     }
 
     fn begin(&mut self, boot: BootId) {
@@ -47,7 +48,10 @@ impl Fixture {
     /// The daemon dies and another one begins; nothing is found yet.
     pub(crate) fn restart(self, boot: BootId) -> Self {
         let state = self.engine.state().clone();
-        let mut next = Self { commands: self.commands, ..Self::over(state) };
+        let mut next = Self { commands: self.commands, now: self.now, ..Self::over(state) };
+        if boot != next.state().boot {
+            next.now.boottime_ms = 0;
+        }
         next.begin(boot);
         next
     }
@@ -58,7 +62,7 @@ impl Fixture {
 
     /// One input, durable at once. What it brings, in short.
     pub(crate) fn feed(&mut self, input: Input) -> Vec<Event> {
-        let envelopes: Vec<Envelope> = self.engine.step(input, NOW).expect("legal");
+        let envelopes: Vec<Envelope> = self.engine.step(input, self.now).expect("legal");
         for envelope in &envelopes {
             self.checker.feed(envelope).expect("lawful");
         }
@@ -128,12 +132,56 @@ impl Fixture {
     }
 
     pub(crate) fn run(&mut self, number: u64, spec: RunSpec) -> (Vec<Event>, Reply) {
-        self.ask(Command::Run { run: id(number), spec: Arc::new(spec), key_holder: None })
+        self.ask(Command::Run {
+            run: id(number),
+            spec: Arc::new(spec),
+            key_holder: None,
+            ended: Vec::new(),
+        })
+    }
+
+    /// So many milliseconds pass.
+    pub(crate) fn pass(&mut self, ms: u64) -> Vec<Event> {
+        self.now.boottime_ms += ms;
+        self.now.wall.0 += i64::try_from(ms).expect("small");
+        self.feed(Input::TimePassed)
+    }
+
+    pub(crate) fn pause(&mut self, runs: &[u64]) -> (Vec<Event>, Reply) {
+        let runs = runs.iter().map(|run| id(*run)).collect();
+        self.ask(Command::Pause { runs, asker: None })
+    }
+
+    pub(crate) fn resume(&mut self, runs: &[u64]) -> (Vec<Event>, Reply) {
+        let runs = runs.iter().map(|run| id(*run)).collect();
+        self.ask(Command::Resume { runs, asker: None })
+    }
+
+    pub(crate) fn held_still(&mut self, number: u64) -> Vec<Event> {
+        let (run, attempt) = self.at(number);
+        self.see(Observation::TreePaused { run, attempt, by: PausedBy::Freezer })
+    }
+
+    pub(crate) fn goes_on(&mut self, number: u64) -> Vec<Event> {
+        let (run, attempt) = self.at(number);
+        self.see(Observation::TreeResumed { run, attempt })
+    }
+
+    pub(crate) fn phase(&self, number: u64) -> Phase {
+        self.state().runs.get(&id(number)).map_or(Phase::Ended, |run| run.phase)
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.now
+    }
+
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.engine.next_due_ms(self.now)
     }
 
     pub(crate) fn stop(&mut self, runs: &[u64]) -> (Vec<Event>, Reply) {
         let runs = runs.iter().map(|run| id(*run)).collect();
-        self.ask(Command::Stop { runs, reason: StopReason::Asked, grace_ms: Some(9) })
+        self.ask(Command::Stop { runs, reason: StopReason::Asked, grace_ms: Some(9), asker: None })
     }
 
     pub(crate) fn started(&mut self, number: u64) -> Vec<Event> {
@@ -226,7 +274,8 @@ pub(crate) fn run_ended(number: u64, outcome: Outcome) -> Event {
 }
 
 pub(crate) fn stop_requested(number: u64, reason: StopReason, grace_ms: u64) -> Event {
-    Event::StopRequested { run: id(number), reason, signal: Signal::TERM, grace_ms }
+    let (run, signal, asker) = (id(number), Signal::TERM, None);
+    Event::StopRequested { run, reason, signal, grace_ms, asker }
 }
 
 /// The kinds of events, where the rest of them is not the point.

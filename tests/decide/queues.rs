@@ -81,7 +81,7 @@ fn a_lower_limit_stops_nobody_and_starts_nobody() {
 fn a_queue_needs_a_slot() {
     let mut jr = Fixture::new();
     assert_eq!(limit(&mut jr, "slow", 0), Reply::Rejected(Rejection::NoSlots));
-    assert!(!jr.state().queues.contains_key(&queue("slow")));
+    assert!(!jr.state().waits.queues.contains_key(&queue("slow")));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn a_signal_goes_to_what_has_a_process() {
     jr.run(2, at_once());
     jr.started(1);
     let (runs, signal) = (vec![id(1), id(2), id(3)], Signal::HUP);
-    let (events, reply) = jr.ask(Command::Signal { runs, signal });
+    let (events, reply) = jr.ask(Command::Signal { runs, signal, asker: None });
     assert_eq!(kinds(&events), ["signal_requested"]);
     let (sending, not) = (SignalAnswer::Sending, SignalAnswer::NotRunning);
     let answers = vec![(id(1), sending), (id(2), not), (id(3), not)];

@@ -6,7 +6,8 @@ use jr::model::action::Answer;
 use jr::model::command::BatchLine;
 use jr::model::event::StopReason;
 use jr::model::{
-    ByteString, Cause, Command, CommandId, Input, Kind, QueueName, Request, RunId, RunSpec, Signal,
+    Backoff, ByteString, Cause, Command, CommandId, Condition, Dependency, Input, Kind, LockBusy,
+    LockWish, OnInterrupt, QueueName, Request, Retry, RunId, RunSpec, Signal,
 };
 
 use super::World;
@@ -43,11 +44,12 @@ impl Clients {
     }
 
     fn command(&mut self, chance: &mut Chance) -> Command {
-        match chance.below(10) {
+        match chance.below(13) {
             0..=3 => {
                 let run = self.new_run(chance);
-                let spec = Arc::new(spec(run, chance));
-                Command::Run { run, spec, key_holder: None }
+                let after = self.dependencies(chance);
+                let spec = Arc::new(RunSpec { after, ..spec(run, chance) });
+                Command::Run { run, spec, key_holder: None, ended: Vec::new() }
             }
             4 | 5 => self.batch(chance),
             6 | 7 => {
@@ -58,12 +60,26 @@ impl Clients {
                 }
                 let reason = StopReason::Asked;
                 let grace_ms = chance.one_in(2).then(|| chance.below(2_000));
-                Command::Stop { runs, reason, grace_ms }
+                Command::Stop { runs, reason, grace_ms, asker: None }
             }
             8 => {
                 let runs = chance.pick(&self.runs).into_iter().collect();
                 let signal = chance.pick(&[Signal::HUP, Signal::INT, Signal::KILL]);
-                Command::Signal { runs, signal: signal.expect("one of three") }
+                Command::Signal { runs, signal: signal.expect("one of three"), asker: None }
+            }
+            9 | 10 => {
+                let runs = chance.pick(&self.runs).into_iter().collect();
+                Command::Pause { runs, asker: None }
+            }
+            11 => {
+                let mut runs: Vec<_> = chance.pick(&self.runs).into_iter().collect();
+                if chance.one_in(3) {
+                    runs.clone_from(&self.runs);
+                }
+                Command::Resume { runs, asker: None }
+            }
+            _ if chance.one_in(2) => {
+                Command::PauseQueue { queue: queue(chance), paused: chance.one_in(2) }
             }
             _ => {
                 let queue = queue(chance);
@@ -73,6 +89,16 @@ impl Clients {
                 }
             }
         }
+    }
+
+    /// What it comes after: runs that were asked for before, whatever became of them.
+    fn dependencies(&self, chance: &mut Chance) -> Vec<Dependency> {
+        let count = if chance.one_in(3) { 1 + chance.index(2) } else { 0 };
+        let known = &self.runs[..self.runs.len() - 1];
+        let runs = (0..count).filter_map(|_| chance.pick(known));
+        let runs: Vec<RunId> = runs.collect();
+        let condition = if chance.one_in(2) { Condition::Ok } else { Condition::Any };
+        runs.into_iter().map(|run| Dependency { run, condition }).collect()
     }
 
     fn batch(&mut self, chance: &mut Chance) -> Command {
@@ -102,6 +128,29 @@ fn name(chance: &mut Chance) -> String {
     if chance.one_in(12) { "missing".to_owned() } else { "job".to_owned() }
 }
 
+fn retry(chance: &mut Chance) -> Retry {
+    let backoff = Backoff { first_ms: chance.below(400), ..Backoff::DEFAULT };
+    Retry { times: 1 + u32::try_from(chance.below(3)).expect("small"), backoff }
+}
+
+fn lock(chance: &mut Chance) -> LockWish {
+    let name = if chance.one_in(2) { "a" } else { "b" };
+    let otherwise = match chance.below(4) {
+        0 => LockBusy::Fail,
+        1 => LockBusy::Skip,
+        _ => LockBusy::Wait,
+    };
+    LockWish { name: name.parse().expect("a name"), otherwise }
+}
+
+fn on_interrupt(chance: &mut Chance) -> OnInterrupt {
+    match chance.below(4) {
+        0 => OnInterrupt::Requeue,
+        1 => OnInterrupt::Ask,
+        _ => OnInterrupt::Fail,
+    }
+}
+
 fn spec(run: RunId, chance: &mut Chance) -> RunSpec {
     let key = chance.one_in(4).then(|| format!("key{}", chance.below(3)));
     let word = if chance.one_in(8) { "other" } else { "true" };
@@ -114,6 +163,10 @@ fn spec(run: RunId, chance: &mut Chance) -> RunSpec {
         stop_signal: if chance.one_in(4) { Signal::INT } else { Signal::TERM },
         grace_ms: chance.below(2_000),
         output_bytes_max: 1,
+        retry: chance.one_in(3).then(|| retry(chance)),
+        ok_codes: if chance.one_in(4) { vec![1, 2, 3] } else { Vec::new() },
+        lock: chance.one_in(4).then(|| lock(chance)),
+        on_interrupt: on_interrupt(chance),
         key,
         ..RunSpec::default()
     }
@@ -150,11 +203,17 @@ impl World {
         let asked = &mut self.clients.asked[place];
         asked.sent_to = self.generation;
         let mut command = asked.command.clone();
-        if let Command::Run { spec, key_holder, .. } = &mut command
-            && let Some(key) = &spec.key
-        {
-            // The views hold durable records only.
-            *key_holder = self.judge.key_holders.get(key).cloned();
+        if let Command::Run { spec, key_holder, ended, .. } = &mut command {
+            // The views hold durable records only. Of what they never heard of, the shell would
+            // have told the client.
+            *key_holder =
+                spec.key.as_ref().and_then(|key| self.judge.key_holders.get(key).cloned());
+            let runs = spec.after.iter().map(|after| after.run);
+            if !runs.clone().all(|run| self.judge.knows(run)) {
+                asked.answered = true;
+                return;
+            }
+            *ended = runs.filter_map(|run| Some((run, self.judge.outcome(run)?))).collect();
         }
         let cause = Cause { command: asked.id, uid: 1_000 };
         let facts_seq = self.judge.state().seq;
@@ -166,7 +225,8 @@ impl World {
     pub(crate) fn stop_all(&mut self) {
         let runs = self.clients.runs.clone();
         let id = CommandId::from_chance(u128::from(self.chance.next()));
-        let command = Command::Stop { runs, reason: StopReason::Asked, grace_ms: None };
+        let command =
+            Command::Stop { runs, reason: StopReason::Asked, grace_ms: None, asker: None };
         self.clients.asked.push(Asked { id, command, sent_to: 0, answered: false });
     }
 

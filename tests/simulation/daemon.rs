@@ -43,6 +43,7 @@ enum Work {
     Say,
     Act,
     Take,
+    Wake,
     TakeBack,
     Begin,
     Finish,
@@ -52,7 +53,7 @@ enum Work {
 }
 
 impl World {
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { wall: self.machine.wall(), boottime_ms: self.machine.boottime_ms }
     }
 
@@ -67,13 +68,16 @@ impl World {
             return Ok(true);
         }
         let watched = self.shim_to_watch();
+        let now = self.now();
         let daemon = self.daemon();
+        let is_due = daemon.engine.next_due_ms(now) == Some(0);
         let ending = daemon.stage == Stage::Ending;
         let quiet = daemon.appended.is_empty() && daemon.committing.is_none();
         let can = [
             (Work::Say, !daemon.says.is_empty()),
             (Work::Act, !daemon.acts.is_empty() && daemon.stage != Stage::Finding),
             (Work::Take, !daemon.mailbox.is_empty()),
+            (Work::Wake, daemon.stage == Stage::Serving && is_due),
             (Work::TakeBack, !daemon.given_back.is_empty()),
             (Work::Begin, daemon.committing.is_none() && !daemon.appended.is_empty()),
             (Work::Finish, daemon.committing.is_some()),
@@ -98,6 +102,7 @@ impl World {
                 self.act(action);
             }
             Work::Take => self.take()?,
+            Work::Wake => self.feed(Input::TimePassed)?,
             Work::TakeBack => {
                 let (shim, start) = self.daemon().given_back.remove(0);
                 self.take_back(shim, start);
@@ -299,6 +304,23 @@ impl World {
                     self.machine.send(shim, generation, ToShim::Signal { key, signal });
                 }
             }
+            Action::Pause { run, attempt } => {
+                let key = (run, attempt);
+                match self.daemon().given.get(&key).copied() {
+                    Some(shim) => self.machine.send(shim, generation, ToShim::Pause(key)),
+                    None if self.daemon().reported.contains(&key) => {}
+                    None => {
+                        let seen = Observation::StartWithdrawn { run, attempt };
+                        self.daemon().mailbox.push(Input::Observed(seen));
+                    }
+                }
+            }
+            Action::Unpause { run, attempt } => {
+                let key = (run, attempt);
+                if let Some(shim) = self.daemon().given.get(&key).copied() {
+                    self.machine.send(shim, generation, ToShim::Unpause(key));
+                }
+            }
             Action::Forget { run, attempt } => {
                 let key = (run, attempt);
                 match self.daemon().given.remove(&key) {
@@ -315,13 +337,16 @@ impl World {
         let key = start.key;
         let daemon = self.daemon.as_ref().expect("it lives");
         let wanted = daemon.engine.state().runs.get(&key.0).is_some_and(|run| {
-            run.attempt_lives && run.attempt == key.1 && run.phase == Phase::Starting
+            run.attempt_lives
+                && run.attempt == key.1
+                && run.phase == Phase::Starting
+                && !run.pause_wanted
         });
         if daemon.given.contains_key(&key) {
             return;
         }
         if !wanted {
-            // It was to be stopped meanwhile, and no shim has it.
+            // It was to be stopped or held meanwhile, and no shim has it.
             let (run, attempt) = key;
             let seen = Observation::StartWithdrawn { run, attempt };
             self.daemon().mailbox.push(Input::Observed(seen));
@@ -440,9 +465,9 @@ impl World {
         }
         self.connect(shim);
         match self.machine.ask(shim, key) {
-            Answer::Running(process) => {
+            Answer::Running(process, paused) => {
                 self.daemon().given.insert(key, shim);
-                return Ok(Finding::Running(process));
+                return Ok(Finding::Running { process, paused });
             }
             Answer::Held | Answer::Unknown => return Err(format!("{key:?} is claimed twice")),
             Answer::Silence => {}
@@ -463,7 +488,7 @@ impl World {
                     self.daemon().given.insert(key, shim);
                     return Ok(Finding::Held);
                 }
-                Answer::Running(_) => return Err(format!("{key:?} runs without a claim")),
+                Answer::Running(..) => return Err(format!("{key:?} runs without a claim")),
                 Answer::Unknown => {}
                 Answer::Silence => self.kill_mute(shim),
             }

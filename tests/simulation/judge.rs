@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jr::model::action::{Answer, StopAnswer};
+use jr::model::action::{Answer, PauseAnswer, StopAnswer};
 use jr::model::command::KeyHolder;
 use jr::model::event::LostReason;
 use jr::model::{
-    Action, Checker, Command, CommandId, Engine, Envelope, Event, ExitStatus, Kind, QueueName,
-    Reply, Request, RunId, State,
+    Action, Checker, Command, CommandId, Condition, Engine, Envelope, Event, ExitStatus, Kind,
+    Outcome, QueueName, Reply, Request, RunId, State,
 };
 
-use super::machine::{Key, Machine};
+use super::machine::{Key, Machine, Running};
 
 /// The laws, checked from outside: against the disk, the processes and the answers.
 #[derive(Debug, Default)]
@@ -23,7 +23,11 @@ pub(crate) struct Judge {
     ended: BTreeSet<Key>,
     intent_boot: BTreeMap<Key, u8>,
     admitted: BTreeMap<RunId, Option<CommandId>>,
-    over: BTreeSet<RunId>,
+    over: BTreeMap<RunId, Outcome>,
+    paused: BTreeSet<RunId>,
+    unpaused: BTreeSet<RunId>,
+    /// Wishes for queues that may have changed nothing.
+    idle_wishes: BTreeSet<CommandId>,
     stops: BTreeSet<(RunId, CommandId)>,
     stopped: BTreeSet<RunId>,
     signalled: BTreeSet<RunId>,
@@ -31,6 +35,7 @@ pub(crate) struct Judge {
     /// Stops of what nobody knew.
     unknown: BTreeSet<(RunId, CommandId)>,
     acknowledged: BTreeSet<RunId>,
+    batches: BTreeSet<RunId>,
     pub(crate) by_command: BTreeMap<CommandId, RunId>,
     pub(crate) key_holders: BTreeMap<String, KeyHolder>,
     secrets_dropped: BTreeSet<RunId>,
@@ -47,7 +52,15 @@ impl Judge {
 
     /// A client asks a daemon that is at `head`.
     pub(crate) fn asked(&mut self, request: &Request, head: &State) {
-        let Command::Stop { runs, .. } = &request.command else { return };
+        if matches!(request.command, Command::PauseQueue { .. }) {
+            self.idle_wishes.insert(request.cause.command);
+        }
+        let (Command::Stop { runs, .. }
+        | Command::Pause { runs, .. }
+        | Command::Resume { runs, .. }) = &request.command
+        else {
+            return;
+        };
         let known = |run: &RunId| self.admitted.contains_key(run) || head.runs.contains_key(run);
         let unknown: Vec<_> = runs.iter().filter(|run| !known(run)).copied().collect();
         self.unknown.extend(unknown.into_iter().map(|run| (run, request.cause.command)));
@@ -114,6 +127,9 @@ impl Judge {
             match &envelope.event {
                 Event::RunAdmitted { run, spec } => {
                     self.admitted.insert(*run, cause);
+                    if spec.kind == Kind::Batch {
+                        self.batches.insert(*run);
+                    }
                     if let Some(key) = &spec.key {
                         let (run, command) = (*run, spec.command.clone());
                         self.key_holders.insert(key.clone(), KeyHolder { run, command });
@@ -126,8 +142,14 @@ impl Judge {
                     self.ended.insert((*run, *attempt));
                     self.lost += u32::from(matches!(end.status, ExitStatus::Lost(_)));
                 }
-                Event::RunEnded { run, .. } => {
-                    self.over.insert(*run);
+                Event::RunEnded { run, outcome } => {
+                    self.over.insert(*run, *outcome);
+                }
+                Event::PauseRequested { run, .. } => {
+                    self.paused.insert(*run);
+                }
+                Event::UnpauseRequested { run, .. } => {
+                    self.unpaused.insert(*run);
                 }
                 Event::StopRequested { run, .. } => {
                     self.stopped.insert(*run);
@@ -194,7 +216,39 @@ impl Judge {
         {
             return Err(format!("law 9: {key:?} starts after its secrets were dropped"));
         }
+        if let Some(made) = made {
+            self.order(made, machine)?;
+        }
         self.queue_limits(machine, head)
+    }
+
+    /// Nobody else holds its lock, and what it comes after has ended as it should.
+    fn order(&self, made: &Running, machine: &Machine) -> Verdict {
+        let (key, spec) = (made.key, &made.spec);
+        let name = spec.lock.as_ref().map(|lock| &lock.name);
+        let rival = machine.processes.values().find(|other| {
+            let its = other.spec.lock.as_ref().map(|lock| &lock.name);
+            name.is_some() && its == name && other.key.0 != key.0
+        });
+        if let Some(rival) = rival {
+            return Err(format!("{key:?} runs beside {:?}, which holds its lock", rival.key));
+        }
+        for after in &spec.after {
+            let outcome = self.over.get(&after.run);
+            let must_succeed = after.condition == Condition::Ok;
+            if !outcome.is_some_and(|outcome| !must_succeed || outcome.is_success()) {
+                return Err(format!("{key:?} runs before {after:?}, which is {outcome:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn knows(&self, run: RunId) -> bool {
+        self.admitted.contains_key(&run)
+    }
+
+    pub(crate) fn outcome(&self, run: RunId) -> Option<Outcome> {
+        self.over.get(&run).copied()
     }
 
     /// No queue has more processes than slots, except what had begun before a lower limit.
@@ -212,7 +266,7 @@ impl Judge {
             if live > (*peak).max(limit) {
                 return Err(format!("queue {queue} has {live} processes and {limit} slots"));
             }
-            let attempts = state.queues.get(queue).map_or(0, |queue| queue.attempts.len());
+            let attempts = state.waits.queues.get(queue).map_or(0, |queue| queue.attempts.len());
             if attempts <= limit as usize {
                 *peak = limit;
             }
@@ -226,6 +280,8 @@ impl Judge {
             Action::Start { run, attempt, .. } => self.intents.contains(&(*run, *attempt)),
             Action::Stop { run, .. } => self.stopped.contains(run),
             Action::Signal { run, .. } => self.signalled.contains(run),
+            Action::Pause { run, .. } => self.paused.contains(run),
+            Action::Unpause { run, .. } => self.unpaused.contains(run) || self.paused.contains(run),
             Action::Forget { run, attempt } => !lives(self.state(), (*run, *attempt)),
             Action::DropSecrets { owner } => {
                 self.secrets_dropped.insert(*owner);
@@ -255,13 +311,13 @@ impl Judge {
                 for (run, answer) in runs {
                     let fits = match answer {
                         StopAnswer::AlreadyEnded => {
-                            self.over.contains(run) || self.unknown.contains(&(*run, to))
+                            self.over.contains_key(run) || self.unknown.contains(&(*run, to))
                         }
                         StopAnswer::Stopping => {
-                            self.stops.contains(&(*run, to)) || self.over.contains(run)
+                            self.stops.contains(&(*run, to)) || self.over.contains_key(run)
                         }
                         StopAnswer::Cancelled => {
-                            self.stopped.contains(run) && self.over.contains(run)
+                            self.stopped.contains(run) && self.over.contains_key(run)
                         }
                     };
                     if !fits {
@@ -269,21 +325,40 @@ impl Judge {
                     }
                 }
             }
+            Reply::Pausing(runs) => {
+                for (run, answer) in runs {
+                    let fits = match answer {
+                        PauseAnswer::AlreadyEnded => {
+                            self.over.contains_key(run) || self.unknown.contains(&(*run, to))
+                        }
+                        PauseAnswer::Held | PauseAnswer::Pausing | PauseAnswer::AlreadyPaused => {
+                            let is_batch = self.batches.contains(run);
+                            is_batch || self.paused.contains(run) || self.over.contains_key(run)
+                        }
+                        PauseAnswer::Stopping => self.stopped.contains(run),
+                    };
+                    if !fits {
+                        return Err(format!("law 1: {run} was said to be {answer:?}"));
+                    }
+                }
+            }
+            Reply::Done if self.idle_wishes.contains(&to) => {}
             Reply::Done if !self.queues_set.contains(&to) => {
                 return Err("law 1: a queue's limit was acknowledged and is not durable".to_owned());
             }
-            Reply::Done | Reply::Signalling(_) | Reply::Rejected(_) => {}
+            Reply::Done | Reply::Signalling(_) | Reply::Resuming(_) | Reply::Rejected(_) => {}
         }
         Ok(())
     }
 
     /// At the end, with no more faults: all that was accepted has ended.
     pub(crate) fn finished(&self) -> Verdict {
-        let open: Vec<_> = self.admitted.keys().filter(|run| !self.over.contains(run)).collect();
+        let open: Vec<_> =
+            self.admitted.keys().filter(|run| !self.over.contains_key(run)).collect();
         if !open.is_empty() || !self.state().runs.is_empty() {
             return Err(format!("law 6: these never end: {open:?}"));
         }
-        let gone = self.acknowledged.iter().find(|run| !self.over.contains(run));
+        let gone = self.acknowledged.iter().find(|run| !self.over.contains_key(run));
         gone.map_or(Ok(()), |run| Err(format!("law 1: {run} was acknowledged and is gone")))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use jr::model::event::{Final, Process, Tracking};
+use jr::model::event::{Final, PausedBy, Process, Tracking};
 use jr::model::{
     AttemptEnd, ExitStatus, Observation, RunId, RunSpec, Signal, SpawnError, UnixMillis,
 };
@@ -29,8 +29,9 @@ pub(crate) struct Running {
     pub(crate) spec: Arc<RunSpec>,
     pub(crate) pid: u32,
     shim: u32,
-    ends_at: Option<u64>,
-    last_word: Final,
+    pub(crate) ends_at: Option<u64>,
+    pub(crate) paused_at: Option<u64>,
+    pub(crate) last_word: Final,
     /// How long it takes to obey a signal; `None`: it does not.
     obeys_after: Option<u64>,
     says_on_signal: Option<i32>,
@@ -57,6 +58,8 @@ pub(crate) enum ToShim {
         signal: Signal,
     },
     Forget(Key),
+    Pause(Key),
+    Unpause(Key),
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ pub(crate) enum Health {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Claimed,
     Forked,
     Announced,
@@ -94,18 +97,19 @@ enum Step {
 
 /// The attempt that a shim runs.
 #[derive(Clone, Debug)]
-struct Current {
-    start: Start,
-    step: Step,
-    ticks: u64,
+pub(crate) struct Current {
+    pub(crate) start: Start,
+    pub(crate) step: Step,
+    pub(crate) ticks: u64,
+    pub(crate) paused_at: Option<u64>,
     process: Option<Process>,
     began_at: u64,
-    status: Option<Final>,
+    pub(crate) status: Option<Final>,
     end: Option<AttemptEnd>,
-    stop: Option<Signal>,
+    pub(crate) stop: Option<Signal>,
     kill_at: Option<u64>,
-    timeout_at: Option<u64>,
-    timed_out: bool,
+    pub(crate) timeout_at: Option<u64>,
+    pub(crate) timed_out: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -117,10 +121,10 @@ pub(crate) struct Shim {
     pub(crate) connected: u32,
     /// One socket for each daemon; what a dead one sent can still be read.
     inbox: BTreeMap<u32, VecDeque<ToShim>>,
-    held: VecDeque<Start>,
-    current: Option<Current>,
-    refused: BTreeSet<Key>,
-    ended: BTreeMap<Key, AttemptEnd>,
+    pub(crate) held: VecDeque<Start>,
+    pub(crate) current: Option<Current>,
+    pub(crate) refused: BTreeSet<Key>,
+    pub(crate) ended: BTreeMap<Key, AttemptEnd>,
     journal: Vec<Record>,
 }
 
@@ -135,7 +139,7 @@ pub(crate) struct Done {
 /// What a shim answers when a daemon looks for an attempt.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Running(Process),
+    Running(Process, Option<PausedBy>),
     Held,
     Unknown,
     Silence,
@@ -181,7 +185,7 @@ impl Machine {
         self.last_shim
     }
 
-    fn shim(&mut self, id: u32) -> &mut Shim {
+    pub(crate) fn shim(&mut self, id: u32) -> &mut Shim {
         self.shims.get_mut(&id).expect("shims are never removed")
     }
 
@@ -274,6 +278,7 @@ impl Machine {
                 stop: None,
                 kill_at: None,
                 timeout_at,
+                paused_at: None,
                 timed_out: false,
             });
             self.truth.entry(key).or_default().claimed_by = Some(id);
@@ -348,6 +353,7 @@ impl Machine {
             pid,
             shim: id,
             ends_at: lasts,
+            paused_at: None,
             last_word: Final::Exited(code),
             obeys_after: obeys.then(|| chance.below(500)),
             says_on_signal: chance.one_in(3).then_some(7),
@@ -403,7 +409,18 @@ impl Machine {
                     done.sent.push(FromShim::GaveBack(start));
                 }
             }
+            Some(ToShim::Pause(key)) => {
+                if let Some(sent) = self.pause(id, key) {
+                    done.sent = sent;
+                } else {
+                    let inbox = self.shim(id).inbox.entry(from).or_default();
+                    inbox.push_front(ToShim::Pause(key));
+                }
+            }
+            Some(ToShim::Unpause(key)) => done.sent = self.unpause(id, key),
             Some(ToShim::Stop { key, signal, grace_ms }) => {
+                done.sent = self.unpause(id, key);
+                let shim = self.shim(id);
                 if let Some(current) = shim.current.as_mut().filter(|_| runs == Some(key)) {
                     let kill_at = now + grace_ms;
                     current.kill_at = Some(current.kill_at.map_or(kill_at, |at| at.min(kill_at)));
@@ -421,23 +438,24 @@ impl Machine {
                     done.sent.push(withdrawn(key));
                 }
             }
-            Some(ToShim::Signal { key, signal }) => {
-                let (run, attempt) = key;
-                let ticks = shim.current.as_ref().filter(|_| runs == Some(key));
-                let ticks = ticks.filter(|now| now.status.is_none()).map(|current| current.ticks);
-                let errno = ticks.is_none().then_some(3);
-                if let Some(ticks) = ticks {
-                    self.signal(ticks, signal);
-                }
-                let seen = Observation::SignalDelivered { run, attempt, signal, errno };
-                done.sent.push(FromShim::Saw(seen));
-            }
+            Some(ToShim::Signal { key, signal }) => done.sent.push(self.deliver(id, key, signal)),
             Some(ToShim::Forget(key)) => {
                 shim.ended.remove(&key);
                 self.forget(key);
             }
         }
         done
+    }
+
+    fn deliver(&mut self, id: u32, key: Key, signal: Signal) -> FromShim {
+        let (run, attempt) = key;
+        let current = self.shim(id).current.as_ref().filter(|now| now.start.key == key);
+        let ticks = current.filter(|now| now.status.is_none()).map(|now| now.ticks);
+        if let Some(ticks) = ticks {
+            self.signal(ticks, signal);
+        }
+        let errno = ticks.is_none().then_some(3);
+        FromShim::Saw(Observation::SignalDelivered { run, attempt, signal, errno })
     }
 
     /// Journals let go of what the log has.
@@ -454,7 +472,8 @@ impl Machine {
 
     /// The next moment at which something happens by itself.
     pub(crate) fn next_moment(&self) -> Option<u64> {
-        let processes = self.processes.values().filter_map(|process| process.ends_at);
+        let moving = self.processes.values().filter(|process| process.paused_at.is_none());
+        let processes = moving.filter_map(|process| process.ends_at);
         let shims = self.shims.values().flat_map(|shim| {
             let mute = match shim.health {
                 Health::Mute { until, since } => Some(until.min(since + 5_000)),
@@ -462,7 +481,8 @@ impl Machine {
             };
             let current = shim.current.as_ref().filter(|_| shim.health == Health::Alive);
             let kill = current.and_then(|current| current.kill_at);
-            let timeout = current.and_then(|current| current.timeout_at);
+            let counting = current.filter(|current| current.paused_at.is_none());
+            let timeout = counting.and_then(|current| current.timeout_at);
             [mute, kill, timeout]
         });
         let moments = processes.chain(shims.flatten());
@@ -484,7 +504,8 @@ impl Machine {
                 continue;
             }
             let Some(current) = &mut shim.current else { continue };
-            if current.timeout_at.is_some_and(|at| at <= now) && current.ticks != 0 {
+            let counts = current.ticks != 0 && current.paused_at.is_none();
+            if current.timeout_at.is_some_and(|at| at <= now) && counts {
                 current.timeout_at = None;
                 if current.status.is_none() && current.stop.is_none() {
                     current.timed_out = true;
@@ -506,9 +527,8 @@ impl Machine {
 
     fn end_processes(&mut self) {
         let now = self.boottime_ms;
-        let over = |process: &Running| process.ends_at.is_some_and(|at| at <= now);
-        let over: Vec<u64> =
-            self.processes.iter().filter(|(_, process)| over(process)).map(|(at, _)| *at).collect();
+        let over = self.processes.iter().filter(|(_, process)| process.is_over(now));
+        let over: Vec<u64> = over.map(|(at, _)| *at).collect();
         for ticks in over {
             let Some(process) = self.processes.remove(&ticks) else { continue };
             self.truth.entry(process.key).or_default().last_word = Some(process.last_word);
@@ -613,7 +633,8 @@ impl Machine {
             && current.start.key == key
             && let Some(process) = &current.process
         {
-            return Answer::Running(process.clone());
+            let paused = current.paused_at.map(|_| PausedBy::Freezer);
+            return Answer::Running(process.clone(), paused);
         }
         if shim.held.iter().any(|held| held.key == key) {
             return Answer::Held;

@@ -9,6 +9,7 @@ mod disk;
 mod faulty;
 mod judge;
 mod machine;
+mod pause;
 mod store_disk;
 
 use std::collections::BTreeSet;
@@ -272,7 +273,7 @@ impl World {
             if ended && !self.is_asked() && self.machine.processes.is_empty() {
                 return Ok(());
             }
-            match self.machine.next_moment() {
+            match self.next_moment() {
                 Some(moment) => self.machine.pass(moment - self.machine.boottime_ms),
                 None if !stopped => {
                     stopped = true;
@@ -288,6 +289,13 @@ impl World {
         let head = self.daemon.as_ref().map(|daemon| daemon.engine.state().runs.clone());
         let live = &self.machine.processes;
         Err(format!("law 6: after {CALM_STEPS} calm steps: {head:#?}\n{live:#?}"))
+    }
+
+    /// The next moment at which something happens by itself: in the world, or by a timer.
+    fn next_moment(&self) -> Option<u64> {
+        let due = self.daemon.as_ref().and_then(|daemon| daemon.engine.next_due_ms(self.now()));
+        let due = due.map(|wait| self.machine.boottime_ms + wait);
+        self.machine.next_moment().into_iter().chain(due).min()
     }
 
     fn report(&self) -> Report {

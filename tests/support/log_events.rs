@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use jr::log::SegmentHeader;
-use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::event::{
+    Asker, DaemonStopReason, Due, Final, OutputLossReason, Process, QueuedReason, RejectReason,
+    SkipReason, StopReason, Tracking,
+};
 use jr::model::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -49,6 +52,10 @@ fn after(number: u64) -> Dependency {
     Dependency { run: run(number / 9), condition: Condition::Any }
 }
 
+fn asker() -> Asker {
+    Asker { pid: 4_711, command: "jr stop web".to_owned() }
+}
+
 fn lock() -> LockWish {
     LockWish { name: "disk".parse().expect("a name"), otherwise: LockBusy::Skip }
 }
@@ -90,13 +97,30 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::RecoveryFinished { adopted: 1, ended: 2, lost: 3, requeued: 300 },
         Event::ClockJumped { by_ms: -3_600_000 },
         Event::QueueSet { queue: QueueName::default_queue(), limit: 2 },
-        Event::StopRequested { run, reason: StopReason::Asked, signal: Signal::INT, grace_ms: 1 },
-        Event::SignalRequested { run, attempt, signal: Signal::HUP },
+        Event::StopRequested {
+            run,
+            reason: StopReason::Asked,
+            signal: Signal::INT,
+            grace_ms: 1,
+            asker: Some(asker()),
+        },
+        Event::SignalRequested { run, attempt, signal: Signal::HUP, asker: Some(asker()) },
+        Event::PauseRequested { run, asker: Some(asker()) },
+        Event::RunPaused { run, attempt, by: PausedBy::Freezer },
+        Event::RunPaused { run, attempt, by: PausedBy::Signal },
+        Event::UnpauseRequested { run, asker: None },
+        Event::RunUnpaused { run, attempt },
+        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 70_000 } },
+        Event::QueuePaused { queue: QueueName::default_queue() },
+        Event::QueueUnpaused { queue: QueueName::default_queue() },
         Event::SignalSent { run, attempt, signal: Signal::HUP, errno: None },
         Event::SignalSent { run, attempt, signal: Signal::KILL, errno: Some(3) },
     ];
     for reason in [DaemonStopReason::Idle, DaemonStopReason::Asked, DaemonStopReason::Upgraded] {
         events.push(Event::DaemonStopped { reason });
+    }
+    for reason in [QueuedReason::Due, QueuedReason::Resumed, QueuedReason::Interrupted] {
+        events.push(Event::RunQueued { run, reason });
     }
     for reason in loss_reasons() {
         events.push(Event::OutputLost { run, attempt, bytes: Some(70_000), reason });
@@ -172,6 +196,9 @@ fn outcomes() -> Vec<Outcome> {
     all.extend(stop_reasons().map(Outcome::Stopped));
     all.extend(stop_reasons().map(Outcome::Cancelled));
     all.extend(lost_reasons().map(Outcome::Lost));
+    all.push(Outcome::Skipped(SkipReason::DependencyFailed(run(8))));
+    all.push(Outcome::Skipped(SkipReason::LockHeld(run(9))));
+    all.push(Outcome::Rejected(RejectReason::LockHeld(run(10))));
     all
 }
 
@@ -337,12 +364,14 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 run,
                 reason,
                 signal,
-                grace_ms
+                grace_ms,
+                asker: Some(asker()),
             }),
         (at(), any_signal()).prop_map(|((run, attempt), signal)| Event::SignalRequested {
             run,
             attempt,
-            signal
+            signal,
+            asker: None
         }),
         (at(), any_signal(), any::<Option<i32>>()).prop_map(|((run, attempt), signal, errno)| {
             Event::SignalSent { run, attempt, signal, errno }

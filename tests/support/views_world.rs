@@ -93,7 +93,8 @@ impl World {
         world.begin_daemon();
         for step in script {
             world.wall += i64::try_from(step >> 56).expect("fits") % 50;
-            world.act(step % 24, step >> 8);
+            world.act(step % 27, step >> 8);
+            world.step(Input::TimePassed);
         }
         world.envelopes
     }
@@ -107,7 +108,8 @@ impl World {
     }
 
     fn step(&mut self, input: Input) {
-        let now = Now { wall: UnixMillis(self.wall), boottime_ms: 0 };
+        let since = u64::try_from(self.wall - EPOCH).unwrap_or(0);
+        let now = Now { wall: UnixMillis(self.wall), boottime_ms: since };
         let envelopes = self.engine.step(input, now).expect("the engine is legal");
         self.envelopes.extend(envelopes);
         let head = self.engine.head();
@@ -126,6 +128,12 @@ impl World {
                         self.held.insert((run, attempt));
                     }
                 }
+                Release::Act(Action::Pause { run, attempt }) => {
+                    let live = self.engine.state().runs.get(&run);
+                    if live.is_some_and(|run| run.process.is_none()) && attempt % 2 == 0 {
+                        withdrawn.push((run, attempt));
+                    }
+                }
                 _ => {}
             }
         }
@@ -142,17 +150,20 @@ impl World {
         for (run, attempt) in self.engine.to_find() {
             // What was found before it may have ended it: a batch that fails fast.
             let Some(live) = self.engine.state().runs.get(&run) else { continue };
-            let began = live.process.is_some();
+            let (began, paused_by) = (live.process.is_some(), live.paused_by);
             let finding = match self.next() % 5 {
                 // Also of one that began: somebody may have cleared the shims' directory.
                 0 => Finding::Unclaimed,
                 1 => Finding::Fenced(LostReason::ShimDied),
                 2 => Finding::Exited(end(self.wall, ExitStatus::Exited(0))),
-                _ if began => Finding::Running(process(self.wall)),
+                _ if began => {
+                    let paused = paused_by.filter(|_| self.wall % 2 == 0);
+                    Finding::Running { process: process(self.wall), paused }
+                }
                 _ => Finding::Held,
             };
             self.held.remove(&(run, attempt));
-            if matches!(finding, Finding::Held | Finding::Running(_)) {
+            if matches!(finding, Finding::Held | Finding::Running { .. }) {
                 self.held.insert((run, attempt));
             }
             self.step(Input::Found { run, finding });
@@ -187,6 +198,13 @@ impl World {
                     let missing = Observation::OutputMissing { run, attempt, bytes, reason };
                     self.step(Input::Observed(missing));
                 }
+            }
+            24 => self.pause(with),
+            25 => self.resume(with),
+            26 => {
+                let queue = if with.is_multiple_of(2) { "default" } else { "slow" };
+                let (queue, paused) = (queue.parse().expect("a name"), with % 3 == 1);
+                self.command(Command::PauseQueue { queue, paused });
             }
             _ => {
                 let by_ms = -i64::try_from(with % 300).expect("fits");
@@ -225,7 +243,49 @@ impl World {
             }
             _ => None,
         });
-        self.command(Command::Run { run, spec: Arc::new(spec), key_holder: holder });
+        self.policies(&mut spec, with >> 9);
+        let (spec, ended) = (Arc::new(spec), Vec::new());
+        self.command(Command::Run { run, spec, key_holder: holder, ended });
+    }
+
+    /// Retries, a lock, what it comes after: each of some runs.
+    fn policies(&mut self, spec: &mut RunSpec, with: u64) {
+        if with.is_multiple_of(4) {
+            let backoff = Backoff { first_ms: with % 60, ..Backoff::DEFAULT };
+            spec.retry = Some(Retry { times: 2, backoff });
+        }
+        if with.is_multiple_of(5) {
+            let otherwise = [LockBusy::Wait, LockBusy::Fail, LockBusy::Skip][(with % 3) as usize];
+            spec.lock = Some(LockWish { name: "disk".parse().expect("a name"), otherwise });
+        }
+        spec.on_interrupt =
+            [OnInterrupt::Fail, OnInterrupt::Requeue, OnInterrupt::Ask][(with >> 3) as usize % 3];
+        if with.is_multiple_of(6)
+            && let Some(run) = self.engine.state().runs.keys().next().copied()
+        {
+            let condition = if with & 8 == 0 { Condition::Ok } else { Condition::Any };
+            spec.after = vec![Dependency { run, condition }];
+        }
+    }
+
+    fn pause(&mut self, with: u64) {
+        let runs: Vec<RunId> = self.engine.state().runs.keys().copied().collect();
+        let Some(place) = usize::try_from(with).expect("fits").checked_rem(runs.len()) else {
+            return;
+        };
+        self.command(Command::Pause { runs: vec![runs[place]], asker: None });
+        if let Some((run, attempt)) = self.one_held(with) {
+            let by = if with.is_multiple_of(2) { PausedBy::Freezer } else { PausedBy::Signal };
+            self.step(Input::Observed(Observation::TreePaused { run, attempt, by }));
+        }
+    }
+
+    fn resume(&mut self, with: u64) {
+        let runs = self.engine.state().runs.keys().copied().collect();
+        self.command(Command::Resume { runs, asker: None });
+        if let Some((run, attempt)) = self.one_held(with) {
+            self.step(Input::Observed(Observation::TreeResumed { run, attempt }));
+        }
     }
 
     fn batch(&mut self, with: u64) {
@@ -285,12 +345,13 @@ impl World {
             return;
         };
         let (runs, reason) = (vec![runs[place]], StopReason::Asked);
-        self.command(Command::Stop { runs, reason, grace_ms: None });
+        self.command(Command::Stop { runs, reason, grace_ms: None, asker: None });
     }
 
     fn signal(&mut self, with: u64) {
         let Some((run, attempt)) = self.one_held(with) else { return };
-        self.command(Command::Signal { runs: vec![run], signal: Signal::HUP });
+        let (runs, asker) = (vec![run], None);
+        self.command(Command::Signal { runs, signal: Signal::HUP, asker });
         let (signal, errno) = (Signal::HUP, None);
         let sent = Observation::SignalDelivered { run, attempt, signal, errno };
         self.step(Input::Observed(sent));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::policy::PolicyArgs;
 use crate::cli::error::CommandError;
 use crate::cli::time_arg;
 use crate::daemon::protocol::Common;
@@ -34,6 +35,8 @@ pub struct ProcessArgs {
     /// What to do with processes that outlive the main one
     #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
     strays: Strays,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 impl ProcessArgs {
@@ -57,7 +60,7 @@ impl ProcessArgs {
         }
         let variables =
             variables.into_iter().map(|(name, value)| (ByteString::from(name), value)).collect();
-        Ok(Common {
+        let mut common = Common {
             cwd: cwd.into_os_string().into(),
             umask: Some(umask()),
             variables,
@@ -67,7 +70,10 @@ impl ProcessArgs {
             grace_ms: self.kill_after,
             strays: self.strays,
             output_bytes_max: None,
-        })
+            ..Common::default()
+        };
+        self.policy.apply(&mut common);
+        Ok(common)
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Runnable;
 use super::argument::ProcessArgs;
 use super::run::Ended;
-use crate::cli::context::{Context, command_id, parse};
+use crate::cli::context::{Context, asker, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, text};
 use crate::daemon::client::{self, Lines};
@@ -267,7 +267,9 @@ impl Watch<'_> {
     fn stop(&self) {
         let (Some(run), Ok(command_id)) = (self.batch, command_id()) else { return };
         let selectors = vec![run.to_string()];
-        let request = StopRequest { command_id, selectors, grace_ms: None, interrupted: true };
+        let asker = Some(asker());
+        let request =
+            StopRequest { command_id, selectors, grace_ms: None, interrupted: true, asker };
         if let Err(error) = self.context.post::<StopReply>("/v1/stop", &request) {
             self.context.ui.warn(&error.message);
         }

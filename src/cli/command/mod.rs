@@ -7,6 +7,8 @@ pub mod events;
 pub mod history;
 pub mod log;
 pub mod logs;
+pub mod pause;
+pub mod policy;
 pub mod ps;
 pub mod queue;
 pub mod run;
@@ -63,6 +65,8 @@ pub const COMMANDS: &[Entry] = &[
     events::EventsArgs::ENTRY,
     stop::StopArgs::ENTRY,
     signal::SignalArgs::ENTRY,
+    pause::PauseArgs::ENTRY,
+    pause::ResumeArgs::ENTRY,
     queue::QueueArgs::ENTRY,
     log::LogArgs::ENTRY,
     daemon::DaemonArgs::ENTRY,

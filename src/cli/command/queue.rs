@@ -9,7 +9,7 @@ use crate::model::QueueName;
 use crate::projections::query::Query;
 use crate::projections::view::{List, QueueView};
 
-/// List queues, or set how many runs of one may run at a time
+/// List queues, pause them, or set how many runs of one may run at a time
 #[derive(clap::Args, Debug)]
 pub struct QueueArgs {
     #[command(subcommand)]
@@ -20,6 +20,18 @@ pub struct QueueArgs {
 enum Action {
     /// List queues with their slots
     List,
+    /// Give no more starts from a queue; what runs goes on
+    Pause {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        queue: QueueName,
+    },
+    /// Give starts from a queue again
+    Unpause {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        queue: QueueName,
+    },
     /// Set the slots of a queue; creates it
     Set {
         /// Its name
@@ -38,6 +50,13 @@ struct SetDocument {
     limit: u32,
 }
 
+#[derive(serde::Serialize)]
+struct PauseDocument {
+    schema: &'static str,
+    name: QueueName,
+    paused: bool,
+}
+
 impl Runnable for QueueArgs {
     const NAME: &'static str = "queue";
 
@@ -53,9 +72,12 @@ impl Runnable for QueueArgs {
                     context.ui.data(&text);
                 }
             }
+            Action::Pause { queue } => pause(context, queue, true)?,
+            Action::Unpause { queue } => pause(context, queue, false)?,
             Action::Set { queue, jobs } => {
                 let command_id = command_id()?;
-                let request = QueueRequest { command_id, queue: queue.clone(), limit: jobs };
+                let (name, limit) = (queue.clone(), Some(jobs));
+                let request = QueueRequest { command_id, queue: name, limit, paused: None };
                 context.post::<serde_json::Value>("/v1/queue", &request).map(drop)?;
                 if context.ui.json {
                     let schema = "jr.queue_set/1";
@@ -67,4 +89,18 @@ impl Runnable for QueueArgs {
         }
         Ok(exit::OK)
     }
+}
+
+fn pause(context: &mut Context, queue: QueueName, paused: bool) -> Result<(), CommandError> {
+    let command_id = command_id()?;
+    let name = queue.clone();
+    let request = QueueRequest { command_id, queue: name, limit: None, paused: Some(paused) };
+    context.post::<serde_json::Value>("/v1/queue", &request).map(drop)?;
+    if context.ui.json {
+        context.ui.json(&PauseDocument { schema: "jr.queue_pause/1", name: queue, paused });
+    } else {
+        let words = if paused { "gives no more starts" } else { "gives starts again" };
+        context.ui.status(&format!("queue {queue} {words}"));
+    }
+    Ok(())
 }

@@ -4,14 +4,15 @@ use std::ffi::OsString;
 
 use super::Runnable;
 use super::argument::ProcessArgs;
+use super::policy;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::foreground::{End, FORWARDED, Foreground};
 use crate::cli::{exit, text};
 use crate::daemon::client::{self, Start};
-use crate::daemon::protocol::{RunLine, RunRequest};
+use crate::daemon::protocol::{After, RunLine, RunRequest};
 use crate::model::id::check_run_name;
-use crate::model::{QueueName, RunId};
+use crate::model::{LockWish, QueueName, RunId};
 use crate::projections::view::RunView;
 use crate::runners::linux::signals::Blocked;
 
@@ -35,6 +36,12 @@ pub struct RunArgs {
     /// The same key never starts a second run
     #[arg(long)]
     key: Option<String>,
+    /// Begin when this run has succeeded, or with :any ended
+    #[arg(long, value_name = "SEL[:ok|any]", value_parser = policy::after)]
+    after: Vec<After>,
+    /// Hold this lock from its start to its end; if another run has it: wait, fail or skip
+    #[arg(long, value_name = "NAME[:wait|fail|skip]", value_parser = policy::lock)]
+    lock: Option<LockWish>,
     /// The command; everything from its first word on
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -81,6 +88,8 @@ impl RunArgs {
             queue,
             attached: !self.detach,
             key: self.key,
+            after: self.after,
+            lock: self.lock,
             wait: !self.detach,
         })
     }
@@ -140,6 +149,7 @@ fn unusual(run: &RunView) -> Option<String> {
         ("timed_out", _) => format!("run {} reached its time limit", run.run_id),
         ("lost", _) => format!("run {} was lost: {reason}", run.run_id),
         ("rejected", _) => format!("run {} was rejected: {reason}", run.run_id),
+        ("skipped", _) => format!("run {} was skipped: {reason}", run.run_id),
         ("cancelled", _) => format!("run {} was cancelled", run.run_id),
         _ => return None,
     };

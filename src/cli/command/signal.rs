@@ -1,7 +1,7 @@
 //! `jr signal`.
 
 use super::Runnable;
-use crate::cli::context::{Context, command_id};
+use crate::cli::context::{Context, asker, command_id};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::daemon::protocol::{SignalReply, SignalRequest};
@@ -41,7 +41,8 @@ impl Runnable for SignalArgs {
         }
         let command_id = command_id()?;
         let signal = self.signal;
-        let request = SignalRequest { command_id, selectors: self.selectors, signal };
+        let request =
+            SignalRequest { command_id, selectors: self.selectors, signal, asker: Some(asker()) };
         let reply: SignalReply = context.post("/v1/signal", &request)?;
         let sent = reply.runs.iter().any(|(_, result)| result == "sending");
         if context.ui.json {

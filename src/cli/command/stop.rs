@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Runnable;
-use crate::cli::context::{Context, command_id};
+use crate::cli::context::{Context, asker, command_id};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
 use crate::daemon::protocol::{StopReply, StopRequest, WaitRequest};
@@ -54,6 +54,7 @@ impl Runnable for StopArgs {
             selectors: self.selectors,
             grace_ms: self.kill_after,
             interrupted: false,
+            asker: Some(asker()),
         };
         let reply: StopReply = context.post("/v1/stop", &request)?;
         let items = wait_for_ends(context, reply.runs)?;

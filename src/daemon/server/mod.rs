@@ -5,6 +5,7 @@ mod follow;
 mod log;
 mod routes;
 mod run;
+mod steer;
 
 pub(super) use body::Refusal;
 pub(super) use routes::refuse_query;
@@ -28,6 +29,8 @@ use super::place::Place;
 use super::views_loop::Questions;
 use crate::limits;
 use crate::log::Reader;
+use crate::model::CommandId;
+use crate::model::event::{Asker, Cause};
 use crate::runners::linux::clock;
 
 /// What every request needs.
@@ -104,9 +107,37 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == uid)
 }
 
+/// Who is at the other end of a connection (unix(7), `SO_PEERCRED`).
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    uid: u32,
+    pid: u32,
+}
+
+impl Peer {
+    fn of(stream: &UnixStream) -> Self {
+        let known = stream.peer_cred().ok();
+        let uid = known.map_or(u32::MAX, |known| known.uid());
+        let pid = known.and_then(|known| u32::try_from(known.pid()?).ok()).unwrap_or(0);
+        Self { uid, pid }
+    }
+
+    fn cause(self, command: CommandId) -> Cause {
+        Cause { command, uid: self.uid }
+    }
+
+    /// Who asks, as far as it tells.
+    fn asker(self, command: Option<String>) -> Asker {
+        let mut command = command.unwrap_or_default();
+        let end = command.floor_char_boundary(limits::ASKER_BYTES);
+        command.truncate(end);
+        Asker { pid: self.pid, command }
+    }
+}
+
 async fn connection(stream: UnixStream, shared: &Arc<Shared>) {
-    let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-    let service = service_fn(|request| routes::answer(Arc::clone(shared), uid, request));
+    let peer = Peer::of(&stream);
+    let service = service_fn(|request| routes::answer(Arc::clone(shared), peer, request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits::REQUEST_MS))

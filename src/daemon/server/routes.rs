@@ -9,34 +9,32 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{Out, Refusal, read, whole};
-use super::{EndWish, Shared, follow, log, run};
+use super::{EndWish, Peer, Shared, follow, log, run, steer};
 use crate::daemon::message::ToEngine;
-use crate::daemon::protocol::{
-    DaemonStopRequest, PROTOCOL, QueueRequest, SignalReply, SignalRequest, StopReply, StopRequest,
-    VersionReply, WaitRequest,
-};
-use crate::model::action::{SignalAnswer, StopAnswer};
-use crate::model::event::{Cause, StopReason};
-use crate::model::{Command, CommandId, Rejection, Reply, RunId};
+use crate::daemon::protocol::{DaemonStopRequest, PROTOCOL, VersionReply, WaitRequest};
+use crate::model::event::Cause;
+use crate::model::{Command, Rejection, Reply, RunId};
 use crate::projections::query::{Document, Query, QueryError, Scope};
 use crate::projections::view::List;
 
-type Answered = Result<Response<Out>, Refusal>;
+pub(super) type Answered = Result<Response<Out>, Refusal>;
 
 /// Answers one request.
 pub(super) async fn answer(
     shared: Arc<Shared>,
-    uid: u32,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Out>, Infallible> {
     let route = (request.method().clone(), request.uri().path().to_owned());
     let answered = match (&route.0, route.1.as_str()) {
         (&Method::GET, "/v1/version") => Ok(version(&shared)),
-        (&Method::POST, "/v1/run") => run::run(shared, uid, request).await,
-        (&Method::POST, "/v1/batch") => run::batch(shared, uid, request).await,
-        (&Method::POST, "/v1/stop") => stop(&shared, uid, request).await,
-        (&Method::POST, "/v1/signal") => signal(&shared, uid, request).await,
-        (&Method::POST, "/v1/queue") => queue(&shared, uid, request).await,
+        (&Method::POST, "/v1/run") => run::run(shared, peer, request).await,
+        (&Method::POST, "/v1/batch") => run::batch(shared, peer, request).await,
+        (&Method::POST, "/v1/stop") => steer::stop(&shared, peer, request).await,
+        (&Method::POST, "/v1/signal") => steer::signal(&shared, peer, request).await,
+        (&Method::POST, "/v1/pause") => steer::pause(&shared, peer, request).await,
+        (&Method::POST, "/v1/resume") => steer::resume(&shared, peer, request).await,
+        (&Method::POST, "/v1/queue") => steer::queue(&shared, peer, request).await,
         (&Method::POST, "/v1/read") => read_views(&shared, request).await,
         (&Method::POST, "/v1/wait") => wait(&shared, request).await,
         (&Method::POST, "/v1/events") => follow::events(shared, request).await,
@@ -91,6 +89,7 @@ fn refuse(rejection: &Rejection) -> Refusal {
     let (status, exit_code, code) = match rejection {
         Rejection::KeyConflict { .. } => (StatusCode::CONFLICT, 2, "key_conflict"),
         Rejection::TooManyRuns { .. } => (StatusCode::TOO_MANY_REQUESTS, 75, "too_many_runs"),
+        Rejection::NoSuchQueue(_) => (StatusCode::NOT_FOUND, 3, "no_such_queue"),
         Rejection::NoSlots => (StatusCode::BAD_REQUEST, 2, "no_slots"),
         Rejection::EmptyBatch => (StatusCode::BAD_REQUEST, 4, "empty_batch"),
         Rejection::StaleFacts { .. } | Rejection::IdTaken(_) => {
@@ -101,6 +100,7 @@ fn refuse(rejection: &Rejection) -> Refusal {
     match rejection {
         Rejection::TooManyRuns { .. } => refusal.hint("wait for some to end: jr ps"),
         Rejection::KeyConflict { .. } => refusal.hint("take another --key"),
+        Rejection::NoSuchQueue(_) => refusal.hint("see what there is: jr queue list"),
         _ => refusal,
     }
 }
@@ -127,7 +127,10 @@ pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
 }
 
 /// What the selectors mean, each run once.
-async fn resolve(shared: &Shared, selectors: Vec<String>) -> Result<Vec<RunId>, Refusal> {
+pub(super) async fn resolve(
+    shared: &Shared,
+    selectors: Vec<String>,
+) -> Result<Vec<RunId>, Refusal> {
     let query = Query::Resolve { selectors, scope: Scope::Live };
     let document = shared.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
     let Document::Runs(List { items, .. }) = document else { return Ok(Vec::new()) };
@@ -138,48 +141,6 @@ async fn resolve(shared: &Shared, selectors: Vec<String>) -> Result<Vec<RunId>, 
         }
     }
     Ok(runs)
-}
-
-async fn stop(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
-    let asked: StopRequest = read(request).await?;
-    let runs = resolve(shared, asked.selectors).await?;
-    let reason = if asked.interrupted { StopReason::Interrupted } else { StopReason::Asked };
-    let command = Command::Stop { runs, reason, grace_ms: asked.grace_ms };
-    let cause = Cause { command: asked.command_id, uid };
-    let Reply::Stopping(answers) = ask(shared, cause, command).await? else {
-        return Err(Refusal::ending());
-    };
-    let word = |answer| match answer {
-        StopAnswer::Cancelled => "cancelled".to_owned(),
-        StopAnswer::Stopping => "stopping".to_owned(),
-        StopAnswer::AlreadyEnded => "already_ended".to_owned(),
-    };
-    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
-    Ok(whole(StatusCode::OK, &StopReply { runs }))
-}
-
-async fn signal(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
-    let asked: SignalRequest = read(request).await?;
-    let runs = resolve(shared, asked.selectors).await?;
-    let command = Command::Signal { runs, signal: asked.signal };
-    let cause = Cause { command: asked.command_id, uid };
-    let Reply::Signalling(answers) = ask(shared, cause, command).await? else {
-        return Err(Refusal::ending());
-    };
-    let word = |answer| match answer {
-        SignalAnswer::Sending => "sending".to_owned(),
-        SignalAnswer::NotRunning => "not_running".to_owned(),
-    };
-    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
-    Ok(whole(StatusCode::OK, &SignalReply { runs }))
-}
-
-async fn queue(shared: &Shared, uid: u32, request: Request<Incoming>) -> Answered {
-    let asked: QueueRequest = read(request).await?;
-    let command = Command::SetQueue { queue: asked.queue, limit: asked.limit };
-    let cause = Cause { command: asked.command_id, uid };
-    ask(shared, cause, command).await?;
-    Ok(whole(StatusCode::OK, &serde_json::json!({})))
 }
 
 async fn read_views(shared: &Shared, request: Request<Incoming>) -> Answered {
@@ -216,18 +177,17 @@ async fn daemon_stop(shared: &Shared, request: Request<Incoming>) -> Answered {
 impl Shared {
     /// Fills in what the command needs to know of older runs; the seq at which it was read.
     async fn look_up(&self, command: &mut Command) -> Result<u64, Refusal> {
-        let Command::Run { spec, key_holder, .. } = command else {
+        let Command::Run { spec, key_holder, ended, .. } = command else {
             return Ok(u64::MAX);
         };
-        let Some(key) = spec.key.clone() else { return Ok(u64::MAX) };
-        let (seq, holder) =
-            self.questions.key_holder(key).await.map_err(|error| refuse_query(&error))?;
-        *key_holder = holder;
-        Ok(seq)
-    }
-
-    /// A fresh id; the engine refuses one that is taken.
-    pub(super) fn cause(command: CommandId, uid: u32) -> Cause {
-        Cause { command, uid }
+        let key = spec.key.clone();
+        let runs: Vec<RunId> = spec.after.iter().map(|after| after.run).collect();
+        if key.is_none() && runs.is_empty() {
+            return Ok(u64::MAX);
+        }
+        let facts = self.questions.facts(key, runs).await;
+        let facts = facts.map_err(|error| refuse_query(&error))?;
+        (*key_holder, *ended) = (facts.key_holder, facts.ended);
+        Ok(facts.seq)
     }
 }

@@ -8,12 +8,12 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::body::{LINES, Out, Refusal, line, lines, read};
-use super::routes::ask;
+use super::routes::{ask, resolve};
+use super::{Peer, Shared};
 use crate::daemon::message::ToEngine;
-use crate::daemon::protocol::{BatchRequest, RunLine, RunRequest};
-use crate::model::{Command, Reply, RunId};
+use crate::daemon::protocol::{After, BatchRequest, RunLine, RunRequest};
+use crate::model::{Command, Dependency, Reply, RunId};
 use crate::projections::query::{Document, Query};
 
 /// Between two progress lines of a batch.
@@ -22,13 +22,14 @@ const PROGRESS: Duration = Duration::from_millis(200);
 /// `POST /v1/run`.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    uid: u32,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Out>, Refusal> {
-    let asked: RunRequest = read(request).await?;
+    let mut asked: RunRequest = read(request).await?;
     let (attached, waits) = (asked.attached, asked.wait);
-    let cause = Shared::cause(asked.command_id, uid);
-    let (run, command) = shared.admission.run(asked).await?;
+    let cause = peer.cause(asked.command_id);
+    let after = dependencies(&shared, std::mem::take(&mut asked.after)).await?;
+    let (run, command) = shared.admission.run(asked, after).await?;
     let (attach, attaching) = mpsc::channel(1);
     if attached {
         // It must lie there before the start can go out.
@@ -45,12 +46,12 @@ pub(super) async fn run(
 /// `POST /v1/batch`.
 pub(super) async fn batch(
     shared: Arc<Shared>,
-    uid: u32,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Out>, Refusal> {
     let asked: BatchRequest = read(request).await?;
     let waits = asked.wait;
-    let cause = Shared::cause(asked.command_id, uid);
+    let cause = peer.cause(asked.command_id);
     let command = shared.admission.batch(asked, &shared.questions).await?;
     let count = match &command {
         Command::Batch { lines, .. } => u32::try_from(lines.len()).unwrap_or(u32::MAX),
@@ -61,6 +62,16 @@ pub(super) async fn batch(
     let (_, attaching) = mpsc::channel(1);
     tokio::spawn(tell(shared, first, waits, attaching, sender));
     Ok(lines(receiver))
+}
+
+/// What the selectors of `--after` mean now.
+async fn dependencies(shared: &Shared, wishes: Vec<After>) -> Result<Vec<Dependency>, Refusal> {
+    let mut dependencies = Vec::new();
+    for After { selector, condition } in wishes {
+        let runs = resolve(shared, vec![selector]).await?;
+        dependencies.extend(runs.into_iter().map(|run| Dependency { run, condition }));
+    }
+    Ok(dependencies)
 }
 
 fn admitted(reply: &Reply, lines: u32) -> Result<RunLine, Refusal> {

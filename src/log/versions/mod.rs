@@ -23,7 +23,7 @@ const fn line(number: u16, name: &'static str, versions: &'static [u16]) -> Kind
 }
 
 /// All kinds, reserved ones too, by number. The same table stands in docs/log-format.md.
-pub const KINDS: [KindLine; 32] = [
+pub const KINDS: [KindLine; 37] = [
     line(1, "environment_created", &[1]),
     line(2, "config_resolved", &[]),
     line(3, "daemon_started", &[1]),
@@ -38,11 +38,11 @@ pub const KINDS: [KindLine; 32] = [
     line(12, "run_ended", &[1]),
     line(13, "stop_requested", &[1]),
     line(14, "signal_sent", &[1]),
-    line(15, "run_paused", &[]),
-    line(16, "run_unpaused", &[]),
+    line(15, "run_paused", &[1]),
+    line(16, "run_unpaused", &[1]),
     line(17, "run_slept", &[]),
     line(18, "run_woken", &[]),
-    line(19, "restart_scheduled", &[]),
+    line(19, "restart_scheduled", &[1]),
     line(20, "port_assigned", &[]),
     line(21, "port_released", &[]),
     line(22, "service_wanted", &[]),
@@ -56,6 +56,11 @@ pub const KINDS: [KindLine; 32] = [
     line(30, "output_lost", &[1]),
     line(31, "signal_requested", &[1]),
     line(32, "queue_set", &[1]),
+    line(33, "run_queued", &[1]),
+    line(34, "pause_requested", &[1]),
+    line(35, "unpause_requested", &[1]),
+    line(36, "queue_paused", &[1]),
+    line(37, "queue_unpaused", &[1]),
 ];
 
 /// The line of a kind number.
@@ -79,7 +84,7 @@ mod tests {
             assert_eq!(kind(line.number), Some(line));
             assert_eq!(KINDS.iter().filter(|other| other.name == line.name).count(), 1);
         }
-        assert_eq!((kind(0), kind(33)), (None, None));
+        assert_eq!((kind(0), kind(38)), (None, None));
         assert!(is_known(7, 1) && !is_known(7, 2) && !is_known(8, 1) && !is_known(0, 1));
     }
 }

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod daemon;
+mod hold;
 mod reason;
 mod run;
 mod spec;
@@ -17,9 +18,14 @@ pub use daemon::{
     ClockJumped, DaemonStarted, DaemonStopReason, DaemonStopped, EnvironmentCreated,
     RecoveryFinished,
 };
+pub use hold::{
+    Due, PauseRequested, PausedBy, QueuePaused, QueueUnpaused, QueuedReason, RestartScheduled,
+    RunPaused, RunQueued, RunUnpaused, UnpauseRequested,
+};
 pub use reason::{LostReason, OutputLossReason, SpawnError, StopReason};
 pub use run::{
-    Outcome, QueueSet, RunAdmitted, RunEnded, RunReason, SignalRequested, SignalSent, StopRequested,
+    Asker, Outcome, QueueSet, RejectReason, RunAdmitted, RunEnded, RunReason, SignalRequested,
+    SignalSent, SkipReason, StopRequested,
 };
 pub use spec::{
     Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,

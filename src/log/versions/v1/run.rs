@@ -37,6 +37,23 @@ pub enum Outcome {
     Stopped(StopReason),
     Cancelled(StopReason),
     Lost(LostReason),
+    Skipped(SkipReason),
+    Rejected(RejectReason),
+}
+
+/// Twin of [`model::SkipReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum SkipReason {
+    DependencyFailed(u64),
+    LockHeld(u64),
+}
+
+/// Twin of [`model::RejectReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum RejectReason {
+    LockHeld(u64),
 }
 
 /// Twin of [`model::RunReason`].
@@ -56,6 +73,15 @@ pub struct StopRequested {
     pub reason: StopReason,
     pub signal: u8,
     pub grace_ms: u64,
+    pub asker: Option<Asker>,
+}
+
+/// Twin of [`model::Asker`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct Asker {
+    pub pid: u32,
+    pub command: String,
 }
 
 /// Kind 14.
@@ -75,6 +101,7 @@ pub struct SignalRequested {
     pub run: u64,
     pub attempt: u32,
     pub signal: u8,
+    pub asker: Option<Asker>,
 }
 
 /// Kind 32.
@@ -115,6 +142,8 @@ impl From<model::Outcome> for Outcome {
             model::Outcome::Stopped(reason) => Self::Stopped(reason.into()),
             model::Outcome::Cancelled(reason) => Self::Cancelled(reason.into()),
             model::Outcome::Lost(reason) => Self::Lost(reason.into()),
+            model::Outcome::Skipped(reason) => Self::Skipped(reason.into()),
+            model::Outcome::Rejected(reason) => Self::Rejected(reason.into()),
         }
     }
 }
@@ -131,7 +160,59 @@ impl TryFrom<Outcome> for model::Outcome {
             Outcome::Stopped(reason) => Self::Stopped(reason.into()),
             Outcome::Cancelled(reason) => Self::Cancelled(reason.into()),
             Outcome::Lost(reason) => Self::Lost(reason.into()),
+            Outcome::Skipped(reason) => Self::Skipped(reason.try_into()?),
+            Outcome::Rejected(reason) => Self::Rejected(reason.try_into()?),
         })
+    }
+}
+
+impl From<model::SkipReason> for SkipReason {
+    fn from(model: model::SkipReason) -> Self {
+        match model {
+            model::SkipReason::DependencyFailed(run) => Self::DependencyFailed(run.to_u64()),
+            model::SkipReason::LockHeld(run) => Self::LockHeld(run.to_u64()),
+        }
+    }
+}
+
+impl TryFrom<SkipReason> for model::SkipReason {
+    type Error = DecodeReason;
+
+    fn try_from(stored: SkipReason) -> Result<Self, DecodeReason> {
+        Ok(match stored {
+            SkipReason::DependencyFailed(run) => Self::DependencyFailed(run_id(run)?),
+            SkipReason::LockHeld(run) => Self::LockHeld(run_id(run)?),
+        })
+    }
+}
+
+impl From<model::RejectReason> for RejectReason {
+    fn from(model: model::RejectReason) -> Self {
+        match model {
+            model::RejectReason::LockHeld(run) => Self::LockHeld(run.to_u64()),
+        }
+    }
+}
+
+impl TryFrom<RejectReason> for model::RejectReason {
+    type Error = DecodeReason;
+
+    fn try_from(stored: RejectReason) -> Result<Self, DecodeReason> {
+        match stored {
+            RejectReason::LockHeld(run) => Ok(Self::LockHeld(run_id(run)?)),
+        }
+    }
+}
+
+impl From<model::Asker> for Asker {
+    fn from(model: model::Asker) -> Self {
+        Self { pid: model.pid, command: model.command }
+    }
+}
+
+impl From<Asker> for model::Asker {
+    fn from(stored: Asker) -> Self {
+        Self { pid: stored.pid, command: stored.command }
     }
 }
 
@@ -155,9 +236,9 @@ impl TryFrom<StopRequested> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: StopRequested) -> Result<Self, DecodeReason> {
-        let StopRequested { run, reason, signal: number, grace_ms } = stored;
-        let (run, signal) = (run_id(run)?, signal(number)?);
-        Ok(Self::StopRequested { run, reason: reason.into(), signal, grace_ms })
+        let StopRequested { run, reason, signal: number, grace_ms, asker } = stored;
+        let (run, signal, asker) = (run_id(run)?, signal(number)?, asker.map(Into::into));
+        Ok(Self::StopRequested { run, reason: reason.into(), signal, grace_ms, asker })
     }
 }
 
@@ -174,8 +255,9 @@ impl TryFrom<SignalRequested> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: SignalRequested) -> Result<Self, DecodeReason> {
-        let SignalRequested { run, attempt, signal: number } = stored;
-        Ok(Self::SignalRequested { run: run_id(run)?, attempt, signal: signal(number)? })
+        let SignalRequested { run, attempt, signal: number, asker } = stored;
+        let (run, signal, asker) = (run_id(run)?, signal(number)?, asker.map(Into::into));
+        Ok(Self::SignalRequested { run, attempt, signal, asker })
     }
 }
 

@@ -1,0 +1,107 @@
+//! `jr pause` and `jr resume`.
+
+use super::Runnable;
+use crate::cli::context::{Context, asker, command_id};
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::daemon::protocol::{HoldReply, HoldRequest};
+use crate::model::RunId;
+use crate::projections::query::QueryError;
+
+/// Hold runs: what runs stands still, what waits gets no start
+///
+/// The whole process tree is frozen, by its cgroup where it has one, else by SIGSTOP. Paused time
+/// does not count against a time limit. Of a batch, its queue and its running lines are held.
+#[derive(clap::Args, Debug)]
+pub struct PauseArgs {
+    /// Run ids, names, globs, last, all, label:k=v
+    #[arg(value_name = "SEL", required = true)]
+    selectors: Vec<String>,
+}
+
+/// Let runs go on that are held or delayed
+///
+/// Undoes `jr pause`, ends the wait before a retry, and releases what was interrupted and waits to
+/// be asked for.
+#[derive(clap::Args, Debug)]
+pub struct ResumeArgs {
+    /// Run ids, names, globs, last, all, label:k=v
+    #[arg(value_name = "SEL", required = true)]
+    selectors: Vec<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Document {
+    schema: &'static str,
+    items: Vec<Item>,
+}
+
+#[derive(serde::Serialize)]
+struct Item {
+    run_id: RunId,
+    result: String,
+}
+
+impl Runnable for PauseArgs {
+    const NAME: &'static str = "pause";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        hold(context, "/v1/pause", "jr.pause/1", self.selectors)
+    }
+}
+
+impl Runnable for ResumeArgs {
+    const NAME: &'static str = "resume";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        hold(context, "/v1/resume", "jr.resume/1", self.selectors)
+    }
+}
+
+fn hold(
+    context: &mut Context,
+    route: &str,
+    schema: &'static str,
+    selectors: Vec<String>,
+) -> Result<u8, CommandError> {
+    if context.is_unused() {
+        return Err(QueryError::NoSuchRun { selector: selectors[0].clone() }.into());
+    }
+    let request = HoldRequest { command_id: command_id()?, selectors, asker: Some(asker()) };
+    let reply: HoldReply = context.post(route, &request)?;
+    let code = exit_code(&reply.runs);
+    let ended = reply.runs.iter().find(|(_, result)| result == "already_ended");
+    let ended = ended.map(|(run, _)| *run).filter(|_| code == exit::NOTHING_TO_DO);
+    if context.ui.json {
+        let items = reply.runs.into_iter().map(|(run_id, result)| Item { run_id, result });
+        context.ui.json(&Document { schema, items: items.collect() });
+    } else {
+        for (run, result) in &reply.runs {
+            context.ui.status(&format!("{run}  {}", words(result)));
+        }
+    }
+    if let Some(run) = ended {
+        context.ui.status(&format!("to do it again: jr rerun {run}"));
+    }
+    Ok(code)
+}
+
+/// Nothing of what was named could be held, or go on.
+fn exit_code(runs: &[(RunId, String)]) -> u8 {
+    let idle = |result: &str| matches!(result, "already_ended" | "not_paused" | "stopping");
+    let any = runs.iter().any(|(_, result)| !idle(result));
+    if any || runs.is_empty() { exit::OK } else { exit::NOTHING_TO_DO }
+}
+
+fn words(result: &str) -> &str {
+    match result {
+        "held" => "held: it gets no start",
+        "pausing" => "paused",
+        "already_paused" => "was paused before",
+        "stopping" => "is being stopped",
+        "already_ended" => "has ended",
+        "resumed" => "goes on",
+        "not_paused" => "is neither paused nor delayed",
+        other => other,
+    }
+}

@@ -1,0 +1,102 @@
+//! What people do to runs and queues that are there: stop, signal, pause, resume.
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+
+use super::body::{Refusal, read, whole};
+use super::routes::{Answered, ask, resolve};
+use super::{Peer, Shared};
+use crate::daemon::protocol::{
+    HoldReply, HoldRequest, QueueRequest, SignalReply, SignalRequest, StopReply, StopRequest,
+};
+use crate::model::action::{PauseAnswer, ResumeAnswer, SignalAnswer, StopAnswer};
+use crate::model::event::StopReason;
+use crate::model::{Command, Reply};
+
+/// `POST /v1/stop`.
+pub(super) async fn stop(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: StopRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let reason = if asked.interrupted { StopReason::Interrupted } else { StopReason::Asked };
+    let asker = Some(peer.asker(asked.asker));
+    let command = Command::Stop { runs, reason, grace_ms: asked.grace_ms, asker };
+    let cause = peer.cause(asked.command_id);
+    let Reply::Stopping(answers) = ask(shared, cause, command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        StopAnswer::Cancelled => "cancelled".to_owned(),
+        StopAnswer::Stopping => "stopping".to_owned(),
+        StopAnswer::AlreadyEnded => "already_ended".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &StopReply { runs }))
+}
+
+/// `POST /v1/signal`.
+pub(super) async fn signal(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: SignalRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let asker = Some(peer.asker(asked.asker));
+    let command = Command::Signal { runs, signal: asked.signal, asker };
+    let cause = peer.cause(asked.command_id);
+    let Reply::Signalling(answers) = ask(shared, cause, command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        SignalAnswer::Sending => "sending".to_owned(),
+        SignalAnswer::NotRunning => "not_running".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &SignalReply { runs }))
+}
+
+/// `POST /v1/pause`.
+pub(super) async fn pause(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: HoldRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let command = Command::Pause { runs, asker: Some(peer.asker(asked.asker)) };
+    let Reply::Pausing(answers) = ask(shared, peer.cause(asked.command_id), command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        PauseAnswer::Held => "held".to_owned(),
+        PauseAnswer::Pausing => "pausing".to_owned(),
+        PauseAnswer::AlreadyPaused => "already_paused".to_owned(),
+        PauseAnswer::Stopping => "stopping".to_owned(),
+        PauseAnswer::AlreadyEnded => "already_ended".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &HoldReply { runs }))
+}
+
+/// `POST /v1/resume`.
+pub(super) async fn resume(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: HoldRequest = read(request).await?;
+    let runs = resolve(shared, asked.selectors).await?;
+    let command = Command::Resume { runs, asker: Some(peer.asker(asked.asker)) };
+    let Reply::Resuming(answers) = ask(shared, peer.cause(asked.command_id), command).await? else {
+        return Err(Refusal::ending());
+    };
+    let word = |answer| match answer {
+        ResumeAnswer::Resumed => "resumed".to_owned(),
+        ResumeAnswer::NotPaused => "not_paused".to_owned(),
+        ResumeAnswer::AlreadyEnded => "already_ended".to_owned(),
+    };
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    Ok(whole(StatusCode::OK, &HoldReply { runs }))
+}
+
+/// `POST /v1/queue`.
+pub(super) async fn queue(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: QueueRequest = read(request).await?;
+    let cause = peer.cause(asked.command_id);
+    if let Some(limit) = asked.limit {
+        let queue = asked.queue.clone();
+        ask(shared, cause, Command::SetQueue { queue, limit }).await?;
+    }
+    if let Some(paused) = asked.paused {
+        ask(shared, cause, Command::PauseQueue { queue: asked.queue, paused }).await?;
+    }
+    Ok(whole(StatusCode::OK, &serde_json::json!({})))
+}

@@ -1,0 +1,143 @@
+//! What follows from a wish to hold runs or queues, or to let them go on. Pure.
+
+use std::collections::BTreeSet;
+
+use super::action::{PauseAnswer, Reply, ResumeAnswer};
+use super::command::Rejection;
+use super::decide::Decision;
+use super::event::{Asker, Event, QueuedReason};
+use super::id::{QueueName, RunId};
+use super::phase::Phase;
+use super::run::Run;
+use super::spec::Kind;
+use super::state::State;
+
+/// Holds runs: those with processes still, the others in their places. Of a batch, its queue and
+/// the lines that have begun.
+pub(super) fn pause(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Decision {
+    let mut events = Vec::new();
+    let mut answers = Vec::new();
+    for run in once_each(runs) {
+        let Some(live) = state.runs.get(&run) else {
+            answers.push((run, PauseAnswer::AlreadyEnded));
+            continue;
+        };
+        let answer = match live.spec.kind {
+            Kind::Job => answer_to_pause(live),
+            Kind::Batch => pause_batch(state, live, asker, &mut events),
+        };
+        let is_new = matches!(answer, PauseAnswer::Held | PauseAnswer::Pausing);
+        if is_new && live.spec.kind == Kind::Job {
+            events.push(Event::PauseRequested { run, asker: asker.cloned() });
+        }
+        answers.push((run, answer));
+    }
+    // A line may be named beside its batch.
+    let mut held = BTreeSet::new();
+    events.retain(|event| match event {
+        Event::PauseRequested { run, .. } => held.insert(*run),
+        _ => true,
+    });
+    Decision { events, reply: Reply::Pausing(answers) }
+}
+
+fn answer_to_pause(run: &Run) -> PauseAnswer {
+    match run.phase {
+        _ if run.pause_wanted => PauseAnswer::AlreadyPaused,
+        Phase::Queued | Phase::Delayed => PauseAnswer::Held,
+        Phase::Starting | Phase::Running | Phase::Paused => PauseAnswer::Pausing,
+        Phase::Stopping => PauseAnswer::Stopping,
+        Phase::Ended => PauseAnswer::AlreadyEnded,
+    }
+}
+
+fn pause_batch(
+    state: &State,
+    batch: &Run,
+    asker: Option<&Asker>,
+    events: &mut Vec<Event>,
+) -> PauseAnswer {
+    let queue = QueueName::of_batch(batch.id);
+    let own = state.waits.queues.get(&queue);
+    let was_paused = own.is_some_and(|queue| queue.paused);
+    if own.is_some() && !was_paused {
+        events.push(Event::QueuePaused { queue });
+    }
+    let before = events.len();
+    for line in lines(state, batch.id) {
+        // With a queue of its own, what has not begun is held by the queue.
+        let counts = line.attempt_lives || own.is_none();
+        if counts && matches!(answer_to_pause(line), PauseAnswer::Held | PauseAnswer::Pausing) {
+            events.push(Event::PauseRequested { run: line.id, asker: asker.cloned() });
+        }
+    }
+    if batch.phase == Phase::Stopping {
+        return PauseAnswer::Stopping;
+    }
+    let is_new = events.len() > before || (own.is_some() && !was_paused);
+    if is_new { PauseAnswer::Pausing } else { PauseAnswer::AlreadyPaused }
+}
+
+/// Lets runs go on.
+pub(super) fn resume(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Decision {
+    let mut events = Vec::new();
+    let mut answers = Vec::new();
+    for run in once_each(runs) {
+        let Some(live) = state.runs.get(&run) else {
+            answers.push((run, ResumeAnswer::AlreadyEnded));
+            continue;
+        };
+        let before = events.len();
+        match live.spec.kind {
+            Kind::Job => events.extend(resume_event(live, asker)),
+            Kind::Batch => {
+                let queue = QueueName::of_batch(run);
+                if state.waits.queues.get(&queue).is_some_and(|queue| queue.paused) {
+                    events.push(Event::QueueUnpaused { queue });
+                }
+                events.extend(lines(state, run).filter_map(|line| resume_event(line, asker)));
+            }
+        }
+        let is_new = events.len() > before;
+        answers.push((run, if is_new { ResumeAnswer::Resumed } else { ResumeAnswer::NotPaused }));
+    }
+    // A line may be named beside its batch.
+    let mut going = BTreeSet::new();
+    events.retain(|event| event.run().is_none_or(|run| going.insert(run)));
+    Decision { events, reply: Reply::Resuming(answers) }
+}
+
+fn resume_event(run: &Run, asker: Option<&Asker>) -> Option<Event> {
+    if run.pause_wanted && run.phase != Phase::Stopping {
+        return Some(Event::UnpauseRequested { run: run.id, asker: asker.cloned() });
+    }
+    let delayed = run.phase == Phase::Delayed;
+    delayed.then_some(Event::RunQueued { run: run.id, reason: QueuedReason::Resumed })
+}
+
+/// A queue gives no more starts, or gives them again.
+pub(super) fn pause_queue(
+    state: &State,
+    queue: &QueueName,
+    paused: bool,
+) -> Result<Decision, Rejection> {
+    let known = state.waits.queues.get(queue);
+    if known.is_none() && *queue != QueueName::default_queue() {
+        return Err(Rejection::NoSuchQueue(queue.clone()));
+    }
+    let changes = known.is_some_and(|queue| queue.paused) != paused;
+    let queue = queue.clone();
+    let event = if paused { Event::QueuePaused { queue } } else { Event::QueueUnpaused { queue } };
+    let events = changes.then_some(event).into_iter().collect();
+    Ok(Decision { events, reply: Reply::Done })
+}
+
+fn lines(state: &State, batch: RunId) -> impl Iterator<Item = &Run> {
+    let open = state.batches.get(&batch).into_iter().flat_map(|batch| batch.open.values());
+    open.filter_map(|line| state.runs.get(line))
+}
+
+fn once_each(runs: &[RunId]) -> impl Iterator<Item = RunId> {
+    let mut named = BTreeSet::new();
+    runs.iter().copied().filter(move |run| named.insert(*run))
+}
