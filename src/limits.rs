@@ -18,6 +18,8 @@ pub const ATTACH_WAIT_MS: u64 = 10_000;
 
 /// Between the first signal of a stop and SIGKILL.
 pub const GRACE_MS: u64 = 10_000;
+/// `jr pause` waits so long for the processes to stand still.
+pub const HOLD_WAIT_MS: u64 = 3_000;
 /// Between SIGKILL and the report that something survived it (a process in state D).
 pub const KILL_WAIT_MS: u64 = 5_000;
 /// A tree that is to be paused has so long to come to a standstill before it is called paused all

@@ -111,6 +111,7 @@ pub fn queues(queues: &[QueueView], medium: Medium) -> String {
         } else {
             format!("{} (cores)", queue.limit)
         };
+        let limit = if queue.paused { format!("{limit}, paused") } else { limit };
         table.row(vec![
             queue.name.as_str().into(),
             limit.into(),

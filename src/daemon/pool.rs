@@ -122,6 +122,7 @@ impl Pool {
                 match order {
                     Order::Act(action) => self.act(action),
                     Order::AwaitAttach { run, lines } => {
+                        self.attaching.retain(|_, lines| !lines.is_closed());
                         self.attaching.insert(run, lines);
                     }
                     Order::Fenced { shim, reason, survivors } => {
@@ -212,7 +213,7 @@ impl Pool {
             let shim = self.free_shim().map_err(|error| not_started(&error))?;
             Ok((start, shim))
         });
-        let (start, number) = match started {
+        let (mut start, number) = match started {
             Ok(started) => started,
             Err(error) => {
                 let now = clock::now().wall;
@@ -222,6 +223,8 @@ impl Pool {
                 return;
             }
         };
+        // Nobody is there any more to hand over standard input.
+        start.attached &= self.attaching.get(&id.run).is_none_or(|lines| !lines.is_closed());
         let Some(shim) = self.shims.get_mut(&number) else { return };
         shim.holds.insert(id);
         if spec.strays == crate::model::Strays::Keep {
@@ -237,7 +240,7 @@ impl Pool {
         if self.shims.get(&shim).is_none_or(|shim| shim.handle.hello().is_none()) {
             return;
         }
-        let Some(lines) = self.attaching.remove(&id.run) else { return };
+        let Some(lines) = self.attaching.get(&id.run) else { return };
         let socket = self.place.shim_socket(shim).to_string_lossy().into_owned();
         let output = self.place.output(id.run, id.attempt).to_string_lossy().into_owned();
         let attach = RunLine::Attach { socket, attempt: id.attempt, output };

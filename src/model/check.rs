@@ -125,7 +125,7 @@ impl Checker {
             return Err((5, format!("run {run} begins while run {holder} holds its lock")));
         }
         let queue = live.spec.queue.as_ref().and_then(|queue| waits.queues.get(queue));
-        if queue.is_some_and(|queue| queue.paused) {
+        if queue.is_some_and(|queue| queue.paused.is_some()) {
             return Err((5, format!("run {run} begins in a paused queue")));
         }
         Ok(())

@@ -152,7 +152,7 @@ pub enum Rejection {
     #[error("a queue needs at least one slot")]
     NoSlots,
     /// There is no such queue.
-    #[error("there is no queue {0:?}")]
+    #[error("there is no queue {0}")]
     NoSuchQueue(QueueName),
     /// A batch has at least one line.
     #[error("the batch has no lines")]

@@ -59,7 +59,7 @@ fn pause_batch(
 ) -> PauseAnswer {
     let queue = QueueName::of_batch(batch.id);
     let own = state.waits.queues.get(&queue);
-    let was_paused = own.is_some_and(|queue| queue.paused);
+    let was_paused = own.is_some_and(|queue| queue.paused.is_some());
     if own.is_some() && !was_paused {
         events.push(Event::QueuePaused { queue });
     }
@@ -92,7 +92,7 @@ pub(super) fn resume(state: &State, runs: &[RunId], asker: Option<&Asker>) -> De
             Kind::Job => events.extend(resume_event(live, asker)),
             Kind::Batch => {
                 let queue = QueueName::of_batch(run);
-                if state.waits.queues.get(&queue).is_some_and(|queue| queue.paused) {
+                if state.waits.queues.get(&queue).is_some_and(|queue| queue.paused.is_some()) {
                     events.push(Event::QueueUnpaused { queue });
                 }
                 events.extend(lines(state, run).filter_map(|line| resume_event(line, asker)));
@@ -125,7 +125,7 @@ pub(super) fn pause_queue(
     if known.is_none() && *queue != QueueName::default_queue() {
         return Err(Rejection::NoSuchQueue(queue.clone()));
     }
-    let changes = known.is_some_and(|queue| queue.paused) != paused;
+    let changes = known.is_some_and(|queue| queue.paused.is_some()) != paused;
     let queue = queue.clone();
     let event = if paused { Event::QueuePaused { queue } } else { Event::QueueUnpaused { queue } };
     let events = changes.then_some(event).into_iter().collect();

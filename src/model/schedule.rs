@@ -34,7 +34,7 @@ pub fn intents(state: &State) -> Vec<Event> {
         picked.pick(*run);
     }
     for (name, queue) in &state.waits.queues {
-        if !queue.paused && !queue.waiting.is_empty() {
+        if queue.paused.is_none() && !queue.waiting.is_empty() {
             picked.pick_waiting(queue, state.limit(name) as usize);
         }
     }
@@ -104,7 +104,7 @@ impl Dispatched {
     /// The intended attempts that now get a slot, in the order of their places.
     pub fn next<'a>(&self, state: &'a State) -> Vec<&'a Run> {
         let mut starts = Vec::new();
-        let queues = state.waits.queues.iter().filter(|(_, queue)| !queue.paused);
+        let queues = state.waits.queues.iter().filter(|(_, queue)| queue.paused.is_none());
         for (name, queue) in queues {
             self.next_of_queue(state, queue, state.limit(name) as usize, &mut starts);
         }

@@ -147,10 +147,10 @@ impl State {
                 self.waits.queues.entry(queue.clone()).or_default().limit = Some(*limit);
             }
             Event::QueuePaused { queue } => {
-                self.waits.queues.entry(queue.clone()).or_default().paused = true;
+                self.waits.queues.entry(queue.clone()).or_default().paused = Some(envelope.seq);
             }
             Event::QueueUnpaused { queue } => {
-                self.waits.queues.entry(queue.clone()).or_default().paused = false;
+                self.waits.queues.entry(queue.clone()).or_default().paused = None;
             }
             Event::RunAdmitted { .. } => self.admit(envelope)?,
             Event::AttemptIntended { run, .. }

@@ -24,8 +24,8 @@ pub type Line = BTreeMap<u64, RunId>;
 pub struct Queue {
     /// Slots, where somebody set them.
     pub limit: Option<u32>,
-    /// It gives no starts.
-    pub paused: bool,
+    /// It gives no starts, since that record.
+    pub paused: Option<u64>,
     /// Who may begin as soon as there is a slot.
     pub waiting: Line,
     /// Who has a live attempt.

@@ -17,7 +17,7 @@ fn view(state: &State, name: &QueueName) -> QueueView {
     let (mut running, mut queued, mut limit_set, mut paused) = (0, 0, false, false);
     if let Some(queue) = state.waits.queues.get(name) {
         limit_set = queue.limit.is_some();
-        paused = queue.paused;
+        paused = queue.paused.is_some();
         queued = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
         // What is intended and has not begun still waits, for those who look.
         for run in queue.attempts.values().filter_map(|run| state.runs.get(run)) {

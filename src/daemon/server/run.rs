@@ -30,7 +30,7 @@ pub(super) async fn run(
     let cause = peer.cause(asked.command_id);
     let after = dependencies(&shared, std::mem::take(&mut asked.after)).await?;
     let (run, command) = shared.admission.run(asked, after).await?;
-    let (attach, attaching) = mpsc::channel(1);
+    let (attach, attaching) = mpsc::channel(4);
     if attached {
         // It must lie there before the start can go out.
         shared.engine.post(ToEngine::AwaitAttach { run, lines: attach });
@@ -102,7 +102,8 @@ async fn tell(
         let next = tokio::select! {
             biased;
             attach = attaching.recv(), if may_attach => {
-                may_attach = false;
+                // It comes again with each further attempt.
+                may_attach = attach.is_some();
                 attach
             }
             ended = &mut ended => {

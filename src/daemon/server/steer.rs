@@ -1,17 +1,22 @@
 //! What people do to runs and queues that are there: stop, signal, pause, resume.
 
+use std::time::Duration;
+
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 
 use super::body::{Refusal, read, whole};
-use super::routes::{Answered, ask, resolve};
+use super::routes::{Answered, ask, refuse_query, resolve};
 use super::{Peer, Shared};
 use crate::daemon::protocol::{
     HoldReply, HoldRequest, QueueRequest, SignalReply, SignalRequest, StopReply, StopRequest,
 };
+use crate::limits;
 use crate::model::action::{PauseAnswer, ResumeAnswer, SignalAnswer, StopAnswer};
 use crate::model::event::StopReason;
 use crate::model::{Command, Reply};
+use crate::projections::query::{Document, Query, Scope};
+use crate::projections::view::RunView;
 
 /// `POST /v1/stop`.
 pub(super) async fn stop(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
@@ -66,8 +71,38 @@ pub(super) async fn pause(shared: &Shared, peer: Peer, request: Request<Incoming
         PauseAnswer::Stopping => "stopping".to_owned(),
         PauseAnswer::AlreadyEnded => "already_ended".to_owned(),
     };
+    let pausing = answers.iter().filter(|(_, answer)| *answer == PauseAnswer::Pausing);
+    let pausing = pausing.map(|(run, _)| run.to_string()).collect();
+    wait_until_still(shared, pausing).await?;
     let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
     Ok(whole(StatusCode::OK, &HoldReply { runs }))
+}
+
+/// Waits until the trees stand still, so that who asked finds them so. A process in an
+/// uninterruptible sleep (state D) does not stop before that is over.
+async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<(), Refusal> {
+    let moves = |run: &RunView| matches!(run.state.as_str(), "running" | "starting");
+    let mut applied = shared.applied.clone();
+    let wait = async {
+        loop {
+            let query = Query::Resolve { selectors: runs.clone(), scope: Scope::Any };
+            let document = shared.questions.ask(query).await;
+            let document = document.map_err(|error| refuse_query(&error))?;
+            let Document::Runs(found) = document else { return Ok(()) };
+            // Of a batch the lines are held; it goes on being what it is.
+            if !found.items.iter().any(|run| run.kind != "batch" && moves(run)) {
+                return Ok(());
+            }
+            if applied.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let limit = Duration::from_millis(limits::HOLD_WAIT_MS);
+    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(()))
 }
 
 /// `POST /v1/resume`.
