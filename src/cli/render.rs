@@ -3,7 +3,7 @@
 
 use jiff::Zoned;
 
-use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView};
+use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView, WhyView};
 
 use super::table::{Cell, Medium, Style, Table};
 use super::{text, time_arg};
@@ -210,6 +210,23 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
             medium.width.map_or(line.as_str().into(), |w| text::shorten(&line, w)).as_ref(),
         );
         out.push('\n');
+    }
+    out
+}
+
+/// `jr why`: the run, then a reason a line with the records that it rests on.
+pub fn why(view: &WhyView, medium: Medium) -> String {
+    let run = &view.run;
+    let state = style_of(run).paint(run.outcome.as_deref().unwrap_or(&run.state), medium.color);
+    let mut out = format!("{}  {}  {state}\n", run.run_id, text::line(&run.name));
+    for item in &view.items {
+        let events: Vec<String> = item.events.iter().map(ToString::to_string).collect();
+        let events = match events.len() {
+            1 => format!("event {}", events[0]),
+            _ => format!("events {}", events.join(", ")),
+        };
+        let events = Style::Dim.paint(&format!("[{events}]"), medium.color);
+        out.push_str(&format!("  {}  {events}\n", text::line(&item.message)));
     }
     out
 }

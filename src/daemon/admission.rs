@@ -48,13 +48,35 @@ impl Admission {
         after: Vec<Dependency>,
     ) -> Result<(RunId, Command), Refusal> {
         let this = self.clone();
-        blocking(move || this.run_now(asked, after)).await
+        blocking(move || this.run_now(asked, after, None)).await
+    }
+
+    /// The command of a run that repeats `parent`.
+    pub(super) async fn run_again(
+        &self,
+        asked: RunRequest,
+        parent: RunId,
+    ) -> Result<Command, Refusal> {
+        let this = self.clone();
+        let again = blocking(move || this.run_now(asked, Vec::new(), Some(parent))).await?;
+        Ok(again.1)
+    }
+
+    /// The command of a batch that repeats lines of `parent`.
+    pub(super) async fn batch_again(
+        &self,
+        asked: BatchRequest,
+        parent: RunId,
+    ) -> Result<Command, Refusal> {
+        let this = self.clone();
+        blocking(move || this.batch_now(asked, Some(parent))).await
     }
 
     fn run_now(
         &self,
         asked: RunRequest,
         after: Vec<Dependency>,
+        parent: Option<RunId>,
     ) -> Result<(RunId, Command), Refusal> {
         let run = fresh_run_id();
         check_command(&asked.command)?;
@@ -73,6 +95,7 @@ impl Admission {
             attached: asked.attached,
             key: asked.key,
             after,
+            parent,
             lock: asked.lock,
             ..spec_of(name, Kind::Job, &asked.common, Some(stored.variables), owner)?
         };

@@ -28,6 +28,7 @@ pub mod place;
 pub mod pool;
 pub mod protocol;
 pub mod recovery;
+mod rerun;
 pub mod server;
 pub mod start;
 pub mod storage;

@@ -5,6 +5,7 @@
 //! | `GET /v1/version` | | [`VersionReply`] |
 //! | `POST /v1/run` | [`RunRequest`] | lines of [`RunLine`] |
 //! | `POST /v1/batch` | [`BatchRequest`] | lines of [`RunLine`] |
+//! | `POST /v1/rerun` | [`RerunRequest`] | [`RerunReply`] |
 //! | `POST /v1/stop` | [`StopRequest`] | [`StopReply`] |
 //! | `POST /v1/signal` | [`SignalRequest`] | [`SignalReply`] |
 //! | `POST /v1/pause` | [`HoldRequest`] | [`HoldReply`] |
@@ -148,6 +149,39 @@ pub struct BatchRequest {
     pub common: Common,
     /// The answer goes on until the batch has ended.
     pub wait: bool,
+}
+
+/// `jr rerun`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RerunRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// As typed.
+    pub selectors: Vec<String>,
+    /// Only what failed; selectors may then mean many.
+    pub failed: bool,
+    /// Variables to change.
+    pub set: Vec<(ByteString, ByteString)>,
+    /// The client's environment: where masked values come from.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Slots of a batch's own queue; `None` is the number of cores.
+    pub jobs: Option<u32>,
+}
+
+/// What was admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RerunReply {
+    /// In the order of the old runs.
+    pub items: Vec<RerunItem>,
+}
+
+/// One run, once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RerunItem {
+    /// The old run.
+    pub parent: RunId,
+    /// The new one.
+    pub run_id: RunId,
 }
 
 /// `jr batch --continue`.

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::log::Reader;
 
 use crate::model::command::KeyHolder;
-use crate::model::{BootId, Event, Outcome, RunId};
+use crate::model::{BootId, Event, Outcome, Run, RunId};
 use crate::projections::query::{Document, Query, QueryError};
 use crate::projections::view::RunView;
 use crate::projections::{BatchLineState, Scope, Stored, Views, ViewsError, answer};
@@ -39,7 +39,9 @@ pub enum ToViews {
     Applied(Vec<Stored>),
     /// A question.
     Ask(Box<Query>, oneshot::Sender<Result<Document, QueryError>>),
-    /// Who holds a key, and the seq at which that was so.
+    /// Runs as they are.
+    Runs(Vec<RunId>, oneshot::Sender<Result<Vec<Run>, QueryError>>),
+    /// What an admission needs to know of older runs.
     Facts(Option<String>, Vec<RunId>, oneshot::Sender<Result<Facts, QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
@@ -71,6 +73,16 @@ impl Questions {
     pub async fn ask(&self, query: Query) -> Result<Document, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::Ask(Box::new(query), reply));
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Runs as they are; what is not known is left out.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn runs(&self, runs: Vec<RunId>) -> Result<Vec<Run>, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::Runs(runs, reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
@@ -173,6 +185,11 @@ impl ViewsLoop {
             ToViews::Ask(query, reply) => {
                 let answered = self.answer(&query);
                 let _gone = reply.send(answered);
+            }
+            ToViews::Runs(runs, reply) => {
+                let found = runs.iter().filter_map(|run| self.views.run(*run).transpose());
+                let found: Result<Vec<Run>, ViewsError> = found.collect();
+                let _gone = reply.send(found.map_err(QueryError::from));
             }
             ToViews::Facts(key, runs, reply) => {
                 let _gone = reply.send(self.facts(key, &runs).map_err(QueryError::from));

@@ -35,6 +35,7 @@ mod store;
 mod tally;
 pub mod view;
 pub mod views;
+mod why;
 
 pub use answer::{Where, answer};
 pub use backend::NoSync;

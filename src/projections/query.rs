@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{EventView, List, OutputView, QueueView, RunView, ShowView};
+use super::view::{EventView, List, OutputView, QueueView, RunView, ShowView, WhyView};
 
 /// A moment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Query {
     History(HistoryQuery),
     /// `jr show`.
     Show {
+        /// One run.
+        selector: String,
+    },
+    /// `jr why`.
+    Why {
         /// One run.
         selector: String,
     },
@@ -125,6 +130,8 @@ pub struct EventsQuery {
 pub enum Document {
     /// `jr show`.
     Show(Box<ShowView>),
+    /// `jr why`.
+    Why(Box<WhyView>),
     /// Runs.
     Runs(List<RunView>),
     /// Queues.

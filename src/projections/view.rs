@@ -83,6 +83,29 @@ pub struct RunView {
     pub batch: Option<BatchView>,
 }
 
+/// `jr why`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// `jr.why/1`.
+    pub schema: String,
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// The reasons, in the order of what they tell.
+    pub items: Vec<WhyItem>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyItem {
+    /// A word for programs, e.g. `queue`, `lock`, `exit_code`.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+    /// The records that it rests on.
+    pub events: Vec<u64>,
+}
+
 /// The lines of a batch, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchView {

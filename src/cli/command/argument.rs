@@ -90,7 +90,11 @@ fn pair(text: &str) -> Option<(String, String)> {
     (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+/// For clap: `VAR=value`.
+///
+/// # Errors
+/// It has no name or no `=`.
+pub fn variable(text: &str) -> Result<(String, String), String> {
     pair(text).ok_or_else(|| "it must be VAR=VALUE".to_owned())
 }
 

@@ -11,11 +11,13 @@ pub mod pause;
 pub mod policy;
 pub mod ps;
 pub mod queue;
+pub mod rerun;
 pub mod run;
 pub mod show;
 pub mod signal;
 pub mod stop;
 pub mod wait;
+pub mod why;
 
 use clap::{ArgMatches, Args, FromArgMatches};
 
@@ -57,9 +59,11 @@ trait Runnable: Args + FromArgMatches {
 pub const COMMANDS: &[Entry] = &[
     run::RunArgs::ENTRY,
     batch::BatchArgs::ENTRY,
+    rerun::RerunArgs::ENTRY,
     wait::WaitArgs::ENTRY,
     ps::PsArgs::ENTRY,
     show::ShowArgs::ENTRY,
+    why::WhyArgs::ENTRY,
     logs::LogsArgs::ENTRY,
     history::HistoryArgs::ENTRY,
     events::EventsArgs::ENTRY,

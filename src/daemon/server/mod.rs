@@ -3,6 +3,7 @@
 mod body;
 mod follow;
 mod log;
+mod rerun;
 mod routes;
 mod run;
 mod steer;

@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{Out, Refusal, read, whole};
-use super::{EndWish, Peer, Shared, follow, log, run, steer};
+use super::{EndWish, Peer, Shared, follow, log, rerun, run, steer};
 use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{DaemonStopRequest, PROTOCOL, VersionReply, WaitRequest};
 use crate::model::event::Cause;
@@ -30,6 +30,7 @@ pub(super) async fn answer(
         (&Method::GET, "/v1/version") => Ok(version(&shared)),
         (&Method::POST, "/v1/run") => run::run(shared, peer, request).await,
         (&Method::POST, "/v1/batch") => run::batch(shared, peer, request).await,
+        (&Method::POST, "/v1/rerun") => rerun::rerun(&shared, peer, request).await,
         (&Method::POST, "/v1/stop") => steer::stop(&shared, peer, request).await,
         (&Method::POST, "/v1/signal") => steer::signal(&shared, peer, request).await,
         (&Method::POST, "/v1/pause") => steer::pause(&shared, peer, request).await,

@@ -1,0 +1,102 @@
+//! `POST /v1/rerun`: runs and batches once more.
+
+use hyper::Request;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+
+use super::body::{Refusal, read, whole};
+use super::routes::{Answered, ask, refuse_query};
+use super::{Peer, Shared};
+use crate::daemon::protocol::{RerunItem, RerunReply, RerunRequest};
+use crate::daemon::rerun;
+use crate::model::event::Outcome;
+use crate::model::{CommandId, Kind, Reply, Run, RunId};
+use crate::projections::query::{Document, Query, Scope};
+use crate::projections::view::RunView;
+
+pub(super) async fn rerun(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
+    let asked: RerunRequest = read(request).await?;
+    let selected = selected(shared, &asked).await?;
+    let mut items = Vec::with_capacity(selected.len());
+    for (place, run) in selected.into_iter().enumerate() {
+        let command_id = derived(asked.command_id, place);
+        if let Some(again) = once_more(shared, peer, &run, &asked, command_id).await? {
+            items.push(RerunItem { parent: run.id, run_id: again });
+        }
+    }
+    if items.is_empty() {
+        let message = "nothing of what is named has failed".to_owned();
+        let refusal = Refusal::new(StatusCode::CONFLICT, 4, "nothing_to_do", message);
+        return Err(refusal.hint("without --failed it is done again whatever it came to"));
+    }
+    Ok(whole(StatusCode::OK, &RerunReply { items }))
+}
+
+/// What is to be done again: each selector means one run, or with `--failed` all that failed.
+async fn selected(shared: &Shared, asked: &RerunRequest) -> Result<Vec<Run>, Refusal> {
+    let scope = if asked.failed { Scope::Any } else { Scope::One };
+    let mut ids: Vec<RunId> = Vec::new();
+    for selector in &asked.selectors {
+        let query = Query::Resolve { selectors: vec![selector.clone()], scope };
+        let document = shared.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
+        let Document::Runs(found) = document else { return Err(Refusal::ending()) };
+        let wanted = found.items.iter().filter(|run| !asked.failed || has_failed(run));
+        for id in wanted.filter_map(|run| run.run_id.parse().ok()) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+    // In the order in which they were done.
+    ids.reverse();
+    let runs = shared.questions.runs(ids).await;
+    let runs = runs.map_err(|error| refuse_query(&error))?;
+    // A batch stands for its lines.
+    let batches: Vec<RunId> =
+        runs.iter().filter(|run| run.spec.kind == Kind::Batch).map(|run| run.id).collect();
+    let alone = |run: &Run| run.spec.parent.is_none_or(|parent| !batches.contains(&parent));
+    Ok(runs.into_iter().filter(alone).collect())
+}
+
+fn has_failed(run: &RunView) -> bool {
+    run.outcome.as_deref().is_some_and(|outcome| !matches!(outcome, "succeeded" | "cancelled"))
+}
+
+async fn once_more(
+    shared: &Shared,
+    peer: Peer,
+    run: &Run,
+    asked: &RerunRequest,
+    command_id: CommandId,
+) -> Result<Option<RunId>, Refusal> {
+    let cause = peer.cause(command_id);
+    let command = if run.spec.kind == Kind::Batch {
+        let lines = shared.questions.batch_lines(run.id).await;
+        let lines = lines.map_err(|error| refuse_query(&error))?.unwrap_or_default();
+        let wanted =
+            lines.into_iter().filter(|line| !asked.failed || line.outcome.is_some_and(is_failure));
+        let lines: Vec<_> = wanted.map(|line| line.line).collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let request = rerun::batch(&shared.place, &run.spec, lines, asked, command_id)?;
+        shared.admission.batch_again(request, run.id).await?
+    } else {
+        let request = rerun::run(&shared.place, &run.spec, asked, command_id)?;
+        shared.admission.run_again(request, run.id).await?
+    };
+    match ask(shared, cause, command).await? {
+        Reply::Admitted { run, .. } => Ok(Some(run)),
+        _ => Err(Refusal::ending()),
+    }
+}
+
+fn is_failure(outcome: Outcome) -> bool {
+    !outcome.is_success() && !matches!(outcome, Outcome::Cancelled(_))
+}
+
+/// An id for each run of one command: sent again, each acts once.
+fn derived(command: CommandId, place: usize) -> CommandId {
+    let bits = u128::from_be_bytes(command.to_bytes());
+    CommandId::from_chance(bits.wrapping_add(place as u128))
+}

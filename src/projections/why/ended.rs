@@ -1,0 +1,227 @@
+//! Reasons of what has ended.
+
+use super::evidence::{Evidence, end_words, item, name_of, stop_words, who};
+use crate::model::event::{Event, Outcome, RejectReason, RunReason, SkipReason, StopReason};
+use crate::model::{LostReason, Run, RunId, Signal, SpawnError};
+use crate::projections::query::QueryError;
+use crate::projections::source::Stored;
+use crate::projections::view::WhyItem;
+
+/// Records between the failure of one line and the stop of the others, which came of it.
+const FAIL_FAST_LOOK: u64 = 100_000;
+
+pub(super) fn ended(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
+    let Some(outcome) = evidence.run.outcome else { return Ok(Vec::new()) };
+    match outcome {
+        Outcome::Succeeded => Ok(vec![succeeded(evidence)]),
+        Outcome::Failed(reason) => Ok(vec![failed(evidence, reason)]),
+        Outcome::Signalled(signal) => Ok(signalled(evidence, signal)),
+        Outcome::TimedOut => Ok(vec![timed_out(evidence)]),
+        Outcome::Stopped(reason) | Outcome::Cancelled(reason) => stopped(evidence, reason),
+        Outcome::Lost(reason) => Ok(vec![lost(evidence, reason)]),
+        Outcome::Skipped(SkipReason::DependencyFailed(other)) => unmet(evidence, other),
+        Outcome::Skipped(SkipReason::LockHeld(holder))
+        | Outcome::Rejected(RejectReason::LockHeld(holder)) => locked_out(evidence, holder),
+    }
+}
+
+/// The end of the last attempt and the end of the run.
+fn ends(evidence: &Evidence<'_>) -> Vec<u64> {
+    let attempt = evidence.last_seq(|event| matches!(event, Event::AttemptEnded { .. }));
+    let run = evidence.last_seq(|event| matches!(event, Event::RunEnded { .. }));
+    attempt.into_iter().chain(run).collect()
+}
+
+fn last_words(run: &Run) -> String {
+    run.last_end.as_ref().map(|end| end_words(end.status)).unwrap_or_default()
+}
+
+fn succeeded(evidence: &Evidence<'_>) -> WhyItem {
+    let run = evidence.run;
+    let accepted = matches!(
+        run.last_end.as_ref().and_then(|end| end.status.last_word()),
+        Some(crate::model::event::Final::Exited(code)) if code != 0
+    );
+    let message = match (run.last_end.is_some(), accepted) {
+        (false, _) => "all its lines succeeded".to_owned(),
+        (true, false) => format!("attempt {} {}", run.attempt, last_words(run)),
+        (true, true) => format!("attempt {} {}, which --ok accepts", run.attempt, last_words(run)),
+    };
+    item("succeeded", message, &ends(evidence))
+}
+
+fn failed(evidence: &Evidence<'_>, reason: RunReason) -> WhyItem {
+    let run = evidence.run;
+    let program = run.spec.command.first().map(crate::model::ByteString::to_text);
+    let program = program.unwrap_or_default();
+    let (code, mut message) = match reason {
+        RunReason::Code(_) => ("exit_code", format!("attempt {} {}", run.attempt, last_words(run))),
+        RunReason::NotStarted(SpawnError::NotFound) => {
+            ("not_found", format!("there is no program {program:?} in its PATH"))
+        }
+        RunReason::NotStarted(SpawnError::NotExecutable) => {
+            ("not_executable", format!("{program:?} is not executable"))
+        }
+        RunReason::NotStarted(error) => {
+            ("not_started", format!("attempt {} could not be started: {error}", run.attempt))
+        }
+        RunReason::Lines(1) => ("lines", "one of its lines did not succeed".to_owned()),
+        RunReason::Lines(count) => ("lines", format!("{count} of its lines did not succeed")),
+    };
+    if let Some(retry) = run.spec.retry {
+        message = format!("{message}; its {} retries are used up", retry.times);
+    }
+    item(code, message, &ends(evidence))
+}
+
+fn signalled(evidence: &Evidence<'_>, signal: Signal) -> Vec<WhyItem> {
+    let asked = evidence.last(
+        |event| matches!(event, Event::SignalRequested { signal: sent, .. } if *sent == signal),
+    );
+    let mut rests_on = ends(evidence);
+    let message = match asked.map(|stored| (stored, &stored.envelope.event)) {
+        Some((stored, Event::SignalRequested { asker, .. })) => {
+            rests_on.insert(0, stored.envelope.seq);
+            let who = who(stored.envelope.cause, asker.as_ref());
+            format!("{signal} ended it, which {who} had sent")
+        }
+        _ => format!("{signal} ended it, which jr did not send{}", hint(evidence.run, signal)),
+    };
+    vec![item("signal", message, &rests_on)]
+}
+
+/// What such a signal usually means.
+fn hint(run: &Run, signal: Signal) -> String {
+    let usage = run.last_end.as_ref().and_then(|end| end.usage);
+    let megabytes = usage.map_or(0, |usage| usage.max_rss_bytes >> 20);
+    match signal.number() {
+        4 => ": an illegal instruction".to_owned(),
+        6 => ": it aborted itself (a failed assertion, say)".to_owned(),
+        8 => ": a division by zero, say".to_owned(),
+        9 => format!(
+            ": somebody else did, or the kernel for want of memory; its largest process had \
+             {megabytes} MiB"
+        ),
+        7 | 11 => ": it touched memory that is not its own".to_owned(),
+        13 => ": nobody read what it wrote".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn timed_out(evidence: &Evidence<'_>) -> WhyItem {
+    let run = evidence.run;
+    let limit = run.spec.timeout_ms.unwrap_or(0);
+    let message = format!(
+        "its time limit of {limit} ms was over: attempt {} {}",
+        run.attempt,
+        last_words(run)
+    );
+    let mut rests_on = vec![evidence.admission()];
+    rests_on.extend(ends(evidence));
+    item("timeout", message, &rests_on)
+}
+
+fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, QueryError> {
+    let first = evidence.events().find(|(_, event)| matches!(event, Event::StopRequested { .. }));
+    let Some(seq) = first.map(|(seq, _)| seq) else { return Ok(Vec::new()) };
+    let stop = evidence.record(seq)?;
+    let asker = stop.as_ref().and_then(|stored| match &stored.envelope.event {
+        Event::StopRequested { asker, .. } => asker.clone(),
+        _ => None,
+    });
+    let who = who(stop.as_ref().and_then(|stored| stored.envelope.cause), asker.as_ref());
+    let begun = evidence.run.started_at.is_some();
+    let (code, verb) = if begun { ("stopped", "stopped") } else { ("cancelled", "cancelled") };
+    let mut message = format!("it was {verb} {}", stop_words(reason, &who));
+    let mut rests_on = vec![seq];
+    match reason {
+        StopReason::ParentStopped => rests_on.extend(stop_of_parent(evidence)?),
+        StopReason::FailFast => {
+            if let Some(failure) = failure_before(evidence, seq)? {
+                message = format!("{message}: {}", failure.1);
+                rests_on.push(failure.0);
+            }
+        }
+        StopReason::Asked | StopReason::Interrupted => {}
+    }
+    if begun {
+        let attempt = evidence.run.attempt;
+        message = format!("{message}; attempt {attempt} {}", last_words(evidence.run));
+    }
+    rests_on.extend(ends(evidence));
+    Ok(vec![item(code, message, &rests_on)])
+}
+
+fn stop_of_parent(evidence: &Evidence<'_>) -> Result<Option<u64>, QueryError> {
+    let Some(parent) = evidence.run.spec.parent else { return Ok(None) };
+    let Some(parent) = evidence.other(parent)? else { return Ok(None) };
+    let records = evidence.records_of(&parent)?;
+    let is_stop = |stored: &&Stored| matches!(stored.envelope.event, Event::StopRequested { .. });
+    Ok(records.iter().find(is_stop).map(|stored| stored.envelope.seq))
+}
+
+/// The line whose end brought the stop at `seq` with it.
+fn failure_before(evidence: &Evidence<'_>, seq: u64) -> Result<Option<(u64, String)>, QueryError> {
+    for before in (seq.saturating_sub(FAIL_FAST_LOOK).max(1)..seq).rev() {
+        let Some(stored) = evidence.record(before)? else { return Ok(None) };
+        let Event::RunEnded { run, outcome } = stored.envelope.event else { continue };
+        let failed = !outcome.is_success()
+            && !matches!(
+                outcome,
+                Outcome::Cancelled(_)
+                    | Outcome::Stopped(StopReason::FailFast | StopReason::ParentStopped)
+            );
+        let Some(other) = evidence.other(run)?.filter(|_| failed) else { continue };
+        if other.spec.parent == evidence.run.spec.parent {
+            return Ok(Some((before, format!("{} {}", name_of(&other), last_words(&other)))));
+        }
+    }
+    Ok(None)
+}
+
+fn lost(evidence: &Evidence<'_>, reason: LostReason) -> WhyItem {
+    let words = match reason {
+        LostReason::ShimDied => "the shim that held it was killed, so nobody saw its end",
+        LostReason::ShimUnresponsive => {
+            "the shim that held it did not answer and was ended together with it"
+        }
+        LostReason::Reboot => "the machine went down, and nothing tells whether it had ended",
+    };
+    let mut message = words.to_owned();
+    if evidence.run.interruptions > 1 {
+        message = format!("{message}, {} times", evidence.run.interruptions);
+    }
+    item("lost", message, &ends(evidence))
+}
+
+fn unmet(evidence: &Evidence<'_>, other: RunId) -> Result<Vec<WhyItem>, QueryError> {
+    let mut rests_on = vec![evidence.admission()];
+    let message = match evidence.other(other)? {
+        Some(other) => {
+            rests_on.push(other.last_seq);
+            let outcome = other.outcome.map_or("unknown", Outcome::word);
+            format!("it was to begin when {} succeeds, which ended as {outcome}", name_of(&other))
+        }
+        None => format!("it was to begin when {other} succeeds, which did not"),
+    };
+    rests_on.extend(ends(evidence));
+    Ok(vec![item("dependency_failed", message, &rests_on)])
+}
+
+fn locked_out(evidence: &Evidence<'_>, holder: RunId) -> Result<Vec<WhyItem>, QueryError> {
+    let lock = evidence.run.spec.lock.as_ref().map(|wish| wish.name.to_string());
+    let lock = lock.unwrap_or_default();
+    let mut rests_on = vec![evidence.admission()];
+    let message = match evidence.other(holder)? {
+        Some(holder) => {
+            let intent = evidence.records_of(&holder)?;
+            let is_intent =
+                |stored: &&Stored| matches!(stored.envelope.event, Event::AttemptIntended { .. });
+            rests_on.extend(intent.iter().find(is_intent).map(|stored| stored.envelope.seq));
+            format!("{} held lock {lock}, and it was not to wait for it", name_of(&holder))
+        }
+        None => format!("run {holder} held lock {lock}, and it was not to wait for it"),
+    };
+    rests_on.extend(ends(evidence));
+    Ok(vec![item("lock_held", message, &rests_on)])
+}

@@ -1,0 +1,122 @@
+//! What a reason is made of: records of the run, of others, and words for them.
+
+use crate::model::event::{Asker, Cause, Event, ExitStatus, Final, StopReason};
+use crate::model::{Run, RunId};
+use crate::projections::query::QueryError;
+use crate::projections::source::{LogSource, Stored};
+use crate::projections::view::WhyItem;
+use crate::projections::views::Views;
+
+/// A run with its records, and the way to those of others.
+pub(super) struct Evidence<'a> {
+    pub(super) run: &'a Run,
+    pub(super) views: &'a Views,
+    source: &'a dyn LogSource,
+    records: Vec<Stored>,
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn new(
+        run: &'a Run,
+        views: &'a Views,
+        source: &'a dyn LogSource,
+    ) -> Result<Self, QueryError> {
+        let records = records_of(run.first_seq, views, source)?;
+        Ok(Self { run, views, source, records })
+    }
+
+    /// The run's records, in order.
+    pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = (u64, &Event)> {
+        self.records.iter().map(|stored| (stored.envelope.seq, &stored.envelope.event))
+    }
+
+    /// The latest record that fits.
+    pub(super) fn last(&self, fits: impl Fn(&Event) -> bool) -> Option<&Stored> {
+        self.records.iter().rev().find(|stored| fits(&stored.envelope.event))
+    }
+
+    /// The seq of the latest record that fits, as a list to rest on.
+    pub(super) fn last_seq(&self, fits: impl Fn(&Event) -> bool) -> Vec<u64> {
+        self.last(fits).map(|stored| stored.envelope.seq).into_iter().collect()
+    }
+
+    /// The seq of its admission.
+    pub(super) fn admission(&self) -> u64 {
+        self.run.first_seq
+    }
+
+    /// Another run, if it is known.
+    pub(super) fn other(&self, run: RunId) -> Result<Option<Run>, QueryError> {
+        Ok(self.views.run(run)?)
+    }
+
+    /// The records of another run.
+    pub(super) fn records_of(&self, run: &Run) -> Result<Vec<Stored>, QueryError> {
+        records_of(run.first_seq, self.views, self.source)
+    }
+
+    /// One record of the log, if it is kept.
+    pub(super) fn record(&self, seq: u64) -> Result<Option<Stored>, QueryError> {
+        if seq < self.source.first_seq() {
+            return Ok(None);
+        }
+        Ok(self.source.get(seq)?)
+    }
+}
+
+fn records_of(
+    first_seq: u64,
+    views: &Views,
+    source: &dyn LogSource,
+) -> Result<Vec<Stored>, QueryError> {
+    let mut seqs = views.seqs_of(first_seq)?;
+    seqs.retain(|seq| *seq >= source.first_seq());
+    Ok(source.get_many(&seqs)?)
+}
+
+/// One reason.
+pub(super) fn item(code: &str, message: String, events: &[u64]) -> WhyItem {
+    WhyItem { code: code.to_owned(), message, events: events.to_vec() }
+}
+
+/// `web (3tbwpsnkumiz)`.
+pub(super) fn name_of(run: &Run) -> String {
+    format!("{} ({})", run.spec.name, run.id)
+}
+
+/// How an attempt ended, as the end of a sentence that begins with it.
+pub(super) fn end_words(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited(code) => format!("exited with code {code}"),
+        ExitStatus::Signalled(signal) => format!("was ended by {signal}"),
+        ExitStatus::TimedOut(Final::Exited(code)) => {
+            format!("was stopped at its time limit and exited with code {code}")
+        }
+        ExitStatus::TimedOut(Final::Signalled(signal)) => {
+            format!("was ended by {signal} at its time limit")
+        }
+        ExitStatus::NotStarted(error) => format!("could not be started ({error})"),
+        ExitStatus::NeverStarted => "was given back before it began".to_owned(),
+        ExitStatus::Lost(reason) => format!("was lost ({})", reason.word()),
+    }
+}
+
+/// Who asked: what the socket and the client tell.
+pub(super) fn who(cause: Option<Cause>, asker: Option<&Asker>) -> String {
+    let uid = cause.map_or_else(|| "jr".to_owned(), |cause| format!("uid {}", cause.uid));
+    match asker {
+        Some(asker) if asker.command.is_empty() => format!("{uid}, pid {}", asker.pid),
+        Some(asker) => format!("{uid}, pid {}, with `{}`", asker.pid, asker.command),
+        None => uid,
+    }
+}
+
+/// Why somebody stopped it, as the end of a sentence.
+pub(super) fn stop_words(reason: StopReason, who: &str) -> String {
+    match reason {
+        StopReason::Asked => format!("by {who}"),
+        StopReason::Interrupted => format!("by Ctrl-C at its client ({who})"),
+        StopReason::ParentStopped => "because its batch was stopped".to_owned(),
+        StopReason::FailFast => "because another line of its --fail-fast batch failed".to_owned(),
+    }
+}

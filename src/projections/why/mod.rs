@@ -1,0 +1,67 @@
+//! `jr why`: why a run waits, runs, was started again, or ended, and the records that say so.
+//!
+//! Nothing is kept for it: each reason is read from the run's own records, from the state at the
+//! head, and from the records of the runs that stand in its way.
+
+mod ended;
+mod evidence;
+mod living;
+
+use super::answer::Where;
+use super::query::{QueryError, Scope};
+use super::run_view::run_view;
+use super::select::select_rows;
+use super::source::LogSource;
+use super::view::{WhyItem, WhyView};
+use super::views::Views;
+use crate::model::{Event, Kind, Now, Phase};
+use evidence::Evidence;
+
+pub(super) fn why(
+    selector: &str,
+    views: &Views,
+    source: &dyn LogSource,
+    place: &Where<'_>,
+    now: Now,
+) -> Result<WhyView, QueryError> {
+    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
+    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let evidence = Evidence::new(&row.run, views, source)?;
+    let run = run_view(&row.run, row.tally, place.environment, now.wall);
+    let mut items = again(&evidence);
+    match row.run.phase {
+        Phase::Queued | Phase::Starting if row.run.spec.kind == Kind::Job => {
+            items.extend(living::waits(&evidence)?);
+        }
+        Phase::Queued | Phase::Starting | Phase::Running => items.extend(living::runs(&evidence)),
+        Phase::Paused => items.extend(living::paused(&evidence)),
+        Phase::Delayed => items.extend(living::delayed(&evidence, now.wall)),
+        Phase::Stopping => items.extend(living::stopping(&evidence)),
+        Phase::Ended => items.extend(ended::ended(&evidence)?),
+    }
+    Ok(WhyView { schema: "jr.why/1".to_owned(), run, items })
+}
+
+/// Why there was more than one attempt.
+fn again(evidence: &Evidence<'_>) -> Vec<WhyItem> {
+    let mut items = Vec::new();
+    let mut last_end = None;
+    let mut attempt = 0;
+    for (seq, event) in evidence.events() {
+        match event {
+            Event::AttemptEnded { attempt: of, end, .. } => {
+                last_end = Some((seq, evidence::end_words(end.status)));
+                attempt = *of;
+            }
+            Event::AttemptIntended { attempt: next, .. } if *next > 1 => {
+                let Some((ended, words)) = &last_end else { continue };
+                let message = format!("attempt {next} followed attempt {attempt}, which {words}");
+                items.push(evidence::item("restarted", message, &[*ended, seq]));
+            }
+            _ => {}
+        }
+    }
+    // What happens now is told in full; of a long past, the latest.
+    let from = items.len().saturating_sub(5);
+    items.split_off(from)
+}
