@@ -237,6 +237,8 @@ fn spec_of(
         retry: common.retry,
         ok_codes: common.ok_codes.clone(),
         on_interrupt: common.on_interrupt,
+        capture: common.capture,
+        limits: common.limits,
         ..RunSpec::default()
     })
 }

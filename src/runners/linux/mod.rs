@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod confine;
 pub mod fds;
 pub mod pidfd;
 pub mod procfs;

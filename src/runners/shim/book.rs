@@ -117,6 +117,7 @@ mod tests {
             output: ByteString::default(),
             umask: 0o022,
             output_bytes_max: 0,
+            limits: crate::model::ResourceLimits::default(),
             attached: false,
         }
     }

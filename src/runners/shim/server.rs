@@ -107,6 +107,7 @@ impl Server {
             self.turn(&ready);
         }
         std::fs::remove_file(&self.parts.args.socket).ok();
+        self.parts.tree.release();
         if let Some(leaf) = self.parts.tree.leaf() {
             leaf.remove().ok();
         }
@@ -407,6 +408,7 @@ impl Server {
     /// The exit record first, then the news.
     fn finish(&mut self, id: AttemptId, end: AttemptEnd) {
         self.parts.journal.record(&Entry::Ended(id, end.clone()));
+        self.parts.tree.release();
         self.book.end(id, end.clone());
         if let Some((_, news)) = self.news.take() {
             for connection in &mut self.connections {
