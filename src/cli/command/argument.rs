@@ -35,6 +35,10 @@ pub struct ProcessArgs {
     /// What to do with processes that outlive the main one
     #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
     strays: Strays,
+    /// Let it write its files itself, or copy them from pipes: then the order of stdout and stderr
+    /// is exact
+    #[arg(long, value_name = "file|pipe", default_value = "file", value_parser = capture)]
+    capture: Capture,
     /// Limit what its processes use together: cpu=1.5 (cores), memory=512M, pids=100
     #[arg(long = "limit", value_name = "cpu|memory|pids=VALUE", value_parser = limit)]
     limits: Vec<Limit>,
@@ -81,6 +85,7 @@ impl ProcessArgs {
             grace_ms: self.kill_after,
             strays: self.strays,
             output_bytes_max: None,
+            capture: self.capture,
             limits: self.limits(),
             ..Common::default()
         };
@@ -125,6 +130,14 @@ fn variable(text: &str) -> Result<(String, String), String> {
 /// It has no key or no `=`.
 pub fn label(text: &str) -> Result<(String, String), String> {
     pair(text).ok_or_else(|| "it must be KEY=VALUE".to_owned())
+}
+
+fn capture(text: &str) -> Result<Capture, String> {
+    match text {
+        "file" => Ok(Capture::File),
+        "pipe" => Ok(Capture::Pipe),
+        _ => Err("it must be file or pipe".to_owned()),
+    }
 }
 
 fn limit(text: &str) -> Result<Limit, String> {

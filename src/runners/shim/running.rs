@@ -75,8 +75,8 @@ impl Running {
     fn try_begin(mut start: Start, ground: &mut Ground<'_>) -> Result<Self, SpawnError> {
         let program = Program::new(&start.command, &start.variables, &start.cwd)?;
         let base = Path::new(start.output.as_os_str());
-        let mut recorder =
-            Recorder::create(base, start.output_bytes_max).map_err(|error| errno(&error))?;
+        let mut recorder = Recorder::create(base, start.output_bytes_max, start.capture)
+            .map_err(|error| errno(&error))?;
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
         ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
@@ -96,6 +96,7 @@ impl Running {
             errno(&error)
         })?;
         drop(pidfd);
+        recorder.close_child_ends();
         // It is our unreaped child, so the number is its own.
         let stat = procfs::stat(child).ok().flatten();
         let process = Process {

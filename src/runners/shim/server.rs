@@ -130,6 +130,9 @@ impl Server {
         if let Some(report) = self.running.as_ref().and_then(Running::report) {
             fds.push(PollFd::new(report, PollFlags::IN));
         }
+        if let Some(pipes) = self.running.as_ref().and_then(|running| running.recorder.pipes()) {
+            fds.push(PollFd::from_borrowed_fd(pipes, PollFlags::IN));
+        }
         let awaits_tree = match &self.running {
             Some(running) => running.awaits_tree(),
             None => !self.book.holds_nothing(),
@@ -382,6 +385,7 @@ impl Server {
     fn advance(&mut self, now: Now) {
         let Some(running) = &mut self.running else { return };
         let id = running.id();
+        running.recorder.copy(now);
         let end = running.advance(&self.parts.tree, &self.watcher, now);
         let pause_news = running.take_pause_news();
         let missing = running.recorder.take_missing();
