@@ -17,7 +17,7 @@ use jr::model::command::BatchLine;
 use jr::model::event::{AttemptEnd, Cause, ExitStatus, OutputEnd, Process, Tracking, Usage};
 use jr::model::{
     Action, BootId, ByteString, Command, CommandId, Engine, Envelope, EnvironmentId, Input, Kind,
-    Now, Observation, Release, Request, RunId, RunSpec, Signal, State, UnixMillis,
+    LimitsBy, Now, Observation, Release, Request, RunId, RunSpec, Signal, State, UnixMillis,
 };
 use jr::projections::Views;
 
@@ -88,7 +88,8 @@ impl World {
             if let Release::Act(Action::Start { run, attempt, .. }) = release {
                 let at = self.now.wall;
                 let (pid, start_ticks, shim) = (1_000 + attempt, self.now.boottime_ms / 10, 1);
-                let process = Process { pid, start_ticks, at, tracking: Tracking::Cgroup, shim };
+                let (tracking, limits_by) = (Tracking::Cgroup, LimitsBy::default());
+                let process = Process { pid, start_ticks, at, tracking, limits_by, shim };
                 let started = Observation::ProcessStarted { run, attempt, process };
                 releases.extend(self.step(Input::Observed(started))?);
                 let end = self.end();
@@ -107,7 +108,8 @@ impl World {
             _ => ExitStatus::Exited(0),
         };
         let at = UnixMillis(self.now.wall.0 + i64::try_from(duration_ms).unwrap_or(0));
-        let usage = Usage { user_ms: duration_ms / 3, system_ms: 2, max_rss_bytes: 4 << 20 };
+        let (user_ms, max_rss_bytes) = (duration_ms / 3, 4 << 20);
+        let usage = Usage { user_ms, system_ms: 2, max_rss_bytes, oom_kills: None };
         AttemptEnd {
             duration_ms: Some(duration_ms),
             usage: Some(usage),

@@ -321,3 +321,42 @@ fn a_client_in_the_background_of_a_dead_terminal_does_no_harm() {
         other => Err(format!("{other:?}")),
     });
 }
+
+#[test]
+fn with_capture_pipe_both_streams_read_back_in_the_order_of_their_writes() {
+    let home = Home::new();
+    let script = "for i in 1 2 3 4; do echo o$i; echo e$i >&2; done";
+    let output = home.jr(&["run", "--capture", "pipe", "sh", "-c", script]);
+    assert_eq!(text(&output.stdout), "o1\no2\no3\no4");
+    assert_eq!(text(&output.stderr), "e1\ne2\ne3\ne4");
+    let logs = home.jr(&["logs", "last"]);
+    assert_eq!(text(&logs.stdout), "o1\ne1\no2\ne2\no3\ne3\no4\ne4");
+    assert_eq!(home.show("last")["capture"], "pipe");
+    let refused = home.jr(&["--json", "run", "--capture", "pipe", "--strays", "keep", "true"]);
+    assert_eq!(code(&refused), 2);
+    assert_eq!(document(&refused)["error"]["code"], "capture_and_strays");
+}
+
+#[test]
+fn limits_are_told_together_with_what_holds_them_and_what_they_ended() {
+    let home = Home::new();
+    let script = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}";
+    let limits = ["--limit", "memory=32M", "--limit", "cpu=2.5", "--limit", "pids=50"];
+    let output = home.jr(&[&["run"], &limits[..], &["sh", "-c", script]].concat());
+    assert_ne!(code(&output), 0, "{output:?}");
+    let run = home.show("last");
+    let expected = serde_json::json!({"cpu_millis": 2_500, "memory_bytes": 32 << 20, "pids": 50});
+    assert_eq!(run["limits"], expected);
+    let attempt = &run["attempts"][0];
+    let by = |name: &str| attempt["limits_by"][name].as_str().expect("told").to_owned();
+    assert!(["cgroup2", "cgroup1", "none"].contains(&by("cpu").as_str()));
+    assert!(["cgroup2", "cgroup1", "none"].contains(&by("pids").as_str()));
+    if by("memory") == "rlimit" {
+        assert!(attempt["oom_kills"].is_null());
+    } else {
+        assert_eq!((run["outcome"].as_str(), code(&output)), (Some("signalled"), 137));
+        assert!(attempt["oom_kills"].as_u64() >= Some(1), "{attempt}");
+        assert!(text(&home.jr(&["show", "last"]).stdout).contains("oom kills"));
+    }
+    assert_eq!(code(&home.jr(&["run", "--limit", "memory=lots", "true"])), 2);
+}

@@ -22,7 +22,14 @@ fn events() -> Vec<(String, Event)> {
     let (run, attempt, at) = (RunId::from_chance(1), 1, UnixMillis(0));
     let (signal, errno) = (Signal::TERM, None);
     let tracking = Tracking::Cgroup;
-    let process = Process { pid: 2, start_ticks: 1, at, tracking, shim: 1 };
+    let process = Process {
+        pid: 2,
+        start_ticks: 1,
+        at,
+        tracking,
+        limits_by: jr::model::LimitsBy::default(),
+        shim: 1,
+    };
     let statuses = [
         ("exited", ExitStatus::Exited(0)),
         ("signalled", ExitStatus::Signalled(signal)),

@@ -3,7 +3,10 @@
 
 use jiff::Zoned;
 
-use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView, WhyView};
+use crate::model::ResourceLimits;
+use crate::projections::view::{
+    AttemptView, EventView, LimitsByView, QueueView, RunView, ShowView, WhyView,
+};
 
 use super::table::{Cell, Medium, Style, Table};
 use super::{text, time_arg};
@@ -195,6 +198,9 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
         fact("duration", &duration_words(run), Style::Plain);
     }
     fact("stop", &stop_words(view), Style::Plain);
+    if let Some(words) = limit_words(&view.limits) {
+        fact("limits", &words, Style::Plain);
+    }
     if verbose {
         for (name, value) in &view.variables {
             fact("variable", &format!("{name}={value}"), Style::Plain);
@@ -255,6 +261,37 @@ fn stop_words(view: &ShowView) -> String {
     words
 }
 
+/// `cpu 1.5, memory 512 MiB, pids 100`: what there is of it.
+fn limit_words(limits: &ResourceLimits) -> Option<String> {
+    let cpu = limits.cpu_millis.map(|millis| format!("cpu {}", f64::from(millis) / 1_000.0));
+    let memory = limits.memory_bytes.map(|bytes| format!("memory {}", bytes_words(bytes)));
+    let pids = limits.pids.map(|count| format!("pids {count}"));
+    let words: Vec<String> = [cpu, memory, pids].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// In the largest unit that leaves nothing over.
+fn bytes_words(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift) {
+        Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// What holds it to each limit.
+fn limits_by_words(by: &LimitsByView) -> Option<String> {
+    let all = [("cpu", &by.cpu), ("memory", &by.memory), ("pids", &by.pids)];
+    let words: Vec<String> = all
+        .into_iter()
+        .filter_map(|(name, by)| match by.as_deref()? {
+            "none" => Some(format!("{name} NOT in force")),
+            by => Some(format!("{name} by {by}")),
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 fn attempt(attempt: &AttemptView, now: &Zoned) -> String {
     let mut out = format!("\nattempt {}   ", attempt.attempt);
     out.push_str(attempt.status.as_deref().unwrap_or(&attempt.state));
@@ -275,12 +312,15 @@ fn attempt(attempt: &AttemptView, now: &Zoned) -> String {
     };
     fact("pid", attempt.pid.map(|pid| pid.to_string()));
     fact("tracking", attempt.tracking.clone());
+    fact("limits", limits_by_words(&attempt.limits_by));
     fact("started", attempt.started_at.as_deref().map(|at| time_arg::show_exact(at, now)));
     fact("ended", attempt.ended_at.as_deref().map(|at| time_arg::show_exact(at, now)));
     fact("duration", attempt.duration_ms.map(time_arg::show_duration));
     let cpu = attempt.user_ms.zip(attempt.system_ms);
     fact("cpu", cpu.map(|(user, system)| format!("{user} ms user, {system} ms system")));
     fact("memory", attempt.max_rss_bytes.map(|bytes| format!("{} KiB at most", bytes / 1_024)));
+    let killed = attempt.oom_kills.filter(|count| *count > 0);
+    fact("oom kills", killed.map(|count| format!("{count}: it used up its memory")));
     let printed = attempt.stdout_bytes.zip(attempt.stderr_bytes);
     fact("output", printed.map(|(out, err)| format!("{out} bytes stdout, {err} bytes stderr")));
     fact("strays", (attempt.strays > 0).then(|| attempt.strays.to_string()));

@@ -16,7 +16,8 @@ use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
 use crate::model::{
-    ByteString, Command, Dependency, Digest, Kind, RunId, RunSpec, Signal, batch_line,
+    ByteString, Capture, Command, Dependency, Digest, Kind, RunId, RunSpec, Signal, Strays,
+    batch_line,
 };
 use crate::projections::BatchLineState;
 use crate::projections::query::{Document, Query, Scope};
@@ -244,6 +245,11 @@ fn spec_of(
     if common.cwd.as_bytes().first() != Some(&b'/') {
         return Err(usage("bad_cwd", "the working directory must be an absolute path".to_owned()));
     }
+    if common.strays == Strays::Keep && common.capture == Capture::Pipe {
+        let message = "what outlives the run would write into a pipe that nobody reads";
+        return Err(usage("capture_and_strays", message.to_owned())
+            .hint("with --strays keep take --capture file"));
+    }
     Ok(RunSpec {
         name,
         kind,
@@ -260,6 +266,8 @@ fn spec_of(
         retry: common.retry,
         ok_codes: common.ok_codes.clone(),
         on_interrupt: common.on_interrupt,
+        capture: common.capture,
+        limits: common.limits,
         ..RunSpec::default()
     })
 }

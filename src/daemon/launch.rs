@@ -70,6 +70,8 @@ impl Launcher {
             strays: spec.strays,
             output: output.into_os_string().into(),
             output_bytes_max: spec.output_bytes_max,
+            capture: spec.capture,
+            limits: spec.limits,
             attached: spec.attached,
         })
     }

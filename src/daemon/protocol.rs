@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use crate::log::stat::Stat;
 use crate::log::verify::Verified;
 use crate::model::{
-    ByteString, CommandId, Condition, LockWish, OnInterrupt, QueueName, Retry, RunId, Signal,
-    Strays,
+    ByteString, Capture, CommandId, Condition, LockWish, OnInterrupt, QueueName, ResourceLimits,
+    Retry, RunId, Signal, Strays,
 };
 use crate::projections::view::RunView;
 
@@ -125,6 +125,12 @@ pub struct Common {
     /// If an attempt is lost.
     #[serde(default)]
     pub on_interrupt: OnInterrupt,
+    /// How output reaches its files.
+    #[serde(default)]
+    pub capture: Capture,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: ResourceLimits,
 }
 
 /// A batch.

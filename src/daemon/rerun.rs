@@ -94,6 +94,8 @@ fn common(place: &Place, spec: &RunSpec, asked: &RerunRequest) -> Result<Common,
         retry: spec.retry,
         ok_codes: spec.ok_codes.clone(),
         on_interrupt: spec.on_interrupt,
+        capture: spec.capture,
+        limits: spec.limits,
     })
 }
 

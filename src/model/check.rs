@@ -260,7 +260,14 @@ mod tests {
 
     fn started(run: u64, attempt: u32) -> Event {
         let tracking = Tracking::Cgroup;
-        let process = Process { pid: 9, start_ticks: 1, at: UnixMillis(0), tracking, shim: 1 };
+        let process = Process {
+            pid: 9,
+            start_ticks: 1,
+            at: UnixMillis(0),
+            tracking,
+            limits_by: crate::model::LimitsBy::default(),
+            shim: 1,
+        };
         Event::AttemptStarted { run: id(run), attempt, process }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::enforcement::LimitsBy;
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
 pub use super::outcome::{Outcome, RejectReason, RunReason, SkipReason, StopReason};
 pub use super::reason::{DaemonStopReason, OutputLossReason, QueuedReason};
@@ -254,6 +255,8 @@ pub struct Process {
     pub at: UnixMillis,
     /// How its tree is followed.
     pub tracking: Tracking,
+    /// What holds it to its limits.
+    pub limits_by: LimitsBy,
     /// The shim that holds it.
     pub shim: u32,
 }
@@ -368,6 +371,9 @@ pub struct Usage {
     pub system_ms: u64,
     /// Highest resident set of one process, bytes.
     pub max_rss_bytes: u64,
+    /// Processes of it that the kernel killed because its memory was used up; `None` where nobody
+    /// can tell.
+    pub oom_kills: Option<u32>,
 }
 
 /// What an attempt printed.

@@ -15,6 +15,7 @@ pub mod check;
 pub mod command;
 pub mod decide;
 pub mod digest;
+pub mod enforcement;
 pub mod engine;
 pub mod event;
 mod hold;
@@ -39,6 +40,7 @@ pub use bytestring::ByteString;
 pub use check::{Checker, Violation};
 pub use command::{Command, Rejection, Request};
 pub use digest::Digest;
+pub use enforcement::{LimitBy, LimitsBy};
 pub use engine::{Engine, Input, Release};
 pub use event::{
     AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, PausedBy,

@@ -8,7 +8,7 @@ use super::run_view::{exit_code, kind_word, rfc3339, signal};
 use super::source::Stored;
 use super::view::EventView;
 use crate::model::event::{AttemptEnd, Process};
-use crate::model::{ByteString, Event, ExitStatus, RunSpec};
+use crate::model::{ByteString, Event, ExitStatus, LimitsBy, RunSpec};
 
 /// Kinds of events that this version writes, as `jr events --kind` takes them.
 pub(super) const KINDS: [&str; 23] = [
@@ -129,8 +129,17 @@ fn start(attempt: u32, process: &Process) -> Fields {
     object(json!({
         "attempt": attempt, "pid": process.pid, "start_ticks": process.start_ticks,
         "started_at": rfc3339(process.at), "tracking": process.tracking.word(),
-        "shim": process.shim,
+        "shim": process.shim, "limits_by": limits_by(process),
     }))
+}
+
+/// Of those limits that it has.
+fn limits_by(process: &Process) -> Option<BTreeMap<&'static str, &'static str>> {
+    let LimitsBy { cpu, memory, pids } = process.limits_by;
+    let all = [("cpu", cpu), ("memory", memory), ("pids", pids)];
+    let by: BTreeMap<_, _> =
+        all.into_iter().filter_map(|(name, by)| Some((name, by?.word()))).collect();
+    (!by.is_empty()).then_some(by)
 }
 
 fn ending(attempt: u32, end: &AttemptEnd) -> Fields {
@@ -144,6 +153,7 @@ fn ending(attempt: u32, end: &AttemptEnd) -> Fields {
         "user_ms": usage.map(|usage| usage.user_ms),
         "system_ms": usage.map(|usage| usage.system_ms),
         "max_rss_bytes": usage.map(|usage| usage.max_rss_bytes),
+        "oom_kills": usage.and_then(|usage| usage.oom_kills),
         "stdout_bytes": output.map(|output| output.stdout_bytes),
         "stderr_bytes": output.map(|output| output.stderr_bytes),
         "stdout_digest": output.and_then(|output| output.stdout_digest),

@@ -8,10 +8,10 @@ use super::query::{QueryError, Scope};
 use super::run_view::{exit_code, rfc3339, run_view, signal};
 use super::select::select_rows;
 use super::source::{LogSource, Stored};
-use super::view::{AttemptView, ShowView};
+use super::view::{AttemptView, LimitsByView, ShowView};
 use super::views::Views;
 use crate::model::event::{AttemptEnd, Process};
-use crate::model::{Digest, Event, RunId, Strays, UnixMillis};
+use crate::model::{Capture, Digest, Event, LimitsBy, RunId, Strays, UnixMillis};
 
 pub(super) fn show(
     selector: &str,
@@ -40,6 +40,11 @@ pub(super) fn show(
             Strays::Kill => "kill".to_owned(),
             Strays::Keep => "keep".to_owned(),
         },
+        capture: match spec.capture {
+            Capture::File => "file".to_owned(),
+            Capture::Pipe => "pipe".to_owned(),
+        },
+        limits: spec.limits,
         variables,
         variables_error,
         attempts: attempts(&records),
@@ -113,12 +118,14 @@ fn intended(attempt: u32) -> AttemptView {
         reason: None,
         pid: None,
         tracking: None,
+        limits_by: LimitsByView::default(),
         started_at: None,
         ended_at: None,
         duration_ms: None,
         user_ms: None,
         system_ms: None,
         max_rss_bytes: None,
+        oom_kills: None,
         strays: 0,
         survivors: Vec::new(),
         stdout_bytes: None,
@@ -130,6 +137,9 @@ fn started(view: &mut AttemptView, process: &Process) {
     "running".clone_into(&mut view.state);
     view.pid = Some(process.pid);
     view.tracking = Some(process.tracking.word().to_owned());
+    let LimitsBy { cpu, memory, pids } = process.limits_by;
+    let [cpu, memory, pids] = [cpu, memory, pids].map(|by| by.map(|by| by.word().to_owned()));
+    view.limits_by = LimitsByView { cpu, memory, pids };
     view.started_at = Some(rfc3339(process.at));
 }
 
@@ -148,6 +158,7 @@ fn ended(view: &mut AttemptView, end: &AttemptEnd) {
     view.user_ms = end.usage.map(|usage| usage.user_ms);
     view.system_ms = end.usage.map(|usage| usage.system_ms);
     view.max_rss_bytes = end.usage.map(|usage| usage.max_rss_bytes);
+    view.oom_kills = end.usage.and_then(|usage| usage.oom_kills);
     view.strays = end.strays;
     view.survivors.clone_from(&end.survivors);
     view.stdout_bytes = end.output.map(|output| output.stdout_bytes);

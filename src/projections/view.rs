@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ResourceLimits;
+
 /// What an outcome can be called, now or in a later version.
 pub const OUTCOMES: [&str; 9] = [
     "succeeded",
@@ -142,6 +144,8 @@ pub struct AttemptView {
     pub pid: Option<u32>,
     /// `cgroup` or `subreaper`: how its tree is followed.
     pub tracking: Option<String>,
+    /// What holds it to each limit.
+    pub limits_by: LimitsByView,
     /// Start.
     pub started_at: Option<String>,
     /// End.
@@ -154,6 +158,8 @@ pub struct AttemptView {
     pub system_ms: Option<u64>,
     /// Highest resident set.
     pub max_rss_bytes: Option<u64>,
+    /// Processes of it that the kernel killed because its memory was used up.
+    pub oom_kills: Option<u32>,
     /// Processes that outlived the main one.
     pub strays: u32,
     /// Processes that could not be ended.
@@ -162,6 +168,18 @@ pub struct AttemptView {
     pub stdout_bytes: Option<u64>,
     /// Bytes printed to stderr.
     pub stderr_bytes: Option<u64>,
+}
+
+/// What holds an attempt to each limit: `cgroup2`, `cgroup1`, `rlimit` (each process by itself) or
+/// `none`; `null` where none was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsByView {
+    /// CPU time per wall time.
+    pub cpu: Option<String>,
+    /// Memory.
+    pub memory: Option<String>,
+    /// Processes and threads.
+    pub pids: Option<String>,
 }
 
 /// One record, in `events` and the timeline of `show`.
@@ -248,6 +266,10 @@ pub struct ShowView {
     pub grace_ms: u64,
     /// `kill` or `keep`.
     pub strays: String,
+    /// `file` or `pipe`: how output reaches its files.
+    pub capture: String,
+    /// What it may use.
+    pub limits: ResourceLimits,
     /// Its environment variables, masked; names sorted.
     pub variables: BTreeMap<String, String>,
     /// Why they could not be read.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FlockOperation;
 
-use super::linux::cgroup::Leaf;
+use super::linux::cgroup::{self, Leaf};
 use super::linux::pidfd::{Identity, ProcessFd};
 use super::linux::procfs::{self, Stat};
 use super::linux::{clock, tree};
@@ -90,7 +90,8 @@ fn opened(entries: &[Entry]) -> Option<&Opened> {
         | Entry::Started(..)
         | Entry::Ended(..)
         | Entry::Refused(_)
-        | Entry::Stopped(..) => None,
+        | Entry::Stopped(..)
+        | Entry::Groups(_) => None,
     })
 }
 
@@ -144,6 +145,7 @@ pub fn remove(dir: &Path) -> io::Result<bool> {
         if !remnants(opened, &entries).is_empty() {
             return Ok(false);
         }
+        remove_groups(&entries);
         std::fs::remove_file(opened.socket.as_os_str()).ok();
     }
     std::fs::remove_dir_all(dir)?;
@@ -199,7 +201,19 @@ fn end_tree(entries: &[Entry]) -> io::Result<Fenced> {
     if let Some(leaf) = &leaf {
         leaf.remove().ok();
     }
+    remove_groups(entries);
     Ok(Fenced::Empty)
+}
+
+/// The groups of a tree that is gone; the kernel keeps those in which anything lives.
+fn remove_groups(entries: &[Entry]) {
+    for entry in entries {
+        if let Entry::Groups(paths) = entry {
+            for path in paths {
+                cgroup::remove(Path::new(path.as_os_str())).ok();
+            }
+        }
+    }
 }
 
 fn leaf_of(opened: &Opened) -> io::Result<Option<Leaf>> {
@@ -256,7 +270,7 @@ fn known_without_end(entries: &[Entry]) -> BTreeSet<Identity> {
             Entry::Ended(id, _) => {
                 open.remove(id);
             }
-            Entry::Opened(_) | Entry::Claim(_) | Entry::Refused(_) => {}
+            Entry::Opened(_) | Entry::Claim(_) | Entry::Refused(_) | Entry::Groups(_) => {}
         }
     }
     open.into_values().flatten().collect()

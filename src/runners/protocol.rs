@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{Frame, WireError, decode, encode};
 use crate::model::event::{OutputLossReason, PausedBy, Process};
-use crate::model::{AttemptEnd, BootId, ByteString, RunId, Signal, Strays};
+use crate::model::{
+    AttemptEnd, BootId, ByteString, Capture, ResourceLimits, RunId, Signal, Strays,
+};
 
 /// One start of one run: what everything is idempotent by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +42,10 @@ pub struct Start {
     pub output: ByteString,
     /// Newest bytes kept of each stream.
     pub output_bytes_max: u64,
+    /// How output reaches its files.
+    pub capture: Capture,
+    /// What its processes may use together.
+    pub limits: ResourceLimits,
     /// It waits for a client's standard input, `limits::ATTACH_WAIT_MS` at most.
     pub attached: bool,
 }

@@ -250,7 +250,14 @@ pub(crate) fn keyed(key: &str, word: &str) -> RunSpec {
 
 pub(crate) fn process() -> Process {
     let tracking = Tracking::Cgroup;
-    Process { pid: 9, start_ticks: 1, at: UnixMillis(0), tracking, shim: 1 }
+    Process {
+        pid: 9,
+        start_ticks: 1,
+        at: UnixMillis(0),
+        tracking,
+        limits_by: jr::model::LimitsBy::default(),
+        shim: 1,
+    }
 }
 
 pub(crate) fn end(status: ExitStatus) -> AttemptEnd {

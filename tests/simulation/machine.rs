@@ -335,7 +335,14 @@ impl Machine {
         let pid = (100..=u32::MAX).find(|pid| !taken.contains(pid)).expect("there are more pids");
         let at = self.wall();
         let tracking = Tracking::Cgroup;
-        let process = Process { pid, start_ticks: ticks, at, tracking, shim: id };
+        let process = Process {
+            pid,
+            start_ticks: ticks,
+            at,
+            tracking,
+            limits_by: jr::model::LimitsBy::default(),
+            shim: id,
+        };
         let shim = self.shim(id);
         let current = shim.current.as_mut().expect("it was claimed");
         let (key, spec) = (current.start.key, Arc::clone(&current.start.spec));

@@ -56,6 +56,11 @@ fn asker() -> Asker {
     Asker { pid: 4_711, command: "jr stop web".to_owned() }
 }
 
+fn limits_by() -> LimitsBy {
+    let [cpu, memory, pids] = [LimitBy::Nothing, LimitBy::Cgroup1, LimitBy::Cgroup2].map(Some);
+    LimitsBy { cpu, memory, pids }
+}
+
 fn lock() -> LockWish {
     LockWish { name: "disk".parse().expect("a name"), otherwise: LockBusy::Skip }
 }
@@ -64,9 +69,15 @@ fn lock() -> LockWish {
 pub(crate) fn life(number: u64) -> Vec<Envelope> {
     let (run, attempt, pid) = (run(number), 1, u32::try_from(number % 30_000).expect("fits"));
     let at = UnixMillis(1_700_000_000_000 + i64::try_from(number).expect("fits"));
-    let process =
-        Process { pid, start_ticks: number * 10, at, tracking: Tracking::Cgroup, shim: 42 };
-    let usage = Usage { user_ms: 1, system_ms: 2, max_rss_bytes: 3 << 20 };
+    let process = Process {
+        pid,
+        start_ticks: number * 10,
+        at,
+        tracking: Tracking::Cgroup,
+        limits_by: limits_by(),
+        shim: 42,
+    };
+    let usage = Usage { user_ms: 1, system_ms: 2, max_rss_bytes: 3 << 20, oom_kills: Some(1) };
     let output = OutputEnd { stdout_bytes: number, ..OutputEnd::default() };
     let mut end = AttemptEnd::unmeasured(ExitStatus::Exited(0), at);
     (end.usage, end.output, end.duration_ms) = (Some(usage), Some(output), Some(12));
@@ -258,10 +269,11 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 prop_compose! {
     fn any_process()(
         pid in any::<u32>(), start_ticks in any::<u64>(), at in any_time(), shim in any::<u32>(),
-        cgroup in any::<bool>(),
+        cgroup in any::<bool>(), limited in any::<bool>(),
     ) -> Process {
         let tracking = if cgroup { Tracking::Cgroup } else { Tracking::Subreaper };
-        Process { pid, start_ticks, at, tracking, shim }
+        let limits_by = if limited { limits_by() } else { LimitsBy::default() };
+        Process { pid, start_ticks, at, tracking, limits_by, shim }
     }
 }
 
@@ -270,14 +282,14 @@ prop_compose! {
         status in any_status(),
         at in any_time(),
         duration_ms in any::<Option<u64>>(),
-        usage in option::of(any::<(u64, u64, u64)>()),
+        usage in option::of(any::<(u64, u64, u64, Option<u32>)>()),
         strays in any::<u32>(),
         survivors in vec(any::<u32>(), 0..5),
         output in option::of((
             any::<(u64, u64)>(), option::of(any_digest()), option::of(any_digest()))),
     ) -> AttemptEnd {
-        let usage = usage.map(|(user_ms, system_ms, max_rss_bytes)| {
-            Usage { user_ms, system_ms, max_rss_bytes }
+        let usage = usage.map(|(user_ms, system_ms, max_rss_bytes, oom_kills)| {
+            Usage { user_ms, system_ms, max_rss_bytes, oom_kills }
         });
         let output = output.map(|((stdout_bytes, stderr_bytes), stdout_digest, stderr_digest)| {
             OutputEnd { stdout_bytes, stderr_bytes, stdout_digest, stderr_digest }

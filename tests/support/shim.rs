@@ -86,6 +86,8 @@ impl Shim {
             output: bytes(self.base(id).to_str().expect("text")),
             umask: 0o022,
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
+            capture: jr::model::Capture::File,
+            limits: jr::model::ResourceLimits::default(),
             attached: false,
         }
     }

@@ -360,11 +360,18 @@ impl World {
 
 pub(crate) fn process(at: i64) -> Process {
     let (pid, start_ticks, at) = (4_242, 99, UnixMillis(at));
-    Process { pid, start_ticks, at, tracking: Tracking::Cgroup, shim: 1 }
+    Process {
+        pid,
+        start_ticks,
+        at,
+        tracking: Tracking::Cgroup,
+        limits_by: LimitsBy::default(),
+        shim: 1,
+    }
 }
 
 pub(crate) fn end(at: i64, status: ExitStatus) -> AttemptEnd {
-    let usage = Some(Usage { user_ms: 3, system_ms: 2, max_rss_bytes: 4_096 });
+    let usage = Some(Usage { user_ms: 3, system_ms: 2, max_rss_bytes: 4_096, oom_kills: None });
     let output = Some(OutputEnd { stdout_bytes: 5, ..OutputEnd::default() });
     let (strays, survivors) = (0, Vec::new());
     AttemptEnd {

@@ -8,7 +8,7 @@ use super::policy::PolicyArgs;
 use crate::cli::error::CommandError;
 use crate::cli::time_arg;
 use crate::daemon::protocol::Common;
-use crate::model::{ByteString, Signal, Strays};
+use crate::model::{ByteString, Capture, ResourceLimits, Signal, Strays};
 use crate::projections::query::At;
 
 /// What runs and batches take.
@@ -35,8 +35,23 @@ pub struct ProcessArgs {
     /// What to do with processes that outlive the main one
     #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
     strays: Strays,
+    /// Let it write its files itself, or copy them from pipes: then the order of stdout and stderr
+    /// is exact
+    #[arg(long, value_name = "file|pipe", default_value = "file", value_parser = capture)]
+    capture: Capture,
+    /// Limit what its processes use together: cpu=1.5 (cores), memory=512M, pids=100
+    #[arg(long = "limit", value_name = "cpu|memory|pids=VALUE", value_parser = limit)]
+    limits: Vec<Limit>,
     #[command(flatten)]
     policy: PolicyArgs,
+}
+
+/// One `--limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    CpuMillis(u32),
+    MemoryBytes(u64),
+    Pids(u32),
 }
 
 impl ProcessArgs {
@@ -70,10 +85,25 @@ impl ProcessArgs {
             grace_ms: self.kill_after,
             strays: self.strays,
             output_bytes_max: None,
+            capture: self.capture,
+            limits: self.limits(),
             ..Common::default()
         };
         self.policy.apply(&mut common);
         Ok(common)
+    }
+
+    /// Of the same limit, the last counts.
+    fn limits(&self) -> ResourceLimits {
+        let mut limits = ResourceLimits::default();
+        for limit in &self.limits {
+            match limit {
+                Limit::CpuMillis(millis) => limits.cpu_millis = Some(*millis),
+                Limit::MemoryBytes(bytes) => limits.memory_bytes = Some(*bytes),
+                Limit::Pids(count) => limits.pids = Some(*count),
+            }
+        }
+        limits
     }
 }
 
@@ -104,6 +134,55 @@ pub fn variable(text: &str) -> Result<(String, String), String> {
 /// It has no key or no `=`.
 pub fn label(text: &str) -> Result<(String, String), String> {
     pair(text).ok_or_else(|| "it must be KEY=VALUE".to_owned())
+}
+
+fn capture(text: &str) -> Result<Capture, String> {
+    match text {
+        "file" => Ok(Capture::File),
+        "pipe" => Ok(Capture::Pipe),
+        _ => Err("it must be file or pipe".to_owned()),
+    }
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    match name {
+        "cpu" => cpu_millis(value).map(Limit::CpuMillis).ok_or("cores, such as cpu=1.5"),
+        "memory" => bytes(value).map(Limit::MemoryBytes).ok_or("bytes, such as memory=512M"),
+        "pids" => {
+            let count = value.parse().ok().filter(|count| *count > 0);
+            count.map(Limit::Pids).ok_or("a number of processes, such as pids=100")
+        }
+        _ => Err("cpu=CORES, memory=BYTES or pids=N"),
+    }
+    .map_err(|wanted| format!("it must be {wanted}"))
+}
+
+/// Cores with up to three decimals, as thousandths.
+fn cpu_millis(text: &str) -> Option<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 3 {
+        return None;
+    }
+    let part: u32 = format!("{part:0<3}").parse().ok()?;
+    let millis = whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(part)?;
+    (millis > 0).then_some(millis)
+}
+
+/// Bytes, or with K, M, G or T so many times 1,024.
+fn bytes(text: &str) -> Option<u64> {
+    let number = text.trim_end_matches(|end: char| end.is_ascii_alphabetic());
+    let shift = match text[number.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        "T" | "TB" | "TIB" => 40,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+    number.checked_mul(1 << shift)
 }
 
 fn strays(text: &str) -> Result<Strays, String> {
@@ -142,6 +221,41 @@ mod tests {
         assert_eq!(at("4711"), Ok(At::Seq(4711)));
         assert_eq!(at("@1700000000"), Ok(At::Time(1_700_000_000_000)));
         assert!(at("soon").is_err());
+    }
+
+    #[test]
+    fn a_limit_is_a_number_with_its_unit() {
+        assert_eq!(limit("cpu=1.5"), Ok(Limit::CpuMillis(1_500)));
+        assert_eq!(limit("cpu=0.05"), Ok(Limit::CpuMillis(50)));
+        assert_eq!(limit("cpu=2"), Ok(Limit::CpuMillis(2_000)));
+        assert_eq!(limit("memory=512M"), Ok(Limit::MemoryBytes(512 << 20)));
+        assert_eq!(limit("memory=4096"), Ok(Limit::MemoryBytes(4_096)));
+        assert_eq!(limit("memory=1gib"), Ok(Limit::MemoryBytes(1 << 30)));
+        assert_eq!(limit("pids=100"), Ok(Limit::Pids(100)));
+        for bad in [
+            "",
+            "cpu",
+            "cpu=",
+            "cpu=0",
+            "cpu=-1",
+            "cpu=1.",
+            "cpu=.5",
+            "cpu=0.0001",
+            "cpu=1e3",
+            "cpu=9999999999",
+            "memory=",
+            "memory=0",
+            "memory=M",
+            "memory=1.5G",
+            "memory=1Q",
+            "memory=99999999999T",
+            "memory=-1",
+            "pids=0",
+            "pids=1.5",
+            "disk=1",
+        ] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

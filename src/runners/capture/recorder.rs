@@ -1,4 +1,5 @@
-//! Follows the two output files of a running attempt without touching what is written to them.
+//! Follows the two output files of a running attempt without touching what is written to them, or
+//! writes them from pipes.
 //!
 //! A watch that stays armed slows the writer by half, so each watch fires once and is armed again
 //! from a budget; above it the files are looked at in ticks.
@@ -13,8 +14,9 @@ use rustix::fs::inotify;
 use super::StreamName;
 use super::index::{Entry, IndexWriter};
 use super::stream::{Missing, Stream};
-use crate::model::Now;
 use crate::model::event::{OutputEnd, OutputLossReason};
+use crate::model::{Capture, Now};
+use crate::runners::linux::packets::PacketPipes;
 
 /// Watches armed again in one second, before ticks take over.
 const REARMS_PER_SECOND: u32 = 2_000;
@@ -24,6 +26,12 @@ const TICK_MS: u64 = 50;
 const FLOOD_TICK_MS: u64 = 5;
 /// The smallest hole worth making while it runs.
 const SLACK_BYTES: u64 = 64 << 10;
+/// Copied from pipes in one turn of the shim, which has others to listen to.
+const TURN_BYTES: usize = 1 << 20;
+/// What still lies in two pipes when nothing lives that could write more.
+const REST_BYTES: usize = 4 << 20;
+/// Gathered from one pipe before it is written.
+const GATHER_BYTES: usize = 64 << 10;
 
 /// The watch descriptor that all attempts of a shim share.
 ///
@@ -42,10 +50,14 @@ pub fn watcher() -> io::Result<OwnedFd> {
 pub struct Recorder {
     streams: [Stream; 2],
     index: IndexWriter,
+    /// With `Capture::Pipe`.
+    pipes: Option<PacketPipes>,
+    child_ends: Option<[OwnedFd; 2]>,
     bytes_max: u64,
     missing: Vec<Missing>,
     told: [bool; 4],
     told_pruned: u64,
+    told_dropped: u64,
     window_ms: u64,
     rearms: u32,
     tick_at: Option<u64>,
@@ -54,16 +66,23 @@ pub struct Recorder {
 
 impl Recorder {
     /// Makes the files of `base`.
-    pub fn create(base: &Path, bytes_max: u64) -> io::Result<Self> {
+    pub fn create(base: &Path, bytes_max: u64, capture: Capture) -> io::Result<Self> {
+        let (pipes, child_ends) = match capture {
+            Capture::File => (None, None),
+            Capture::Pipe => PacketPipes::new().map(|(pipes, ends)| (Some(pipes), Some(ends)))?,
+        };
         let (stdout, lost) = Stream::create(&StreamName::Stdout.path(base))?;
         let (stderr, lost_too) = Stream::create(&StreamName::Stderr.path(base))?;
         let mut recorder = Self {
             streams: [stdout, stderr],
             index: IndexWriter::new(base),
+            pipes,
+            child_ends,
             bytes_max,
             missing: Vec::new(),
             told: [false; 4],
             told_pruned: 0,
+            told_dropped: 0,
             window_ms: 0,
             rearms: 0,
             tick_at: None,
@@ -77,11 +96,81 @@ impl Recorder {
 
     /// stdout and stderr of the child.
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
-        [self.streams[0].fd(), self.streams[1].fd()]
+        match &self.child_ends {
+            Some([stdout, stderr]) => [stdout.as_fd(), stderr.as_fd()],
+            None => [self.streams[0].fd(), self.streams[1].fd()],
+        }
+    }
+
+    /// The child has them now: a pipe is at its end when all its writers are gone.
+    pub fn close_child_ends(&mut self) {
+        self.child_ends = None;
+    }
+
+    /// Readable when there is something for [`Self::copy`].
+    pub fn pipes(&self) -> Option<BorrowedFd<'_>> {
+        self.pipes.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Copies what was written to the pipes, if there are any.
+    pub fn copy(&mut self, now: Now) {
+        let Some(mut pipes) = self.pipes.take() else { return };
+        if pipes.has_news() {
+            self.copy_some(&mut pipes, TURN_BYTES, now);
+            self.look(now);
+            if pipes.has_news() {
+                self.tick_at = Some(now.boottime_ms);
+            }
+        }
+        self.pipes = Some(pipes);
+    }
+
+    /// In the order of the writes: what follows from one pipe goes to its file at once, with one
+    /// entry of the index.
+    fn copy_some(&mut self, pipes: &mut PacketPipes, bytes_max: usize, now: Now) {
+        let mut gathered = vec![0; GATHER_BYTES + pipes.piece_bytes()];
+        let (mut filled, mut from, mut copied) = (0, 0, 0);
+        while copied < bytes_max {
+            let Some((place, length)) = pipes.read(&mut gathered[filled..]) else { break };
+            copied += length;
+            if place == from {
+                filled += length;
+            } else {
+                // The new piece lies behind what was gathered from the other pipe.
+                self.append(from, &gathered[..filled], now);
+                gathered.copy_within(filled..filled + length, 0);
+                (filled, from) = (length, place);
+            }
+            if filled >= GATHER_BYTES {
+                self.append(from, &gathered[..filled], now);
+                filled = 0;
+            }
+        }
+        self.append(from, &gathered[..filled], now);
+    }
+
+    fn append(&mut self, place: usize, bytes: &[u8], now: Now) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(missing) = self.streams[place].append(bytes)
+            && self.tell_once(missing)
+        {
+            self.told_dropped = missing.bytes.unwrap_or(0);
+        }
+        self.index.note(self.entry(now), false);
+        self.streams[place].prune(self.bytes_max, self.slack());
+    }
+
+    fn slack(&self) -> u64 {
+        SLACK_BYTES.max(self.bytes_max / 8)
     }
 
     /// Begins to follow.
     pub fn arm(&mut self, watcher: BorrowedFd<'_>, now: Now) {
+        if self.pipes.is_some() {
+            return;
+        }
         for stream in &mut self.streams {
             stream.arm(watcher);
         }
@@ -108,6 +197,9 @@ impl Recorder {
     pub fn on_time(&mut self, watcher: &OwnedFd, now: Now) {
         if self.tick_at.is_some_and(|at| at <= now.boottime_ms) {
             self.tick_at = None;
+            if self.pipes.is_some() {
+                return self.copy(now);
+            }
             self.look(now);
             for place in 0..self.streams.len() {
                 if let Some(missing) = self.streams[place].check_path() {
@@ -133,6 +225,11 @@ impl Recorder {
         for stream in &mut self.streams {
             stream.disarm(watcher);
         }
+        if let Some(mut pipes) = self.pipes.take() {
+            self.copy_some(&mut pipes, REST_BYTES, now);
+            pipes.read_all();
+            self.copy_some(&mut pipes, REST_BYTES, now);
+        }
         self.observe();
         for place in 0..self.streams.len() {
             self.streams[place].prune(self.bytes_max, 0);
@@ -144,6 +241,13 @@ impl Recorder {
         if pruned > self.told_pruned {
             let reason = OutputLossReason::OverLimit;
             self.missing.push(Missing { bytes: Some(pruned), reason });
+        }
+        let dropped: u64 = self.streams.iter().map(Stream::dropped).sum();
+        if dropped > self.told_dropped {
+            let is_full = self.told[place_of(OutputLossReason::NoSpace)];
+            let reason =
+                if is_full { OutputLossReason::NoSpace } else { OutputLossReason::FileGone };
+            self.missing.push(Missing { bytes: Some(dropped), reason });
         }
         self.index.note(self.entry(now), true);
         let [stdout, stderr] = &self.streams;
@@ -157,7 +261,7 @@ impl Recorder {
 
     fn look(&mut self, now: Now) {
         self.observe();
-        let slack = SLACK_BYTES.max(self.bytes_max / 8);
+        let slack = self.slack();
         for stream in &mut self.streams {
             stream.prune(self.bytes_max, slack);
         }
@@ -216,17 +320,20 @@ impl Recorder {
 
     /// Each kind of loss is told when it is first seen; true if it was.
     fn tell_once(&mut self, missing: Missing) -> bool {
-        let place = match missing.reason {
-            OutputLossReason::FileGone => 0,
-            OutputLossReason::NoSpace => 1,
-            OutputLossReason::OverLimit => 2,
-            OutputLossReason::Truncated => 3,
-        };
-        let is_news = !std::mem::replace(&mut self.told[place], true);
+        let is_news = !std::mem::replace(&mut self.told[place_of(missing.reason)], true);
         if is_news {
             self.missing.push(missing);
         }
         is_news
+    }
+}
+
+fn place_of(reason: OutputLossReason) -> usize {
+    match reason {
+        OutputLossReason::FileGone => 0,
+        OutputLossReason::NoSpace => 1,
+        OutputLossReason::OverLimit => 2,
+        OutputLossReason::Truncated => 3,
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::inotify::{self, WatchFlags};
+use rustix::io::Errno;
 
 use crate::limits;
 use crate::model::Digest;
@@ -29,6 +30,8 @@ pub struct Stream {
     length: u64,
     /// Bytes in front of the current file: lost when somebody made it shorter.
     cut: u64,
+    /// Bytes that were to be written here and could not be.
+    dropped: u64,
     /// Everything before this offset is a hole.
     pruned: u64,
     is_gone: bool,
@@ -69,8 +72,9 @@ impl Stream {
 
     fn new(path: &Path, file: File, inode: u64, is_file: bool) -> Self {
         let path = path.to_owned();
-        let (watch, length, cut, pruned, is_gone) = (None, 0, 0, 0, false);
-        Self { path, file, inode, is_file, watch, length, cut, pruned, is_gone }
+        let (watch, is_gone) = (None, false);
+        let [length, cut, dropped, pruned] = [0; 4];
+        Self { path, file, inode, is_file, watch, length, cut, dropped, pruned, is_gone }
     }
 
     /// For the child.
@@ -85,7 +89,37 @@ impl Stream {
 
     /// All bytes ever written, as far as was seen.
     pub fn written(&self) -> u64 {
-        self.cut + self.length
+        self.cut + self.length + self.dropped
+    }
+
+    /// Bytes that could not be written here.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Writes for a process that writes into a pipe. What the disk does not take is lost.
+    pub fn append(&mut self, bytes: &[u8]) -> Option<Missing> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            match rustix::io::write(&self.file, left) {
+                Ok(written) => {
+                    left = &left[written..];
+                    // What stands in for a file keeps nothing.
+                    let place = if self.is_file { &mut self.length } else { &mut self.dropped };
+                    *place += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    self.dropped += left.len() as u64;
+                    let reason = match errno {
+                        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => OutputLossReason::NoSpace,
+                        _ => OutputLossReason::FileGone,
+                    };
+                    return Some(Missing { bytes: Some(left.len() as u64), reason });
+                }
+            }
+        }
+        None
     }
 
     /// Bytes turned into holes.

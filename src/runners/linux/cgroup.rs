@@ -23,17 +23,13 @@ impl Leaf {
     /// Makes a leaf beside or above where this process lives; `None` where none can be had.
     pub fn make(name: &str) -> Option<Self> {
         let mount = mount()?;
-        let own = own_path()?;
+        let own = own_path("")?;
         let own = mount.join(own.strip_prefix("/").unwrap_or(&own));
         for parent in own.ancestors().take_while(|parent| parent.starts_with(&mount)) {
             let path = parent.join(name);
-            match std::fs::create_dir(&path) {
+            match make(&path) {
                 Ok(()) => {}
-                // Left by a shim of that name that was killed; it must be empty to be ours.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    std::fs::remove_dir(&path).ok()?;
-                    std::fs::create_dir(&path).ok()?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return None,
                 Err(_) => continue,
             }
             if let Ok(Some(leaf)) = Self::open(&path)
@@ -96,6 +92,22 @@ impl Leaf {
         Ok(buffer[..length].split(|byte| *byte == b'\n').any(|found| found == line))
     }
 
+    /// Whether it has that controller, after asking for it where it lives.
+    pub fn enable(&self, controller: &str) -> bool {
+        let has = || {
+            let text = std::fs::read_to_string(self.path.join("cgroup.controllers"));
+            text.is_ok_and(|text| text.split_whitespace().any(|word| word == controller))
+        };
+        let ask = || -> io::Result<()> {
+            let parent = self.path.parent().unwrap_or(&self.path);
+            let mut file =
+                File::options().write(true).open(parent.join("cgroup.subtree_control"))?;
+            file.write_all(format!("+{controller}").as_bytes())
+        };
+        // The kernel refuses where processes live beside the leaf.
+        has() || (ask().is_ok() && has())
+    }
+
     /// Sends SIGKILL to all of it and all below it, forks in flight and what is frozen included.
     pub fn kill(&self) -> io::Result<()> {
         self.write("cgroup.kill", b"1")
@@ -138,8 +150,20 @@ impl Leaf {
     }
 }
 
-/// A job may have made groups below its own: they go first.
-fn remove(path: &Path) -> io::Result<()> {
+/// Makes a group. One that was left by a shim of that name which was killed must be empty to be
+/// ours: else the error says that it exists.
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_dir(path).map_err(|_| error)?;
+            std::fs::create_dir(path)
+        }
+        made => made,
+    }
+}
+
+/// Removes a group of whatever version. A job may have made groups below its own: they go first.
+pub fn remove(path: &Path) -> io::Result<()> {
     for below in subgroups(path) {
         remove(&below)?;
     }
@@ -175,10 +199,15 @@ fn mount() -> Option<PathBuf> {
     })
 }
 
-/// The v2 line of `/proc/self/cgroup`: `0::/path`.
-fn own_path() -> Option<PathBuf> {
+/// Where this process is in the hierarchy of a controller, or in that of v2, which is listed with
+/// none: `/proc/self/cgroup` has lines such as `4:cpu,cpuacct:/path` and `0::/path`.
+pub(super) fn own_path(controller: &str) -> Option<PathBuf> {
     let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let path = text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let is_its = fields.next()?.split(',').any(|word| word == controller);
+        fields.next().filter(|_| is_its)
+    })?;
     // `/..` stands for a place outside our cgroup namespace.
     (!path.contains("/..")).then(|| PathBuf::from(path))
 }

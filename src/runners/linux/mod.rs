@@ -2,7 +2,9 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod confine;
 pub mod fds;
+pub mod packets;
 pub mod pidfd;
 pub mod procfs;
 pub mod signals;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! parent: clone3 ─▶ pid, pidfd, report      report: EOF = executed, 5 bytes = step, errno
-//! child:  setpgid, dup2 ×3, umask, chdir, mask, execve …
+//! child:  v1 groups, rlimit, setpgid, dup2 ×3, umask, chdir, mask, execve …
 //! ```
 #![expect(unsafe_code, reason = "clone3 and the steps between clone and exec")]
 
@@ -16,7 +16,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::confine::Confinement;
 use super::{fds, signals};
 use crate::model::ByteString;
 use crate::model::event::SpawnError;
@@ -131,6 +133,7 @@ pub fn spawn(
     program: &Program,
     stdio: [BorrowedFd<'_>; 3],
     cgroup: Option<BorrowedFd<'_>>,
+    confinement: &Confinement,
     umask: Mode,
 ) -> io::Result<Spawned> {
     let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -160,7 +163,10 @@ pub fn spawn(
     }
     if pid == 0 {
         let stdio = stdio.map(|fd| fd.as_raw_fd());
-        let (step, errno) = become_program(program, stdio, umask, &argv, &variables, &mut script);
+        let (step, errno) = match enter(confinement) {
+            Ok(()) => become_program(program, stdio, umask, &argv, &variables, &mut script),
+            Err(errno) => (STEP_PREPARE, errno),
+        };
         let [a, b, c, d] = errno.raw_os_error().to_le_bytes();
         rustix::io::write(&child_report, &[step, a, b, c, d]).ok();
         // SAFETY: ends the child without running anything of the parent's.
@@ -192,6 +198,18 @@ fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
     let mut list: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
     list.push(std::ptr::null());
     list
+}
+
+/// Runs in the child: what it is held by counts before anything of the program does.
+fn enter(confinement: &Confinement) -> Result<(), Errno> {
+    for join in confinement.joins() {
+        rustix::io::write(join, b"0")?;
+    }
+    if let Some(bytes) = confinement.address_space() {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        setrlimit(Resource::As, limit)?;
+    }
+    Ok(())
 }
 
 /// Runs in the child and returns only if it could not become the program.

@@ -10,23 +10,29 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::cgroup::Leaf;
+use super::confine::Confinement;
 use super::pidfd::{Identity, ProcessFd};
 use super::procfs::{self, Stat};
 use super::wait;
 use crate::model::event::Tracking;
+use crate::model::{LimitsBy, ResourceLimits};
 
 /// Everything that this process has started and that still lives.
 #[derive(Debug)]
 pub struct Tree {
     leaf: Option<Leaf>,
-    /// The leaf has been killed and must not be started in again, see [`Self::renew`].
+    /// The leaf has been killed, or has limits: the next start needs another, see [`Self::renew`].
     is_spent: Cell<bool>,
+    /// The name of v1 groups; without one no cgroup is used.
+    name: Option<String>,
+    confinement: Confinement,
 }
 
 impl Tree {
-    /// A tree in a leaf of that name, or without one.
-    pub fn new(leaf: Option<Leaf>) -> Self {
-        Self { leaf, is_spent: Cell::new(false) }
+    /// A tree in groups of that name, or without any.
+    pub fn new(name: Option<String>) -> Self {
+        let leaf = name.as_deref().and_then(Leaf::make);
+        Self { leaf, is_spent: Cell::new(false), name, confinement: Confinement::default() }
     }
 
     /// The leaf.
@@ -41,7 +47,7 @@ impl Tree {
         }
     }
 
-    /// Makes the empty leaf anew if it has ever been killed.
+    /// Makes the empty leaf anew if it has ever been killed or given limits.
     ///
     /// Linux 6.18 compares the count of kills of the leaf with that of the *parent's* cgroup when
     /// it clones into a leaf, and takes a difference for a kill in flight: every later child in a
@@ -52,6 +58,30 @@ impl Tree {
         {
             self.leaf = leaf.renewed();
         }
+    }
+
+    /// Sets limits up for what is started next, instead of those of before.
+    pub fn confine(&mut self, limits: &ResourceLimits) {
+        self.confinement.remove();
+        if *limits != ResourceLimits::default() {
+            self.confinement =
+                Confinement::set_up(limits, self.leaf.as_ref(), self.name.as_deref());
+        } else if self.confinement.by() != LimitsBy::default() {
+            self.confinement = Confinement::default();
+        }
+        if self.confinement.is_in_leaf() {
+            self.is_spent.set(true);
+        }
+    }
+
+    /// What holds it to its limits.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+
+    /// Removes what the limits needed, where nothing lives in it any more.
+    pub fn release(&mut self) {
+        self.confinement.remove();
     }
 
     /// How members are known.

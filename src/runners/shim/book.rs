@@ -117,6 +117,8 @@ mod tests {
             output: ByteString::default(),
             umask: 0o022,
             output_bytes_max: 0,
+            capture: crate::model::Capture::File,
+            limits: crate::model::ResourceLimits::default(),
             attached: false,
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! record: u32 length of payload │ u16 kind │ payload │ first 8 bytes of blake3(all before)
-//! kinds:  1 Opened · 2 Claim · 3 Started · 4 Ended · 5 Refused · 6 Stopped    (little-endian)
+//! kinds:  1 Opened · 2 Claim · 3 Started · 4 Ended · 5 Refused · 6 Stopped
+//!         7 Groups                                                            (little-endian)
 //! ```
 
 use std::fs::File;
@@ -72,6 +73,8 @@ pub enum Entry {
     Refused(AttemptId),
     /// Its processes, when all of them had been stopped by signals.
     Stopped(AttemptId, Vec<Identity>),
+    /// Paths of the cgroup v1 groups that hold the next attempt to its limits.
+    Groups(Vec<ByteString>),
 }
 
 impl Entry {
@@ -83,6 +86,7 @@ impl Entry {
             Self::Ended(id, end) => (4, encode(&(id, end))),
             Self::Refused(id) => (5, encode(id)),
             Self::Stopped(id, members) => (6, encode(&(id, members))),
+            Self::Groups(paths) => (7, encode(paths)),
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + payload.len() + CHECK_BYTES);
         bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -110,6 +114,7 @@ impl Entry {
             3 => decode(payload).map(|(id, process)| Self::Started(id, process)).ok()?,
             4 => decode(payload).map(|(id, end)| Self::Ended(id, end)).ok()?,
             5 => Self::Refused(decode(payload).ok()?),
+            7 => Self::Groups(decode(payload).ok()?),
             6 => decode(payload).map(|(id, members)| Self::Stopped(id, members)).ok()?,
             _ => return None,
         };

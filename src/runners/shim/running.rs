@@ -12,7 +12,9 @@ use super::journal::{Claim, Entry, Journal};
 use super::ladder::Ladder;
 use super::pause::Pause;
 use crate::model::event::{Final, Process, SpawnError};
-use crate::model::{AttemptEnd, ExitStatus, Now, Signal, Strays, Usage};
+use crate::model::{
+    AttemptEnd, ByteString, ExitStatus, Now, ResourceLimits, Signal, Strays, Usage,
+};
 use crate::runners::capture::recorder::Recorder;
 use crate::runners::linux::pidfd::signal_group_of_child;
 use crate::runners::linux::spawn::{self, Program, Report, Spawned};
@@ -73,20 +75,28 @@ impl Running {
     fn try_begin(mut start: Start, ground: &mut Ground<'_>) -> Result<Self, SpawnError> {
         let program = Program::new(&start.command, &start.variables, &start.cwd)?;
         let base = Path::new(start.output.as_os_str());
-        let mut recorder =
-            Recorder::create(base, start.output_bytes_max).map_err(|error| errno(&error))?;
+        let mut recorder = Recorder::create(base, start.output_bytes_max, start.capture)
+            .map_err(|error| errno(&error))?;
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
         ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
+        ground.tree.confine(&start.limits);
+        let groups = ground.tree.confinement().groups().iter();
+        let groups: Vec<ByteString> =
+            groups.map(|path| ByteString::from(path.as_os_str().to_owned())).collect();
+        if !groups.is_empty() {
+            ground.journal.record(&Entry::Groups(groups));
+        }
         let now = clock::now();
         recorder.arm(ground.watcher.as_fd(), now);
         let umask = Mode::from_raw_mode(start.umask & 0o777);
-        let spawned = make(&program, &recorder, ground.tree, ground.stdin, umask);
+        let spawned = make(&program, &recorder, ground.tree, ground.stdin, umask, &start.limits);
         let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {
             recorder.finish(ground.watcher.as_fd(), now);
             errno(&error)
         })?;
         drop(pidfd);
+        recorder.close_child_ends();
         // It is our unreaped child, so the number is its own.
         let stat = procfs::stat(child).ok().flatten();
         let process = Process {
@@ -94,6 +104,7 @@ impl Running {
             start_ticks: stat.map_or(0, |stat| stat.start_ticks),
             at: now.wall,
             tracking: ground.tree.tracking(),
+            limits_by: ground.tree.confinement().by(),
             shim: pid,
         };
         // What only the start needed: a service may run for months.
@@ -316,7 +327,7 @@ impl Running {
         };
         // What stays of it goes on, and what begins here next is not born frozen.
         self.unpause(tree, now.boottime_ms);
-        Some(self.end(last, ended, survivors, watcher))
+        Some(self.end(last, ended, survivors, tree, watcher))
     }
 
     fn advance_main(&mut self, tree: &Tree, now_ms: u64) {
@@ -337,6 +348,7 @@ impl Running {
         last: Final,
         ended: Now,
         survivors: BTreeSet<u32>,
+        tree: &Tree,
         watcher: &OwnedFd,
     ) -> AttemptEnd {
         let output = self.recorder.finish(watcher.as_fd(), clock::now());
@@ -356,6 +368,7 @@ impl Running {
                 user_ms: self.user_us / 1_000,
                 system_ms: self.system_us / 1_000,
                 max_rss_bytes: self.max_rss_bytes,
+                oom_kills: tree.confinement().oom_kills(),
             }),
             strays: u32::try_from(self.strays.len()).unwrap_or(u32::MAX),
             survivors: survivors.into_iter().collect(),
@@ -371,14 +384,16 @@ fn make(
     tree: &mut Tree,
     stdin: BorrowedFd<'_>,
     umask: Mode,
+    limits: &ResourceLimits,
 ) -> io::Result<Spawned> {
     let [stdout, stderr] = recorder.fds();
     let stdio = [stdin, stdout, stderr];
     let leaf = tree.leaf().map(|leaf| leaf.dir());
-    match spawn::spawn(program, stdio, leaf, umask) {
+    match spawn::spawn(program, stdio, leaf, tree.confinement(), umask) {
         Err(error) if leaf.is_some() && spawn::is_cgroup_refusal(&error) => {
             tree.give_up_leaf();
-            spawn::spawn(program, stdio, None, umask)
+            tree.confine(limits);
+            spawn::spawn(program, stdio, None, tree.confinement(), umask)
         }
         spawned => spawned,
     }

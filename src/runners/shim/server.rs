@@ -107,6 +107,7 @@ impl Server {
             self.turn(&ready);
         }
         std::fs::remove_file(&self.parts.args.socket).ok();
+        self.parts.tree.release();
         if let Some(leaf) = self.parts.tree.leaf() {
             leaf.remove().ok();
         }
@@ -128,6 +129,9 @@ impl Server {
         let first_other = fds.len();
         if let Some(report) = self.running.as_ref().and_then(Running::report) {
             fds.push(PollFd::new(report, PollFlags::IN));
+        }
+        if let Some(pipes) = self.running.as_ref().and_then(|running| running.recorder.pipes()) {
+            fds.push(PollFd::from_borrowed_fd(pipes, PollFlags::IN));
         }
         let awaits_tree = match &self.running {
             Some(running) => running.awaits_tree(),
@@ -381,6 +385,7 @@ impl Server {
     fn advance(&mut self, now: Now) {
         let Some(running) = &mut self.running else { return };
         let id = running.id();
+        running.recorder.copy(now);
         let end = running.advance(&self.parts.tree, &self.watcher, now);
         let pause_news = running.take_pause_news();
         let missing = running.recorder.take_missing();
@@ -407,6 +412,7 @@ impl Server {
     /// The exit record first, then the news.
     fn finish(&mut self, id: AttemptId, end: AttemptEnd) {
         self.parts.journal.record(&Entry::Ended(id, end.clone()));
+        self.parts.tree.release();
         self.book.end(id, end.clone());
         if let Some((_, news)) = self.news.take() {
             for connection in &mut self.connections {

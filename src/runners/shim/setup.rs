@@ -16,7 +16,6 @@ use super::journal::{self, Entry, Journal, Opened};
 use super::server::{Parts, Server};
 use crate::model::ByteString;
 use crate::runners::fence::{FENCED_FILE, LOCK_FILE};
-use crate::runners::linux::cgroup::Leaf;
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::{clock, fds, procfs, signals, sockets};
 use crate::runners::protocol::Hello;
@@ -43,27 +42,18 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     rustix::process::chdir("/")?;
     let lock = lock(&args.dir)?;
     let hello = identify()?;
-    let leaf = if args.no_cgroup { None } else { Leaf::make(&leaf_name(&args.dir)) };
+    let tree = Tree::new((!args.no_cgroup).then(|| leaf_name(&args.dir)));
     let mut journal = Journal::open(&args.dir.join(journal::FILE))?;
     let opened = Opened {
         boot: hello.boot,
         pid: hello.pid,
         start_ticks: hello.start_ticks,
-        leaf: leaf.as_ref().map(|leaf| bytes_of(leaf.path())),
+        leaf: tree.leaf().map(|leaf| bytes_of(leaf.path())),
         socket: bytes_of(&args.socket),
     };
     journal.append(&Entry::Opened(opened.clone()))?;
     let listener = listen(&args.socket)?;
-    Server::new(Parts {
-        args: args.clone(),
-        lock,
-        hello,
-        opened,
-        journal,
-        listener,
-        control,
-        tree: Tree::new(leaf),
-    })
+    Server::new(Parts { args: args.clone(), lock, hello, opened, journal, listener, control, tree })
 }
 
 /// Numbers of shims begin anew in each environment, and all leaves of a user may lie side by side:

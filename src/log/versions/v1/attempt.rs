@@ -33,6 +33,7 @@ pub struct Process {
     pub start_ticks: u64,
     pub at_ms: i64,
     pub tracking: Tracking,
+    pub limits_by: LimitsBy,
     pub shim: u32,
 }
 
@@ -45,6 +46,27 @@ pub enum Tracking {
 }
 
 twins!(Tracking, model::Tracking, [Cgroup, Subreaper]);
+
+/// Twin of [`LimitBy`](crate::model::LimitBy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub enum LimitBy {
+    Cgroup2,
+    Cgroup1,
+    Rlimit,
+    Nothing,
+}
+
+twins!(LimitBy, crate::model::LimitBy, [Cgroup2, Cgroup1, Rlimit, Nothing]);
+
+/// Twin of [`LimitsBy`](crate::model::LimitsBy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a frozen twin: the model has the meaning")]
+pub struct LimitsBy {
+    pub cpu: Option<LimitBy>,
+    pub memory: Option<LimitBy>,
+    pub pids: Option<LimitBy>,
+}
 
 /// Kind 11.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +117,7 @@ pub struct Usage {
     pub user_ms: u64,
     pub system_ms: u64,
     pub max_rss_bytes: u64,
+    pub oom_kills: Option<u32>,
 }
 
 /// Twin of [`model::OutputEnd`].
@@ -119,15 +142,33 @@ pub struct OutputLost {
 
 impl From<&model::Process> for Process {
     fn from(model: &model::Process) -> Self {
-        let model::Process { pid, start_ticks, at, tracking, shim } = *model;
-        Self { pid, start_ticks, at_ms: at.0, tracking: tracking.into(), shim }
+        let model::Process { pid, start_ticks, at, tracking, limits_by, shim } = *model;
+        let (tracking, limits_by) = (tracking.into(), limits_by.into());
+        Self { pid, start_ticks, at_ms: at.0, tracking, limits_by, shim }
     }
 }
 
 impl From<Process> for model::Process {
     fn from(stored: Process) -> Self {
-        let Process { pid, start_ticks, at_ms, tracking, shim } = stored;
-        Self { pid, start_ticks, at: UnixMillis(at_ms), tracking: tracking.into(), shim }
+        let Process { pid, start_ticks, at_ms, tracking, limits_by, shim } = stored;
+        let (tracking, limits_by) = (tracking.into(), limits_by.into());
+        Self { pid, start_ticks, at: UnixMillis(at_ms), tracking, limits_by, shim }
+    }
+}
+
+impl From<crate::model::LimitsBy> for LimitsBy {
+    fn from(model: crate::model::LimitsBy) -> Self {
+        let [cpu, memory, pids] =
+            [model.cpu, model.memory, model.pids].map(|by| by.map(Into::into));
+        Self { cpu, memory, pids }
+    }
+}
+
+impl From<LimitsBy> for crate::model::LimitsBy {
+    fn from(stored: LimitsBy) -> Self {
+        let [cpu, memory, pids] =
+            [stored.cpu, stored.memory, stored.pids].map(|by| by.map(Into::into));
+        Self { cpu, memory, pids }
     }
 }
 
@@ -181,15 +222,15 @@ impl TryFrom<ExitStatus> for model::ExitStatus {
 
 impl From<model::Usage> for Usage {
     fn from(model: model::Usage) -> Self {
-        let model::Usage { user_ms, system_ms, max_rss_bytes } = model;
-        Self { user_ms, system_ms, max_rss_bytes }
+        let model::Usage { user_ms, system_ms, max_rss_bytes, oom_kills } = model;
+        Self { user_ms, system_ms, max_rss_bytes, oom_kills }
     }
 }
 
 impl From<Usage> for model::Usage {
     fn from(stored: Usage) -> Self {
-        let Usage { user_ms, system_ms, max_rss_bytes } = stored;
-        Self { user_ms, system_ms, max_rss_bytes }
+        let Usage { user_ms, system_ms, max_rss_bytes, oom_kills } = stored;
+        Self { user_ms, system_ms, max_rss_bytes, oom_kills }
     }
 }
 

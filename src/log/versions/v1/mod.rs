@@ -11,8 +11,8 @@ mod run;
 mod spec;
 
 pub use attempt::{
-    AttemptEnd, AttemptEnded, AttemptIntended, AttemptStarted, ExitStatus, Final, OutputEnd,
-    OutputLost, Process, Tracking, Usage,
+    AttemptEnd, AttemptEnded, AttemptIntended, AttemptStarted, ExitStatus, Final, LimitBy,
+    LimitsBy, OutputEnd, OutputLost, Process, Tracking, Usage,
 };
 pub use daemon::{
     ClockJumped, DaemonStarted, DaemonStopReason, DaemonStopped, EnvironmentCreated,
