@@ -1,11 +1,14 @@
 //! Answers without a daemon: from the files alone, of which no byte changes.
 
+use std::ops::ControlFlow;
+
 use super::error::DaemonError;
 use super::place::Place;
+use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
-use crate::model::{Digest, RunId};
+use crate::model::{Digest, RunId, State};
 use crate::projections::query::{Document, Query, QueryError};
-use crate::projections::{Views, Where, answer};
+use crate::projections::{LogSource, SourceError, Stored, Views, Where, answer};
 use crate::runners::linux::clock;
 
 /// Why the files could not be asked.
@@ -80,6 +83,53 @@ pub fn rebuild(place: &Place) -> Result<u64, OfflineError> {
     let mut views = Views::open(&place.views(), boot, &reader).map_err(DaemonError::from)?;
     views.flush().map_err(DaemonError::from)?;
     Ok(views.applied())
+}
+
+/// A log that is read only if little of it has to be.
+#[derive(Debug)]
+struct Near<'a>(&'a Reader);
+
+impl LogSource for Near<'_> {
+    fn head(&self) -> Result<(u64, Digest), SourceError> {
+        LogSource::head(self.0)
+    }
+
+    fn first_seq(&self) -> u64 {
+        LogSource::first_seq(self.0)
+    }
+
+    fn start(&self) -> Result<(State, Digest), SourceError> {
+        LogSource::start(self.0)
+    }
+
+    fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
+        LogSource::get(self.0, seq)
+    }
+
+    fn scan(
+        &self,
+        from: u64,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        if self.head()?.0.saturating_sub(from) > limits::CANDIDATE_RECORDS {
+            let message = "the views are far behind the log".to_owned();
+            return Err(SourceError::Log { message });
+        }
+        LogSource::scan(self.0, from, take)
+    }
+}
+
+/// As [`ask`], for somebody who waits at a prompt: rather no answer than a late one.
+///
+/// # Errors
+/// [`OfflineError`]; also if the views would have to be made anew.
+pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> {
+    let Look { reader, _lock } = look(place)?;
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let near = Near(&reader);
+    let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
+    Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
 }
 
 /// Answers one question from the files.
