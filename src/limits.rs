@@ -64,7 +64,7 @@ pub const ASKER_BYTES: usize = 200;
 pub const CANDIDATES: usize = 200;
 /// Newest runs, and names or ids by an index, that are looked at for that: each costs about 10 µs.
 pub const CANDIDATE_ROWS: usize = 24;
-/// Records that may be missing in the views while somebody waits at a prompt: some 50 ms of folding.
+/// Records that the views may lack while somebody waits at a prompt: some 50 ms of folding.
 pub const CANDIDATE_RECORDS: u64 = 50_000;
 /// A daemon that says nothing for so long does not keep a prompt waiting.
 pub const CANDIDATES_MS: u64 = 500;

@@ -1,5 +1,6 @@
 //! Answers without a daemon: from the files alone, of which no byte changes.
 
+use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 
 use super::error::DaemonError;
@@ -119,16 +120,20 @@ impl LogSource for Near<'_> {
     }
 }
 
-/// As [`ask`], for somebody who waits at a prompt: rather no answer than a late one.
+/// As [`ask`], for somebody who waits at a prompt: rather no answer than a late one. Only for a
+/// process that ends then: closing the files writes to memory what nobody will read, which takes as
+/// long as opening them, so they are not closed.
 ///
 /// # Errors
 /// [`OfflineError`]; also if the views would have to be made anew.
 pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> {
     let Look { reader, _lock } = look(place)?;
+    let reader = ManuallyDrop::new(reader);
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let near = Near(&reader);
     let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
+    let views = ManuallyDrop::new(views);
     Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
 }
 

@@ -203,20 +203,20 @@ impl Page {
 
     fn roff(&self) -> io::Result<String> {
         let source = concat!("jr ", env!("CARGO_PKG_VERSION"));
-        let man = Man::new(self.command.clone()).source(source).manual("jr").section(SECTION);
+        let man = Man::new(self.command.clone());
         let mut preamble = Vec::new();
         Roff::new().to_writer(&mut preamble)?;
-        let mut out = Vec::new();
+        let mut out = preamble.clone();
+        // A page without a date needs the empty word in its place, which clap_mangen leaves out.
+        let name = self.file.trim_end_matches(".1");
+        out.extend(format!(".TH \"{name}\" \"{SECTION}\" \"\" \"{source}\" \"jr\"\n").bytes());
         let mut add = |render: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
             let mut section = Vec::new();
             render(&mut section)?;
             // Once is enough.
-            let rest = section.strip_prefix(preamble.as_slice());
-            let rest = rest.filter(|_| !out.is_empty()).unwrap_or(&section);
-            out.extend_from_slice(rest);
+            out.extend_from_slice(section.strip_prefix(preamble.as_slice()).unwrap_or(&section));
             Ok::<(), io::Error>(())
         };
-        add(&|out| man.render_title(out))?;
         add(&|out| man.render_name_section(out))?;
         add(&|out| man.render_synopsis_section(out))?;
         add(&|out| man.render_description_section(out))?;
@@ -322,7 +322,7 @@ mod tests {
         for page in pages {
             let roff = page.roff().expect("written to memory");
             let title = page.file.trim_end_matches(".1");
-            assert!(roff.contains(&format!(".TH {title} 1")), "{roff}");
+            assert!(roff.contains(&format!(".TH \"{title}\" \"1\"")), "{roff}");
             for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS"] {
                 assert!(roff.contains(section), "{title}: {section}");
             }
