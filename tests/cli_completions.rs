@@ -214,6 +214,12 @@ fn bash_inserts_names_so_that_they_arrive_whole() {
     assert_eq!(shell.types("jr run -- mkfif\t xx"), ["run", "--", "mkfifo", "xx"]);
     assert_eq!(shell.types("jr run ls bi\t"), ["run", "ls", "bin/"]);
     assert_eq!(shell.types("jr run ls --na\t"), ["run", "ls", "--na"]);
+    // bash-completion's own, where it is there, is told which word the command is; bash counts
+    // `a`, `=` and `b` as words.
+    shell.keys("_command_offset() { COMPREPLY=(\"at$1\"); }\r");
+    assert_eq!(shell.types("jr run -- a\t"), ["run", "--", "at3"]);
+    assert_eq!(shell.types("jr run --label a=b -- a\t")[3..], ["--", "at7"]);
+    assert_eq!(shell.types("jr run --name 'x y' ls a\t")[3..], ["ls", "at4"]);
 }
 
 #[test]

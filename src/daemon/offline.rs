@@ -2,6 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::error::DaemonError;
 use super::place::Place;
@@ -9,7 +10,7 @@ use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
 use crate::model::{Digest, RunId, State};
 use crate::projections::query::{Document, Query, QueryError};
-use crate::projections::{LogSource, SourceError, Stored, Views, Where, answer};
+use crate::projections::{LogSource, MemoryLog, SourceError, Stored, Views, Where, answer};
 use crate::runners::linux::clock;
 
 /// Why the files could not be asked.
@@ -37,22 +38,28 @@ pub struct Look {
     _lock: Lock,
 }
 
-/// Takes one look at the files.
-///
-/// # Errors
-/// [`OfflineError`].
-pub fn look(place: &Place) -> Result<Look, OfflineError> {
+/// Keeps daemons away for one look.
+fn hold(place: &Place) -> Result<Lock, OfflineError> {
     let no_state = || OfflineError::NoState(place.id.to_string());
     match Lock::attempt(&place.starting(), Sharing::Shared) {
         Ok(_let_go) => {}
         Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
         Err(_) => return Err(no_state()),
     }
-    let lock = match Lock::attempt(&place.lock(), Sharing::Shared) {
-        Ok(lock) => lock,
-        Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
-        Err(_) => return Err(no_state()),
-    };
+    match Lock::attempt(&place.lock(), Sharing::Shared) {
+        Ok(lock) => Ok(lock),
+        Err(LogError::Busy { .. }) => Err(OfflineError::DaemonLives),
+        Err(_) => Err(no_state()),
+    }
+}
+
+/// Takes one look at the files.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn look(place: &Place) -> Result<Look, OfflineError> {
+    let no_state = || OfflineError::NoState(place.id.to_string());
+    let lock = hold(place)?;
     match Reader::open(&place.log()) {
         Ok(reader) => Ok(Look { reader, _lock: lock }),
         // Views without a log are no empty environment: what they were folded from is gone.
@@ -127,14 +134,32 @@ impl LogSource for Near<'_> {
 /// # Errors
 /// [`OfflineError`]; also if the views would have to be made anew.
 pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> {
-    let Look { reader, _lock } = look(place)?;
-    let reader = ManuallyDrop::new(reader);
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let lock = hold(place)?;
+    if views_are_newest(place)
+        && let Ok(Some(views)) = Views::peek(&place.views(), boot)
+    {
+        let views = ManuallyDrop::new(views);
+        let source = MemoryLog::default();
+        return Ok(with_world(place, |world| answer(query, &views, &source, world, clock::now()))?);
+    }
+    drop(lock);
+    let Look { reader, _lock } = look(place)?;
+    let reader = ManuallyDrop::new(reader);
     let near = Near(&reader);
     let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
     let views = ManuallyDrop::new(views);
     Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
+}
+
+/// Whether the views were written after the log: then they have all of it. Clocks may lie, so this
+/// is no ground for an answer that must be right.
+fn views_are_newest(place: &Place) -> bool {
+    let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    let Some(views) = written(&place.views()) else { return false };
+    let segments = std::fs::read_dir(place.log()).into_iter().flatten().flatten();
+    segments.into_iter().all(|entry| written(&entry.path()).is_some_and(|log| log <= views))
 }
 
 /// Answers one question from the files.

@@ -167,7 +167,7 @@ fn newest(views: &Views) -> Result<Vec<Run>, ViewsError> {
     let (mut runs, mut to) = (Vec::new(), Some(u64::MAX));
     while let Some(from_there) = to.take() {
         let mut line_of = None;
-        views.each_row((0, from_there), &mut |row| {
+        views.each_row_by(2, (0, from_there), &mut |row| {
             line_of = row.run.spec.parent.filter(|_| row.run.spec.line.is_some());
             if line_of.is_none() {
                 runs.push(row.run);
