@@ -419,6 +419,7 @@ pub(super) mod tests {
         let queue = |name: &str, limit_set| QueueView {
             name: name.to_owned(),
             limit: 4_000_000_000,
+            paused: true,
             limit_set,
             running: 200_000,
             queued: 200_000,
@@ -448,6 +449,7 @@ pub(super) mod tests {
             &[QueueView {
                 name: "q".repeat(63),
                 limit: 2,
+                paused: false,
                 limit_set: false,
                 running: 12,
                 queued: 345,

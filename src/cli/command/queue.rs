@@ -35,13 +35,13 @@ enum Action {
     /// Give no more starts from a queue; what runs goes on
     Pause {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Give starts from a queue again
     Unpause {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Set the slots of a queue; creates it

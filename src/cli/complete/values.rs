@@ -36,6 +36,8 @@ pub(super) fn of(
     let runs = if living { Candidates::Living } else { Candidates::Runs };
     let name =
         arg.get_value_names().and_then(|names| names.first()).map(clap::builder::Str::as_str);
+    // What may follow it, as in SEL[:ok|any], is typed by hand.
+    let name = name.and_then(|name| name.split('[').next());
     let found = match name.unwrap_or_default() {
         "SEL" | "RUN" => selectors(runs, begun, name == Some("SEL"), ask),
         "FILE|BATCH" if cursor.given.iter().any(|(id, _)| id.as_str() == "continued") => {
