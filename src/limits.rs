@@ -60,6 +60,14 @@ pub const VIEWS_IDLE_MS: u64 = 1_000;
 
 /// Bytes kept of the command line of whoever asks for a stop, a signal or a pause.
 pub const ASKER_BYTES: usize = 200;
+/// What a shell is offered for a word; more would not be read.
+pub const CANDIDATES: usize = 200;
+/// Newest runs, and names or ids by an index, that are looked at for that: each costs about 10 µs.
+pub const CANDIDATE_ROWS: usize = 24;
+/// Records that the views may lack while somebody waits at a prompt: some 50 ms of folding.
+pub const CANDIDATE_RECORDS: u64 = 50_000;
+/// A daemon that says nothing for so long does not keep a prompt waiting.
+pub const CANDIDATES_MS: u64 = 500;
 
 /// Permission bits that new files of a run do not get where its client says nothing (umask(2)).
 pub const UMASK: u32 = 0o022;

@@ -49,6 +49,20 @@ pub struct Globals {
     pub verbose: bool,
 }
 
+impl Globals {
+    /// As far as the place is concerned, where the rest of a line is not there yet.
+    pub fn of_line(environment: Option<&str>, directory: Option<&str>) -> Self {
+        Self {
+            environment: environment.map(str::to_owned),
+            directory: directory.map(PathBuf::from),
+            json: false,
+            color: Color::Never,
+            quiet: true,
+            verbose: false,
+        }
+    }
+}
+
 /// One invocation.
 #[derive(Debug)]
 pub struct Context {

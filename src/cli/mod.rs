@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod command;
+pub mod complete;
 pub mod context;
 pub mod copy;
 pub mod error;
@@ -29,6 +30,17 @@ use context::{Context, Globals};
 use error::CommandError;
 use ui::{Color, Ui};
 
+/// Below the commands and options.
+const HELP: &str = "\
+Examples:
+  jr run -- make -j8          # behaves as make does, and is recorded
+  jr run -d --name web -- ./serve
+  jr logs -f web
+  jr stop web
+  jr history --failed --today
+
+Every lifecycle action is in a durable log: jr history, jr show, jr events.";
+
 /// `jr …`.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -36,6 +48,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: &[OsString]) -> u8 {
+    if let [_, word, rest @ ..] = words
+        && word == complete::WORD
+    {
+        return complete::main(rest);
+    }
     if let [_, word] = words
         && (word == "--version" || word == "-V")
     {
@@ -96,21 +113,23 @@ fn first_word(words: &[OsString]) -> Option<&str> {
     None
 }
 
-/// The tree with one command, or with all.
-fn tree(only: Option<&Entry>) -> clap::Command {
+/// The tree without a command.
+fn root() -> clap::Command {
     let root = clap::Command::new("jr")
         .bin_name("jr")
         .version(env!("CARGO_PKG_VERSION"))
-        .after_help("Every lifecycle action is in a durable log: jr history, jr show, jr events.")
+        .after_help(HELP)
         .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(only.is_some());
+        .arg_required_else_help(true);
     // After the globals: their own description is not jr's.
-    let root =
-        Globals::augment_args(root).about("Runs jobs and never forgets what happened to them");
+    Globals::augment_args(root).about("Runs jobs and never forgets what happened to them")
+}
+
+/// The tree with one command, or with all.
+fn tree(only: Option<&Entry>) -> clap::Command {
     match only {
-        Some(entry) => root.subcommand((entry.build)()),
-        None => root.subcommands(COMMANDS.iter().map(|entry| (entry.build)())),
+        Some(entry) => root().disable_help_subcommand(true).subcommand((entry.build)()),
+        None => root().subcommands(COMMANDS.iter().map(|entry| (entry.build)())),
     }
 }
 

@@ -107,7 +107,7 @@ pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
 
 /// `jr queue list`.
 pub fn queues(queues: &[QueueView], medium: Medium) -> String {
-    let mut table = Table::new(&["NAME", "SLOTS", "RUNNING", "QUEUED"]);
+    let mut table = Table::new(&["NAME", "SLOTS", "RUNNING", "QUEUED"]).flexible(0);
     for queue in queues {
         let limit = if queue.limit_set {
             queue.limit.to_string()
@@ -152,6 +152,9 @@ fn fields(event: &EventView) -> String {
     out
 }
 
+/// Where the values of `jr show` begin.
+const FACT_COLUMN: usize = 12;
+
 /// `jr show`: everything, one fact a line, then attempts and timeline.
 pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> String {
     let run = &view.run;
@@ -159,8 +162,10 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     let mut out = String::new();
     let mut fact = |name: &str, value: &str, style: Style| {
         let name = Style::Dim.paint(&format!("{name:<11}"), medium.color);
-        let value = style.paint(&text::line(value), medium.color);
-        out.push_str(&format!("{name} {value}\n"));
+        for (place, value) in folded(value, FACT_COLUMN, medium).iter().enumerate() {
+            let name = if place == 0 { &name } else { "           " };
+            out.push_str(&format!("{name} {}\n", style.paint(value, medium.color)));
+        }
     };
     fact("run", &run.run_id, Style::Plain);
     fact("name", &run.name, Style::Plain);
@@ -207,7 +212,7 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
         }
     }
     for attempt in &view.attempts {
-        out.push_str(&self::attempt(attempt, now));
+        out.push_str(&self::attempt(attempt, now, medium));
     }
     out.push_str("\ntimeline\n");
     for record in &view.timeline {
@@ -292,7 +297,17 @@ fn limits_by_words(by: &LimitsByView) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn attempt(attempt: &AttemptView, now: &Zoned) -> String {
+/// A value in as many lines as it takes beside `column` others; in one, where nothing is narrow.
+fn folded(value: &str, column: usize, medium: Medium) -> Vec<String> {
+    let value = text::line(value);
+    let lines = match medium.width {
+        Some(width) => text::wrap(&value, width.saturating_sub(column).max(1)),
+        None => vec![value.as_ref()],
+    };
+    lines.into_iter().map(str::to_owned).collect()
+}
+
+fn attempt(attempt: &AttemptView, now: &Zoned, medium: Medium) -> String {
     let mut out = format!("\nattempt {}   ", attempt.attempt);
     out.push_str(attempt.status.as_deref().unwrap_or(&attempt.state));
     if let Some(code) = attempt.exit_code {
@@ -302,11 +317,14 @@ fn attempt(attempt: &AttemptView, now: &Zoned) -> String {
         out.push_str(&format!(", {signal}"));
     }
     if let Some(reason) = &attempt.reason {
-        out.push_str(&format!(", {}", text::line(reason)));
+        out.push_str(&format!(", {reason}"));
     }
+    let head = folded(&out[1..], 2, medium).join("\n  ");
+    out.replace_range(1.., &head);
     out.push('\n');
     let mut fact = |name: &str, value: Option<String>| {
         if let Some(value) = value {
+            let value = folded(&value, FACT_COLUMN, medium).join("\n            ");
             out.push_str(&format!("  {name:<9} {value}\n"));
         }
     };
@@ -417,6 +435,150 @@ pub(super) mod tests {
         let text = history(&[failed, killed, batch], &now(), PLAIN);
         for part in ["failed     7 ", "SIGKILL(9)", "team=x", "4/9 lines, 1 failed", "1.5s"] {
             assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    /// Runs whose every text is long, wide, or hostile.
+    fn hostile_runs() -> Vec<RunView> {
+        let names =
+            ["漢字".repeat(40), "🚀👩\u{200d}👩\u{200d}👧".repeat(9), "e\u{301}".repeat(60)];
+        let mut runs: Vec<RunView> = names.iter().map(|name| view("aaaaaaaaaaaa", name)).collect();
+        for (run, (outcome, exit_code)) in
+            runs.iter_mut().zip([(None, None), (Some("failed"), Some(137)), (Some("lost"), None)])
+        {
+            run.outcome = outcome.map(str::to_owned);
+            run.exit_code = exit_code;
+            run.reason = Some("the shim died and \u{1b}[31mnobody\u{7} knows ".repeat(4));
+            run.command = vec!["echo".to_owned(), "\u{202e}漢 字\n".repeat(30)];
+            run.queue = Some("q".repeat(63));
+            run.labels =
+                [("k".repeat(50), "値\t".repeat(20)), ("b".to_owned(), String::new())].into();
+            run.pid = Some(4_194_304);
+            run.cwd = format!("/{}", "very/long/".repeat(20));
+        }
+        runs
+    }
+
+    fn widths() -> impl Iterator<Item = usize> {
+        (40..200).filter(|width| [60, 80, 100, 160].contains(width) || width % 7 == 0)
+    }
+
+    fn fits(what: &str, table: &str, width: usize) {
+        for line in table.lines() {
+            assert!(text::width(line) <= width, "{what} at {width}: {line}");
+            assert!(!line.chars().any(char::is_control), "{what}: {line:?}");
+        }
+    }
+
+    #[test]
+    fn every_table_fits_every_terminal() {
+        let runs = hostile_runs();
+        let queue = |name: &str, limit_set| QueueView {
+            name: name.to_owned(),
+            limit: 4_000_000_000,
+            paused: true,
+            limit_set,
+            running: 200_000,
+            queued: 200_000,
+        };
+        let queues_of = [queue(&"q".repeat(63), false), queue("漢字", true)];
+        for width in widths() {
+            let medium = Medium { width: Some(width), color: false };
+            fits("ps", &ps(&runs, &now(), medium), width);
+            fits("history", &history(&runs, &now(), medium), width);
+            fits("queue list", &queues(&queues_of, medium), width);
+            for run in &runs {
+                let view = show_view(run.clone());
+                fits("show", &show(&view, &now(), medium, true), width);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_and_states_stay_whole_where_texts_give_way() {
+        let medium = Medium { width: Some(60), color: false };
+        let (ps, history) =
+            (ps(&hostile_runs(), &now(), medium), history(&hostile_runs(), &now(), medium));
+        for word in ["aaaaaaaaaaaa", "running", "failed", "lost"] {
+            assert!(ps.contains(word) && history.contains(word), "{word}\n{ps}\n{history}");
+        }
+        let queues = queues(
+            &[QueueView {
+                name: "q".repeat(63),
+                limit: 2,
+                paused: false,
+                limit_set: false,
+                running: 12,
+                queued: 345,
+            }],
+            medium,
+        );
+        assert!(queues.contains("…  2 (cores)  12       345"), "{queues}");
+    }
+
+    #[test]
+    fn nothing_is_shortened_where_there_is_no_terminal() {
+        let run = hostile_runs().remove(1);
+        let view = show_view(run.clone());
+        for page in [
+            ps(std::slice::from_ref(&run), &now(), PLAIN),
+            history(std::slice::from_ref(&run), &now(), PLAIN),
+            show(&view, &now(), PLAIN, true),
+        ] {
+            assert!(page.contains(&run.name) && !page.contains('…'), "{page}");
+            assert!(page.contains(&text::line(&text::command(&run.command)).into_owned()));
+        }
+    }
+
+    /// `show` of a run, with an attempt and a record that are as hostile.
+    fn show_view(run: RunView) -> ShowView {
+        let reason = run.reason.clone();
+        let record = EventView {
+            seq: 1_000_000,
+            time: "2026-11-20T10:00:00.123Z".to_owned(),
+            kind: "run_ended".to_owned(),
+            run_id: Some("aaaaaaaaaaaa".to_owned()),
+            command_id: None,
+            uid: None,
+            hash: String::new(),
+            fields: BTreeMap::from([("text".to_owned(), reason.clone().into())]),
+        };
+        ShowView {
+            schema: "jr.show/1".to_owned(),
+            key: Some("鍵".repeat(90)),
+            timeout_ms: Some(90_000),
+            stop_signal: "SIGTERM".to_owned(),
+            grace_ms: 10_000,
+            strays: "kill".to_owned(),
+            capture: "file".to_owned(),
+            limits: ResourceLimits::default(),
+            variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:".repeat(40))]),
+            variables_error: None,
+            attempts: vec![AttemptView {
+                attempt: 1,
+                state: "ended".to_owned(),
+                status: Some("lost".to_owned()),
+                exit_code: Some(1),
+                signal: None,
+                reason,
+                pid: Some(4_194_304),
+                tracking: Some("cgroup".to_owned()),
+                limits_by: LimitsByView::default(),
+                started_at: run.started_at.clone(),
+                ended_at: None,
+                duration_ms: Some(1_500),
+                user_ms: Some(1),
+                system_ms: Some(1),
+                max_rss_bytes: Some(1 << 40),
+                oom_kills: Some(1),
+                strays: 3,
+                survivors: (4_194_200..4_194_240).collect(),
+                stdout_bytes: Some(u64::MAX),
+                stderr_bytes: Some(u64::MAX),
+            }],
+            timeline: vec![record],
+            lines: Vec::new(),
+            run,
         }
     }
 

@@ -79,25 +79,33 @@ pub struct Medium {
 
 /// Between two columns.
 const GAP: &str = "  ";
-/// The last column keeps at least this, as long as others can give way.
-const LAST_MIN: usize = 16;
+/// The flexible column keeps at least this, as long as others can give way.
+const FLEXIBLE_MIN: usize = 16;
 /// A shortened column keeps at least this.
 const COLUMN_MIN: usize = 5;
 /// What a column keeps before others are left out for it.
 const COLUMN_WISHED: usize = 9;
 
-/// Rows under headers; the last column takes what is left of the width.
+/// Rows under headers; one column, else the last, takes what is left of the width.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headers: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
     optional: &'static [usize],
+    flexible: usize,
 }
 
 impl Table {
     /// A table with these columns.
     pub fn new(headers: &[&'static str]) -> Self {
-        Self { headers: headers.to_vec(), rows: Vec::new(), optional: &[] }
+        let flexible = headers.len().saturating_sub(1);
+        Self { headers: headers.to_vec(), rows: Vec::new(), optional: &[], flexible }
+    }
+
+    /// The column that gives way first, and takes what is left.
+    #[must_use]
+    pub fn flexible(self, column: usize) -> Self {
+        Self { flexible: column, ..self }
     }
 
     /// Columns that are left out where it is too narrow, in this order.
@@ -139,28 +147,32 @@ impl Table {
         let Some(available) = available else { return widths };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
-        // The last column is the command: first it gives way, then columns without content, then
-        // the widest of the others; the first is the id, which people copy.
-        let last = widths.len().saturating_sub(1);
-        over -= take(&mut widths[last..], over, LAST_MIN);
-        for (column, width) in widths.iter_mut().enumerate().take(last).skip(1) {
+        // First the flexible column gives way, then columns without content, then the widest of
+        // the others; the first is the id, which people copy.
+        let flexible = [self.flexible];
+        let others: Vec<usize> = (1..widths.len()).filter(|n| *n != self.flexible).collect();
+        over -= take(&mut widths, &flexible, over, FLEXIBLE_MIN);
+        for &column in &others {
             if over > 0 && self.is_blank(column) {
-                over = over.saturating_sub(*width + GAP.len());
-                *width = 0;
+                let gained = widths[column] + GAP.len();
+                widths[column] = 0;
+                widths[self.flexible] += gained.saturating_sub(over);
+                over = over.saturating_sub(gained);
             }
         }
-        over -= take(&mut widths[1..last.max(1)], over, COLUMN_WISHED);
+        over -= take(&mut widths, &others, over, COLUMN_WISHED);
         for &column in self.optional {
             if over > 0 && widths[column] > 0 {
                 let gained = widths[column] + GAP.len();
                 widths[column] = 0;
-                widths[last] += gained.saturating_sub(over);
+                widths[self.flexible] += gained.saturating_sub(over);
                 over = over.saturating_sub(gained);
             }
         }
-        over -= take(&mut widths[1..last.max(1)], over, COLUMN_MIN);
-        over -= take(&mut widths[last..], over, COLUMN_MIN);
-        take(&mut widths, over, 1);
+        over -= take(&mut widths, &others, over, COLUMN_MIN);
+        over -= take(&mut widths, &flexible, over, COLUMN_MIN);
+        let all: Vec<usize> = (0..widths.len()).collect();
+        take(&mut widths, &all, over, 1);
         widths
     }
 
@@ -171,11 +183,13 @@ impl Table {
     }
 }
 
-/// Takes up to `wanted` columns of the terminal, always from the widest, which keeps `least`.
-fn take(widths: &mut [usize], wanted: usize, least: usize) -> usize {
+/// Takes up to `wanted` columns of the terminal from some columns of the table, always from the
+/// widest, which keeps `least`.
+fn take(widths: &mut [usize], from: &[usize], wanted: usize, least: usize) -> usize {
     for taken in 0..wanted {
-        match widths.iter_mut().max().filter(|wide| **wide > least) {
-            Some(wide) => *wide -= 1,
+        let widest = from.iter().max_by_key(|column| widths[**column]);
+        match widest.filter(|column| widths[**column] > least) {
+            Some(column) => widths[*column] -= 1,
             None => return taken,
         }
     }

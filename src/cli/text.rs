@@ -3,6 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Makes one picture of the characters around it.
+const JOINER: char = '\u{200d}';
+
 /// Control characters of C0, DEL and C1, and those that turn the direction of text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -64,46 +69,67 @@ pub fn output(bytes: &[u8]) -> (String, usize) {
     (out, 0)
 }
 
-/// How many columns a text takes, near enough: one each, two for the wide blocks, none for marks.
+/// How many columns a text takes on a terminal. It must be safe to show: see [`line`].
 pub fn width(text: &str) -> usize {
-    text.chars().map(char_width).sum()
-}
-
-fn char_width(c: char) -> usize {
-    match u32::from(c) {
-        0x300..=0x36f | 0x200b..=0x200d | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1_f300..=0x1_f64f
-        | 0x1_f900..=0x1_f9ff
-        | 0x2_0000..=0x3_fffd => 2,
-        _ => 1,
-    }
+    text.width()
 }
 
 /// At most `columns` columns, with `…` where something is missing.
 pub fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
-        return Cow::Borrowed(text);
+    match columns {
+        _ if width(text) <= columns => Cow::Borrowed(text),
+        0 => Cow::Borrowed(""),
+        _ => Cow::Owned(format!("{}…", prefix(text, columns - 1))),
     }
-    let mut out = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        used += char_width(c);
-        if used + 1 > columns {
-            break;
+}
+
+/// The text in lines of at most `columns` columns, broken behind a blank where there is one.
+pub fn wrap(text: &str, columns: usize) -> Vec<&str> {
+    let (mut out, mut rest) = (Vec::new(), text);
+    while width(rest) > columns {
+        let mut end = prefix(rest, columns).len();
+        if let Some(blank) = rest[..end].trim_end().rfind(' ').filter(|_| !is_at_blank(rest, end)) {
+            end = blank + 1;
         }
-        out.push(c);
+        // One character that is too wide by itself has to stand somewhere.
+        end = end.max(rest.chars().next().map_or(0, char::len_utf8));
+        out.push(rest[..end].trim_end());
+        rest = rest[end..].trim_start_matches(' ');
     }
-    if columns > 0 {
-        out.push('…');
+    if !rest.is_empty() || out.is_empty() {
+        out.push(rest);
     }
-    Cow::Owned(out)
+    out
+}
+
+fn is_at_blank(text: &str, end: usize) -> bool {
+    text[end..].starts_with(' ')
+}
+
+/// The longest beginning of at most `columns` columns that cuts no character apart.
+fn prefix(text: &str, columns: usize) -> &str {
+    let mut end = 0;
+    for (place, c) in text.char_indices() {
+        // What a sequence takes is known only of the whole of it, so it is measured from the start.
+        if !continues(text, place, c) {
+            if width(&text[..place]) > columns {
+                break;
+            }
+            end = place;
+        }
+    }
+    if width(text) <= columns { text } else { &text[..end] }
+}
+
+/// Whether `c` belongs to the character before it: a mark, or what a joiner joins.
+fn continues(text: &str, place: usize, c: char) -> bool {
+    let joined = text[..place].ends_with(JOINER);
+    // A flag is two of the letters from 🇦 on, the second one on an odd place.
+    let is_letter = |c: char| ('\u{1f1e6}'..='\u{1f1ff}').contains(&c);
+    let letters = text[..place].chars().rev().take_while(|c| is_letter(*c)).count();
+    let is_modifier = ('\u{1f3fb}'..='\u{1f3ff}').contains(&c);
+    place > 0
+        && (joined || c.width() == Some(0) || is_modifier || (is_letter(c) && letters % 2 == 1))
 }
 
 /// A command as a shell would read it.
@@ -137,11 +163,62 @@ mod tests {
     }
 
     #[test]
+    fn wide_joined_and_combining_text_measures_as_a_terminal_shows_it() {
+        for (text, columns) in [
+            ("plain", 5),
+            ("漢字", 4),
+            ("한글", 4),
+            ("e\u{301}", 1),
+            ("ก\u{e34}", 1),
+            ("🚀✅", 4),
+            ("👩\u{200d}👩\u{200d}👧", 2),
+            ("❤\u{fe0f}", 2),
+            ("🇩🇪", 2),
+            ("👍🏽", 2),
+            ("ﾊﾝ", 2),
+        ] {
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
     fn shortened_text_fits() {
         assert_eq!(shorten("abcdef", 6), "abcdef");
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(shorten("漢字漢字", 5), "漢字…");
+        assert_eq!(shorten("漢字漢字", 4), "漢…");
         assert_eq!(shorten("ab", 0), "");
+        assert_eq!(shorten("ab", 1), "…");
+        let hostile = "e\u{301}漢👩\u{200d}👩\u{200d}👧🇩🇪🇫🇷👍🏽❤\u{fe0f}ก\u{e34}x";
+        for columns in 0..=width(hostile) {
+            let short = shorten(hostile, columns);
+            assert!(width(&short) <= columns, "{columns}: {short}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_together_is_not_cut() {
+        assert_eq!(shorten("e\u{301}abc", 2), "e\u{301}…");
+        assert_eq!(shorten("👩\u{200d}👩\u{200d}👧abc", 4), "👩\u{200d}👩\u{200d}👧a…");
+        assert_eq!(shorten("👩\u{200d}👩\u{200d}👧abc", 2), "…");
+        assert_eq!(shorten("🇩🇪🇫🇷x", 4), "🇩🇪…");
+        assert_eq!(shorten("👍🏽abc", 3), "👍🏽…");
+        assert_eq!(shorten("❤\u{fe0f}abc", 3), "❤\u{fe0f}…");
+    }
+
+    #[test]
+    fn wrapped_text_fits_and_nothing_is_lost() {
+        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
+        assert_eq!(wrap("aa bbbbbbb", 5), ["aa", "bbbbb", "bb"]);
+        assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap("漢字漢字", 5), ["漢字", "漢字"]);
+        let text =
+            "one 漢字e\u{301} 👩\u{200d}👩\u{200d}👧👩\u{200d}👩\u{200d}👧 🇩🇪🇫🇷 xxxxxxxxxxxxxxxxx";
+        for columns in 2..30 {
+            let lines = wrap(text, columns);
+            assert!(lines.iter().all(|line| width(line) <= columns), "{columns}: {lines:?}");
+            assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""), "{columns}");
+        }
     }
 
     #[test]

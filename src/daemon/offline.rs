@@ -1,11 +1,16 @@
 //! Answers without a daemon: from the files alone, of which no byte changes.
 
+use std::mem::ManuallyDrop;
+use std::ops::ControlFlow;
+use std::path::Path;
+
 use super::error::DaemonError;
 use super::place::Place;
+use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
-use crate::model::{Digest, RunId};
+use crate::model::{Digest, RunId, State};
 use crate::projections::query::{Document, Query, QueryError};
-use crate::projections::{Views, Where, answer};
+use crate::projections::{LogSource, MemoryLog, SourceError, Stored, Views, Where, answer};
 use crate::runners::linux::clock;
 
 /// Why the files could not be asked.
@@ -33,22 +38,28 @@ pub struct Look {
     _lock: Lock,
 }
 
-/// Takes one look at the files.
-///
-/// # Errors
-/// [`OfflineError`].
-pub fn look(place: &Place) -> Result<Look, OfflineError> {
+/// Keeps daemons away for one look.
+fn hold(place: &Place) -> Result<Lock, OfflineError> {
     let no_state = || OfflineError::NoState(place.id.to_string());
     match Lock::attempt(&place.starting(), Sharing::Shared) {
         Ok(_let_go) => {}
         Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
         Err(_) => return Err(no_state()),
     }
-    let lock = match Lock::attempt(&place.lock(), Sharing::Shared) {
-        Ok(lock) => lock,
-        Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
-        Err(_) => return Err(no_state()),
-    };
+    match Lock::attempt(&place.lock(), Sharing::Shared) {
+        Ok(lock) => Ok(lock),
+        Err(LogError::Busy { .. }) => Err(OfflineError::DaemonLives),
+        Err(_) => Err(no_state()),
+    }
+}
+
+/// Takes one look at the files.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn look(place: &Place) -> Result<Look, OfflineError> {
+    let no_state = || OfflineError::NoState(place.id.to_string());
+    let lock = hold(place)?;
     match Reader::open(&place.log()) {
         Ok(reader) => Ok(Look { reader, _lock: lock }),
         // Views without a log are no empty environment: what they were folded from is gone.
@@ -80,6 +91,75 @@ pub fn rebuild(place: &Place) -> Result<u64, OfflineError> {
     let mut views = Views::open(&place.views(), boot, &reader).map_err(DaemonError::from)?;
     views.flush().map_err(DaemonError::from)?;
     Ok(views.applied())
+}
+
+/// A log that is read only if little of it has to be.
+#[derive(Debug)]
+struct Near<'a>(&'a Reader);
+
+impl LogSource for Near<'_> {
+    fn head(&self) -> Result<(u64, Digest), SourceError> {
+        LogSource::head(self.0)
+    }
+
+    fn first_seq(&self) -> u64 {
+        LogSource::first_seq(self.0)
+    }
+
+    fn start(&self) -> Result<(State, Digest), SourceError> {
+        LogSource::start(self.0)
+    }
+
+    fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
+        LogSource::get(self.0, seq)
+    }
+
+    fn scan(
+        &self,
+        from: u64,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        if self.head()?.0.saturating_sub(from) > limits::CANDIDATE_RECORDS {
+            let message = "the views are far behind the log".to_owned();
+            return Err(SourceError::Log { message });
+        }
+        LogSource::scan(self.0, from, take)
+    }
+}
+
+/// As [`ask`], for somebody who waits at a prompt: rather no answer than a late one. Only for a
+/// process that ends then: closing the files writes to memory what nobody will read, which takes as
+/// long as opening them, so they are not closed.
+///
+/// # Errors
+/// [`OfflineError`]; also if the views would have to be made anew.
+pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> {
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let lock = hold(place)?;
+    if views_are_newest(place)
+        && let Ok(Some(views)) = Views::peek(&place.views(), boot)
+    {
+        let views = ManuallyDrop::new(views);
+        let source = MemoryLog::default();
+        return Ok(with_world(place, |world| answer(query, &views, &source, world, clock::now()))?);
+    }
+    drop(lock);
+    let Look { reader, _lock } = look(place)?;
+    let reader = ManuallyDrop::new(reader);
+    let near = Near(&reader);
+    let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
+    let views = ManuallyDrop::new(views);
+    Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
+}
+
+/// Whether the views were written after the log: then they have all of it. Clocks may lie, so this
+/// is no ground for an answer that must be right.
+fn views_are_newest(place: &Place) -> bool {
+    let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    let Some(views) = written(&place.views()) else { return false };
+    let segments = std::fs::read_dir(place.log()).into_iter().flatten().flatten();
+    segments.into_iter().all(|entry| written(&entry.path()).is_some_and(|log| log <= views))
 }
 
 /// Answers one question from the files.

@@ -9,7 +9,7 @@ use super::run_view::run_view;
 use super::source::{LogSource, SourceError};
 use super::view::RunView;
 use super::views::Views;
-use super::{events, history, moment::Moment, outputs, ps, queues, resolve, show, why};
+use super::{candidates, events, history, moment::Moment, outputs, ps, queues, resolve, show, why};
 use crate::model::{ByteString, Digest, Now, RunId};
 
 /// Environment variables as a blob holds them, or why it cannot be read.
@@ -63,6 +63,7 @@ pub fn answer(
             outputs::outputs(selectors, *attempt, views, place).map(Document::Outputs)
         }
         Query::Events(query) => events::events(query, views, source).map(Document::Events),
+        Query::Candidates(query) => candidates::candidates(query, views).map(Document::Candidates),
         Query::Queues => Ok(Document::Queues(queues::queues(views.state()))),
     }
 }

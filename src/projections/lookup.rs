@@ -58,6 +58,16 @@ impl Views {
     /// Runs admitted from `from` to `to`, newest first, until `take` says stop.
     pub(super) fn each_row(
         &self,
+        range: (u64, u64),
+        take: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<(), ViewsError> {
+        self.each_row_by(8, range, take)
+    }
+
+    /// As [`Self::each_row`], for who knows how many will do: so many are read first.
+    pub(super) fn each_row_by(
+        &self,
+        first: usize,
         (from, to): (u64, u64),
         take: &mut dyn FnMut(Row) -> bool,
     ) -> Result<(), ViewsError> {
@@ -65,7 +75,7 @@ impl Views {
             // Asked for what comes after the moment that is looked at.
             return Ok(());
         }
-        let (mut to, mut chunk) = (to, 8);
+        let (mut to, mut chunk) = (to, first);
         // Nothing was admitted since a moment that has not come.
         while from <= to {
             let range = (&*one(from), &*one(to));

@@ -10,6 +10,7 @@
 
 pub mod answer;
 mod backend;
+mod candidates;
 mod delta;
 mod error;
 mod event_view;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{EventView, List, OutputView, QueueView, RunView, ShowView, WhyView};
+use super::view::{
+    CandidateView, EventView, List, OutputView, QueueView, RunView, ShowView, WhyView,
+};
 
 /// A moment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,33 @@ pub enum Query {
     Events(EventsQuery),
     /// `jr queue list`.
     Queues,
+    /// What a shell may complete.
+    Candidates(CandidatesQuery),
+}
+
+/// What a word of a command line is to name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Candidates {
+    /// A run that lives.
+    Living,
+    /// Any run.
+    Runs,
+    /// A name of runs, as it is.
+    Names,
+    /// `key=value` of runs.
+    Labels,
+    /// A queue.
+    Queues,
+}
+
+/// What may a word become that has begun so? The answer is bounded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidatesQuery {
+    /// What it is to name.
+    pub what: Candidates,
+    /// What is typed of it, without quotes.
+    pub begun: String,
 }
 
 /// What a selector may mean.
@@ -136,6 +165,8 @@ pub enum Document {
     Runs(List<RunView>),
     /// Queues.
     Queues(List<QueueView>),
+    /// What a shell may complete.
+    Candidates(List<CandidateView>),
     /// Outputs.
     Outputs(List<OutputView>),
     /// Records.

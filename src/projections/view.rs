@@ -222,6 +222,15 @@ pub struct QueueView {
     pub queued: u32,
 }
 
+/// What a word of a command line may become.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateView {
+    /// The whole word, without quotes.
+    pub value: String,
+    /// What it is; may be empty.
+    pub about: String,
+}
+
 /// Where the output of one attempt lies, for `logs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputView {

@@ -109,6 +109,29 @@ impl Views {
         Self::open_with(make, boot, Pace::default(), source)
     }
 
+    /// What the file alone says, if it is of this boot and has the state at its end: without a look
+    /// at the log, so whoever asks knows that nothing was appended since. No byte of it changes.
+    pub fn peek(path: &Path, boot: BootId) -> Result<Option<Self>, ViewsError> {
+        let bytes = File::open(path).and_then(|file| Overlay::new(Lying::File(file)));
+        let bytes = bytes.map_err(|source| ViewsError::Io { operation: "open", source })?;
+        let store = Store::open(bytes)?;
+        if store.is_new()? {
+            return Ok(None);
+        }
+        let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };
+        let latest = store.get(Table::Meta, LATEST)?.filter(|row| !row.is_empty());
+        let Some(latest) = latest else { return Ok(None) };
+        let state: State = decode(Table::Meta, &latest)?;
+        let fits = meta.name == NAME && meta.version == VERSION && meta.boot == boot;
+        if !fits || state.seq != meta.applied {
+            return Ok(None);
+        }
+        let mut views = Self::empty(store, boot, Pace::default());
+        (views.state, views.hash) = (state, meta.hash);
+        views.note_live();
+        Ok(Some(views))
+    }
+
     /// As [`Self::open`], over any bytes.
     pub fn open_with<B: StorageBackend>(
         mut make: impl FnMut(Start) -> io::Result<B>,

@@ -58,6 +58,8 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     // run_view.rs writes times as `--json` has them, for the daemon and for files alike.
     ("jiff", &["src/sys", "src/config/", "src/daemon/", "src/cli/", "src/projections/run_view.rs"]),
     ("clap", &["src/cli/"]),
+    ("clap_mangen", &["src/cli/command/man.rs"]),
+    ("unicode_width", &["src/cli/text.rs"]),
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
 ];

@@ -26,12 +26,25 @@ const LOOK_MS: i64 = 200;
 /// Failed lines that are named at the end; `jr history` has the rest.
 const NAMED_FAILURES: usize = 20;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr batch -j4 jobs.txt                 # four lines at a time
+  jr batch -j1 --fail-fast -            # lines of standard input
+  jr batch --continue                   # what the last one left
+  jr batch --continue nightly --failed  # and what failed in it
+
+Exit codes:
+  0 all lines succeeded; 1 any failed; 2 no such file; 3 nothing to continue;
+  130 left by a second Ctrl-C";
+
 /// Run each line of a file as a command
 ///
 /// A line with shell syntax runs in sh, any other directly. Blank lines and those that begin with
 /// # are skipped. The daemon owns the batch: if jr is killed it goes on; Ctrl-C stops it.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct BatchArgs {
     /// A file of commands, or - for standard input; with --continue a batch [default: - or last]
     #[arg(value_name = "FILE|BATCH")]
@@ -55,7 +68,7 @@ pub struct BatchArgs {
     #[arg(long, requires = "continued")]
     failed: bool,
     /// Let the lines wait in this queue [default: one of its own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "QUEUE")]
     queue: Option<QueueName>,
     #[command(flatten)]
     common: ProcessArgs,

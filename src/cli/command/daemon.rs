@@ -9,10 +9,21 @@ use crate::daemon::protocol::{DaemonStopRequest, VersionReply};
 use crate::daemon::{self, DaemonError, RunOptions, client};
 use crate::limits;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr daemon status
+  jr daemon stop               # what runs goes on
+  jr daemon run --idle-exit 0  # in the foreground, for a service manager
+
+Exit codes:
+  0; 3 status: it does not run; 69 it cannot be had, or a newer one runs";
+
 /// Run, start, stop or look at the environment's daemon
 ///
 /// Commands that need a daemon start one, and it ends by itself when there is nothing left to do.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct DaemonArgs {
     #[command(subcommand)]
     action: Action,

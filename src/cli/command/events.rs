@@ -15,8 +15,19 @@ const PAGE: usize = 5_000;
 /// Without a daemon the files are looked at anew after this.
 const LOOK_MS: u64 = 500;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr events --run last
+  jr events -f --json  # one record a line, as they come
+  jr events --kind run_ended --from 4711
+
+Exit codes:
+  0; 3 no such run";
+
 /// Print the log's records, one a line
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct EventsArgs {
     /// Go on with what comes
     #[arg(short, long)]

@@ -11,9 +11,21 @@ use crate::projections::view::{List, OUTCOMES, RunView};
 /// Rows on a terminal where none are asked for.
 const TERMINAL_ROWS: usize = 100;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr history --failed --today
+  jr history 'test-*' -n 20
+  jr history --label team=web --since -2h
+  jr history --slowest -n 5
+
+Exit codes:
+  0; 2 a filter that means nothing; 3 no such parent";
+
 /// List what ran, newest first
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct HistoryArgs {
     /// Name glob, or part of the command line
     pattern: Option<String>,

@@ -15,8 +15,19 @@ use crate::log::LogError;
 use crate::log::stat::stat;
 use crate::log::verify::verify;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr log verify  # every record, hash and page
+  jr log stat
+  jr log export > log.jsonl
+
+Exit codes:
+  0; 1 the log is damaged; 3 there is no log yet";
+
 /// Check, measure, export the log, or rebuild what is derived from it
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct LogArgs {
     #[command(subcommand)]
     action: Action,

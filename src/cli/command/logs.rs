@@ -24,12 +24,24 @@ const LOOK_MS: u64 = 50;
 /// Between two questions whether the runs have ended.
 const ASK_MS: u64 = 250;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr logs last               # its bytes, as they were printed
+  jr logs -f web
+  jr logs -n 100 -t 'api-*'  # each line with name and time
+  jr logs build --attempt 1 --stderr
+
+Exit codes:
+  0; 3 no such run";
+
 /// Print what runs printed
 ///
 /// Every attempt's output is kept. One run prints its raw bytes; several get their name before
 /// each line.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct LogsArgs {
     /// Run ids, names, globs, last, all, label:k=v [default: all]
     #[arg(value_name = "SEL")]

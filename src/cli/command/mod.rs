@@ -2,11 +2,13 @@
 
 pub mod argument;
 pub mod batch;
+pub mod completions;
 pub mod daemon;
 pub mod events;
 pub mod history;
 pub mod log;
 pub mod logs;
+pub mod man;
 pub mod pause;
 pub mod policy;
 pub mod ps;
@@ -33,12 +35,16 @@ pub struct Entry {
     pub build: fn() -> clap::Command,
     /// What it does; gives the exit code.
     pub run: fn(&mut Context, &ArgMatches) -> Result<u8, CommandError>,
+    /// Whether the runs that it takes are those that live: what a shell offers then.
+    pub living: bool,
 }
 
 /// One that has options as a type.
 trait Runnable: Args + FromArgMatches {
     /// The word.
     const NAME: &'static str;
+    /// Whether it is about runs that live, and has nothing to do with those that ended.
+    const LIVING: bool = false;
 
     /// Does it; gives the exit code.
     fn run(self, context: &mut Context) -> Result<u8, CommandError>;
@@ -52,6 +58,7 @@ trait Runnable: Args + FromArgMatches {
                 .map_err(|error| CommandError::usage(error.to_string()))?;
             args.run(context)
         },
+        living: Self::LIVING,
     };
 }
 
@@ -74,4 +81,6 @@ pub const COMMANDS: &[Entry] = &[
     queue::QueueArgs::ENTRY,
     log::LogArgs::ENTRY,
     daemon::DaemonArgs::ENTRY,
+    completions::CompletionsArgs::ENTRY,
+    man::ManArgs::ENTRY,
 ];

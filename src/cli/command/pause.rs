@@ -8,11 +8,31 @@ use crate::daemon::protocol::{HoldReply, HoldRequest};
 use crate::model::RunId;
 use crate::projections::query::QueryError;
 
+/// Below the options of `pause`.
+const PAUSE_HELP: &str = "\
+Examples:
+  jr pause train
+  jr pause 'worker-*'
+  jr pause label:team=web
+
+Exit codes:
+  0; 3 no such run; 4 nothing of it could be held";
+
+/// Below the options of `resume`.
+const RESUME_HELP: &str = "\
+Examples:
+  jr resume train      # what jr pause held
+  jr resume all
+
+Exit codes:
+  0; 3 no such run; 4 nothing of it was held or delayed";
+
 /// Hold runs: what runs stands still, what waits gets no start
 ///
 /// The whole process tree is frozen, by its cgroup where it has one, else by SIGSTOP. Paused time
 /// does not count against a time limit. Of a batch, its queue and its running lines are held.
 #[derive(clap::Args, Debug)]
+#[command(after_help = PAUSE_HELP)]
 pub struct PauseArgs {
     /// Run ids, names, globs, last, all, label:k=v
     #[arg(value_name = "SEL", required = true)]
@@ -24,6 +44,7 @@ pub struct PauseArgs {
 /// Undoes `jr pause`, ends the wait before a retry, and releases what was interrupted and waits to
 /// be asked for.
 #[derive(clap::Args, Debug)]
+#[command(after_help = RESUME_HELP)]
 pub struct ResumeArgs {
     /// Run ids, names, globs, last, all, label:k=v
     #[arg(value_name = "SEL", required = true)]
@@ -44,6 +65,7 @@ struct Item {
 
 impl Runnable for PauseArgs {
     const NAME: &'static str = "pause";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         hold(context, "/v1/pause", "jr.pause/1", self.selectors)
@@ -52,6 +74,7 @@ impl Runnable for PauseArgs {
 
 impl Runnable for ResumeArgs {
     const NAME: &'static str = "resume";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         hold(context, "/v1/resume", "jr.resume/1", self.selectors)

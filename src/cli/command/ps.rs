@@ -7,8 +7,20 @@ use crate::cli::{exit, render, time_arg};
 use crate::projections::query::{At, PsQuery, Query};
 use crate::projections::view::{List, RunView};
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr ps                          # what is queued or running
+  jr ps -a -n 20                 # also what ended
+  jr ps --at '2026-11-20 14:00'  # as it was then
+  jr ps -q                       # ids only, for scripts
+
+Exit codes:
+  0; 2 a moment that the log does not have";
+
 /// List what is queued or running
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct PsArgs {
     /// Also what ended, newest first
     #[arg(short, long)]

@@ -9,8 +9,20 @@ use crate::model::QueueName;
 use crate::projections::query::Query;
 use crate::projections::view::{List, QueueView};
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr queue list
+  jr queue set gpu -j 2  # two at a time
+  jr queue pause gpu     # what runs goes on
+  jr run -d --queue gpu -- ./train.sh
+
+Exit codes:
+  0; 2 a bad name or number";
+
 /// List queues, pause them, or set how many runs of one may run at a time
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct QueueArgs {
     #[command(subcommand)]
     action: Action,
@@ -23,19 +35,19 @@ enum Action {
     /// Give no more starts from a queue; what runs goes on
     Pause {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Give starts from a queue again
     Unpause {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Set the slots of a queue; creates it
     Set {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "QUEUE")]
         queue: QueueName,
         /// Slots
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

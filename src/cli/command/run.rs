@@ -16,11 +16,25 @@ use crate::model::{LockWish, QueueName, RunId};
 use crate::projections::view::RunView;
 use crate::runners::linux::signals::Blocked;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr run -- make -j8                         # as make, and recorded
+  jr run --timeout 10m --label ci=1 -- npm test
+  jr run -d --name train -- ./train.sh       # prints the id; jr logs -f train
+  jr run -d --queue gpu -- ./train.sh        # waits for a slot
+  jr run -d --key nightly-11-21 -- ./backup  # at most once, ever
+
+Exit codes:
+  the command's own; 128+n ended by signal n; 124 time limit; 125 not started or
+  lost; 126 not executable; 127 not found; 1 cancelled; with -d 0";
+
 /// Run a command and record it
 ///
 /// In the foreground it behaves as the bare command does: input, output, signals, exit code. If jr
 /// is killed, the run goes on.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct RunArgs {
     /// Print the run id once it is durable, and leave
     #[arg(short, long)]
@@ -31,7 +45,7 @@ pub struct RunArgs {
     #[command(flatten)]
     common: ProcessArgs,
     /// Wait in this queue [default: with -d the queue `default`, else none]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "QUEUE")]
     queue: Option<QueueName>,
     /// The same key never starts a second run
     #[arg(long)]
@@ -40,7 +54,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SEL[:ok|any]", value_parser = policy::after)]
     after: Vec<After>,
     /// Hold this lock from its start to its end; if another run has it: wait, fail or skip
-    #[arg(long, value_name = "NAME[:wait|fail|skip]", value_parser = policy::lock)]
+    #[arg(long, value_name = "LOCK[:wait|fail|skip]", value_parser = policy::lock)]
     lock: Option<LockWish>,
     /// The command; everything from its first word on
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]

@@ -7,8 +7,19 @@ use crate::cli::{exit, render, time_arg};
 use crate::projections::query::Query;
 use crate::projections::view::ShowView;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr show last
+  jr show web         # the newest run of that name
+  jr --json show @-1  # the one before the newest
+
+Exit codes:
+  0; 2 the word could mean several runs; 3 no such run";
+
 /// Show everything about a run, with its timeline
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct ShowArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]

@@ -8,8 +8,18 @@ use crate::daemon::protocol::{SignalReply, SignalRequest};
 use crate::model::{RunId, Signal};
 use crate::projections::query::QueryError;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr signal HUP web  # read the configuration again
+  jr signal USR1 'worker-*'
+
+Exit codes:
+  0 sent to at least one; 3 none runs";
+
 /// Send a signal to running runs
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct SignalArgs {
     /// A name or number, such as HUP, SIGUSR1 or 15
     signal: Signal,
@@ -33,6 +43,7 @@ struct Item {
 
 impl Runnable for SignalArgs {
     const NAME: &'static str = "signal";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         if context.is_unused() {

@@ -11,11 +11,22 @@ use crate::model::RunId;
 use crate::projections::query::{Query, QueryError};
 use crate::projections::view::{List, RunView, ShowView};
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr stop web
+  jr stop 'api-*' --kill-after 2s
+  jr stop all  # all that lives here
+
+Exit codes:
+  0 all are gone; 1 something survived KILL; 3 no such run";
+
 /// End runs with their whole process trees
 ///
 /// Sends TERM, after a grace time KILL, waits until they are gone and says what survived. To stop
 /// what has ended changes nothing and succeeds.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct StopArgs {
     /// Run ids, names, globs, last, all, label:k=v
     #[arg(value_name = "SEL", required = true)]
@@ -43,6 +54,7 @@ struct Item {
 
 impl Runnable for StopArgs {
     const NAME: &'static str = "stop";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         if context.is_unused() {

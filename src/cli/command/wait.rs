@@ -9,10 +9,22 @@ use crate::daemon::protocol::WaitRequest;
 use crate::projections::query::Scope;
 use crate::projections::view::{List, RunView};
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr wait last  # ends as that run did
+  jr wait build test --timeout 10m
+  jr wait --any label:team=web
+
+Exit codes:
+  one run: as jr run; several: 0 all succeeded, 1 any failed; 3 no such run;
+  124 the time is over";
+
 /// Wait until runs have ended
 ///
 /// With one run, ends as that run did; with several, 1 if any failed. 124 when the time is over.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct WaitArgs {
     /// Run ids, names, globs, last, all, label:k=v
     #[arg(value_name = "SEL", required = true)]
@@ -27,6 +39,7 @@ pub struct WaitArgs {
 
 impl Runnable for WaitArgs {
     const NAME: &'static str = "wait";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let runs = self.wait(context)?;
