@@ -13,6 +13,7 @@ pub mod foreground;
 pub mod offline;
 pub mod output;
 pub mod render;
+pub mod shell;
 pub mod table;
 pub mod text;
 pub mod time_arg;

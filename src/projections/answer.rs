@@ -9,7 +9,7 @@ use super::run_view::run_view;
 use super::source::{LogSource, SourceError};
 use super::view::RunView;
 use super::views::Views;
-use super::{events, history, moment::Moment, outputs, ps, queues, resolve, show};
+use super::{events, history, moment::Moment, outputs, ps, queues, recorded, resolve, show};
 use crate::model::{ByteString, Digest, Now, RunId};
 
 /// Environment variables as a blob holds them, or why it cannot be read.
@@ -51,6 +51,10 @@ pub fn answer(
         Query::Show { selector } => {
             let shown = show::show(selector, views, source, place, wall)?;
             Ok(Document::Show(Box::new(shown)))
+        }
+        Query::Recorded { selector } => {
+            let recorded = recorded::recorded(selector, views, place, wall)?;
+            Ok(Document::Recorded(Box::new(recorded)))
         }
         Query::Resolve { selectors, scope } => {
             resolve::resolve(selectors, *scope, views, place, wall).map(Document::Runs)

@@ -25,6 +25,7 @@ mod places;
 mod ps;
 pub mod query;
 mod queues;
+mod recorded;
 mod resolve;
 mod rows;
 pub mod run_view;

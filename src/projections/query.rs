@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{EventView, List, OutputView, QueueView, RunView, ShowView};
+use super::view::{EventView, List, OutputView, QueueView, RecordedView, RunView, ShowView};
 
 /// A moment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Query {
     History(HistoryQuery),
     /// `jr show`.
     Show {
+        /// One run.
+        selector: String,
+    },
+    /// `jr repro` and `jr diff`: what a run was started with.
+    Recorded {
         /// One run.
         selector: String,
     },
@@ -125,6 +130,8 @@ pub struct EventsQuery {
 pub enum Document {
     /// `jr show`.
     Show(Box<ShowView>),
+    /// `jr repro` and `jr diff`.
+    Recorded(Box<RecordedView>),
     /// Runs.
     Runs(List<RunView>),
     /// Queues.

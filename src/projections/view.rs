@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ByteString;
+
 /// What an outcome can be called, now or in a later version.
 pub const OUTCOMES: [&str; 9] = [
     "succeeded",
@@ -196,6 +198,36 @@ pub struct OutputView {
     pub open: bool,
     /// Whether the run may still get another attempt.
     pub run_open: bool,
+}
+
+/// What a run was started with, for `repro` and `diff`: bytes where they may be no text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedView {
+    /// `jr.recorded/1`.
+    pub schema: String,
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// argv, masked; empty for a batch.
+    pub argv: Vec<ByteString>,
+    /// Working directory.
+    pub directory: ByteString,
+    /// Permission bits that new files do not get (umask(2)).
+    pub umask: u32,
+    /// Environment variables, masked.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Why they could not be read.
+    pub variables_error: Option<String>,
+    /// Of a line of a batch: as it was written, masked.
+    pub line: Option<ByteString>,
+    /// Whether markers may stand for secrets; else they are text like any other.
+    pub has_secrets: bool,
+    /// Its time limit.
+    pub timeout_ms: Option<u64>,
+    /// First signal of a stop.
+    pub stop_signal: String,
+    /// Until SIGKILL.
+    pub grace_ms: u64,
 }
 
 /// A list with its schema, e.g. `jr.ps/1`.

@@ -60,6 +60,8 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
+    ("regex", &["src/cli/"]),
+    ("similar", &["src/cli/"]),
 ];
 
 /// What the pure layer must not name: the world, and the time of day.

@@ -11,6 +11,7 @@ pub mod pause;
 pub mod policy;
 pub mod ps;
 pub mod queue;
+pub mod repro;
 pub mod run;
 pub mod show;
 pub mod signal;
@@ -61,6 +62,7 @@ pub const COMMANDS: &[Entry] = &[
     ps::PsArgs::ENTRY,
     show::ShowArgs::ENTRY,
     logs::LogsArgs::ENTRY,
+    repro::ReproArgs::ENTRY,
     history::HistoryArgs::ENTRY,
     events::EventsArgs::ENTRY,
     stop::StopArgs::ENTRY,
