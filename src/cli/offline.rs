@@ -36,6 +36,7 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
     match query {
         Query::Ps(_) => Ok(Document::Runs(list("jr.ps/1"))),
         Query::History(_) => Ok(Document::Runs(list("jr.history/1"))),
+        Query::Stats(_) => Ok(Document::Stats(list("jr.stats/1"))),
         Query::Show { selector } | Query::Recorded { selector } => no_such_run(selector),
         Query::Resolve { selectors, scope } => match selectors.first() {
             Some(selector) if *scope == Scope::One || selector != "all" => no_such_run(selector),

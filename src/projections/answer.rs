@@ -9,7 +9,7 @@ use super::run_view::run_view;
 use super::source::{LogSource, SourceError};
 use super::view::RunView;
 use super::views::Views;
-use super::{events, history, moment::Moment, outputs, ps, queues, recorded, resolve, show};
+use super::{events, history, moment::Moment, outputs, ps, queues, recorded, resolve, show, stats};
 use crate::model::{ByteString, Digest, Now, RunId};
 
 /// Environment variables as a blob holds them, or why it cannot be read.
@@ -47,6 +47,10 @@ pub fn answer(
         Query::History(query) => {
             let moment = Moment::new(views, source, query.at, wall)?;
             history::history(query, views, source, &moment, place).map(Document::Runs)
+        }
+        Query::Stats(query) => {
+            let moment = Moment::new(views, source, query.at, wall)?;
+            stats::stats(query, views, source, &moment).map(Document::Stats)
         }
         Query::Show { selector } => {
             let shown = show::show(selector, views, source, place, wall)?;

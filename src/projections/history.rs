@@ -98,6 +98,21 @@ impl Kept {
     }
 }
 
+fn known(word: Option<&String>, words: &[&str], what: &str) -> Result<(), QueryError> {
+    match word {
+        Some(word) if !words.contains(&word.as_str()) => Err(QueryError::BadSelector {
+            selector: word.clone(),
+            why: format!("{what} is one of {}", words.join(", ")),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses what is no kind.
+pub(super) fn known_kind(kind: Option<&String>) -> Result<(), QueryError> {
+    known(kind, &KINDS, "a kind")
+}
+
 /// Which runs are asked for.
 struct Filter<'a> {
     query: &'a HistoryQuery,
@@ -108,15 +123,8 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(query: &'a HistoryQuery, views: &Views) -> Result<Self, QueryError> {
-        let known = |word: &Option<String>, words: &[&str], what: &str| match word {
-            Some(word) if !words.contains(&word.as_str()) => Err(QueryError::BadSelector {
-                selector: word.clone(),
-                why: format!("{what} is one of {}", words.join(", ")),
-            }),
-            _ => Ok(()),
-        };
-        known(&query.outcome, &OUTCOMES, "an outcome")?;
-        known(&query.kind, &KINDS, "a kind")?;
+        known(query.outcome.as_ref(), &OUTCOMES, "an outcome")?;
+        known_kind(query.kind.as_ref())?;
         let glob = query.pattern.as_ref().filter(|pattern| has_glob(pattern));
         let glob = glob.map(|pattern| {
             let bad = |why| QueryError::BadSelector { selector: pattern.clone(), why };

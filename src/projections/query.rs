@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{EventView, List, OutputView, QueueView, RecordedView, RunView, ShowView};
+use super::view::{
+    EventView, List, OutputView, QueueView, RecordedView, RunView, ShowView, StatsView,
+};
 
 /// A moment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub enum Query {
     Ps(PsQuery),
     /// `jr history`.
     History(HistoryQuery),
+    /// `jr stats`.
+    Stats(StatsQuery),
     /// `jr show`.
     Show {
         /// One run.
@@ -110,6 +114,28 @@ pub struct HistoryQuery {
     pub at: Option<At>,
 }
 
+/// `jr stats`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatsQuery {
+    /// Name glob, or part of a name.
+    pub pattern: Option<String>,
+    /// Exactly this name.
+    pub name: Option<String>,
+    /// This kind.
+    pub kind: Option<String>,
+    /// All of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Admitted at or after, in Unix milliseconds.
+    pub since: Option<i64>,
+    /// Admitted before, in Unix milliseconds.
+    pub until: Option<i64>,
+    /// At most so many names.
+    pub limit: Option<usize>,
+    /// At another moment.
+    pub at: Option<At>,
+}
+
 /// `jr events`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -134,6 +160,8 @@ pub enum Document {
     Recorded(Box<RecordedView>),
     /// Runs.
     Runs(List<RunView>),
+    /// Statistics.
+    Stats(List<StatsView>),
     /// Queues.
     Queues(List<QueueView>),
     /// Outputs.

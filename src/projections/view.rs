@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ByteString;
 
-/// What an outcome can be called, now or in a later version.
+/// What an outcome can be called, now or in a later version. Views store places in it.
 pub const OUTCOMES: [&str; 9] = [
     "succeeded",
     "failed",
@@ -198,6 +198,41 @@ pub struct OutputView {
     pub open: bool,
     /// Whether the run may still get another attempt.
     pub run_open: bool,
+}
+
+/// How the runs of one name did, in `stats`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatsView {
+    /// Their name.
+    pub name: String,
+    /// That ended.
+    pub runs: u64,
+    /// That live.
+    pub live: u64,
+    /// As they should.
+    pub succeeded: u64,
+    /// Failed, signalled, timed out, rejected or lost.
+    pub failed: u64,
+    /// Stopped, cancelled or skipped.
+    pub stopped: u64,
+    /// Of those that succeeded or failed.
+    pub failure_percent: Option<f64>,
+    /// Half of them took no longer.
+    pub p50_ms: Option<u64>,
+    /// 95 of 100 took no longer.
+    pub p95_ms: Option<u64>,
+    /// The longest.
+    pub max_ms: Option<u64>,
+    /// The median of the newer half against that of the older half.
+    pub trend_percent: Option<f64>,
+    /// The last ones, the newest at the end.
+    pub last_durations_ms: Vec<u64>,
+    /// The run that ended last.
+    pub last_run_id: Option<String>,
+    /// How it ended.
+    pub last_outcome: Option<String>,
+    /// When it ended.
+    pub last_ended_at: Option<String>,
 }
 
 /// What a run was started with, for `repro` and `diff`: bytes where they may be no text.

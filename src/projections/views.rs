@@ -32,6 +32,8 @@ pub struct Pace {
     pub time_records: u64,
     /// Records folded at most before they are written, while the views catch up.
     pub flush_records: usize,
+    /// Records of the log whose ends share rows of samples.
+    pub sample_records: u64,
     /// The state is written with each flush while no more than this lives.
     pub latest_live_max: usize,
 }
@@ -42,6 +44,7 @@ impl Default for Pace {
             checkpoint_records: 10_000,
             time_records: 1_024,
             flush_records: 65_536,
+            sample_records: 4_096,
             latest_live_max: 2_000,
         }
     }
@@ -267,6 +270,7 @@ impl Views {
             let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
             run.apply(envelope).map_err(illegal)?;
             self.live.remove(&run.first_seq);
+            self.sample(&run)?;
             self.delta.end(Row { run, tally });
         }
         self.mark();

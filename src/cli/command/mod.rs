@@ -15,6 +15,7 @@ pub mod repro;
 pub mod run;
 pub mod show;
 pub mod signal;
+pub mod stats;
 pub mod stop;
 pub mod wait;
 
@@ -64,6 +65,7 @@ pub const COMMANDS: &[Entry] = &[
     logs::LogsArgs::ENTRY,
     repro::ReproArgs::ENTRY,
     history::HistoryArgs::ENTRY,
+    stats::StatsArgs::ENTRY,
     events::EventsArgs::ENTRY,
     stop::StopArgs::ENTRY,
     signal::SignalArgs::ENTRY,
