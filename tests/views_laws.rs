@@ -132,6 +132,13 @@ proptest! {
             }
         }
         for at in [None, Some(u64::from(places[2]) % (head + 1))] {
+            let flat = HistoryQuery { limit: Some(5), at: at.map(At::Seq), ..HistoryQuery::default() };
+            let tree = HistoryQuery { tree: true, ..flat.clone() };
+            let of = |query| match ask(&Query::History(query), &views, &log) {
+                Ok(Document::Runs(list)) => list.items,
+                other => panic!("{other:?}"),
+            };
+            oracle::check_tree(log.records(), at, &of(flat), &of(tree));
             for query in oracle::stats_queries(&places) {
                 let query = StatsQuery { at: at.map(At::Seq), ..query };
                 let expected = oracle::stats(log.records(), &query, at, now());

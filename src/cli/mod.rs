@@ -13,11 +13,15 @@ pub mod foreground;
 pub mod offline;
 pub mod output;
 pub mod render;
+pub mod run_output;
+pub mod run_stream;
 pub mod shell;
 pub mod table;
 pub mod text;
 pub mod time_arg;
+pub mod tree;
 pub mod ui;
+pub mod unified;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

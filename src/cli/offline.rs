@@ -2,8 +2,8 @@
 
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::place::Place;
-use crate::projections::query::{Document, Query, QueryError, Scope};
-use crate::projections::view::List;
+use crate::projections::query::{Document, FollowQuery, Query, QueryError, Scope};
+use crate::projections::view::{FollowView, List};
 
 use super::error::CommandError;
 use super::exit;
@@ -45,6 +45,13 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         Query::Outputs { selectors, .. } => match selectors.first() {
             Some(selector) if selector != "all" => no_such_run(selector),
             _ => Ok(Document::Outputs(list("jr.logs/1"))),
+        },
+        Query::Follow(FollowQuery { selectors, .. }) => match selectors.first() {
+            Some(selector) if selector != "all" => no_such_run(selector),
+            _ => {
+                let (schema, seq, items) = ("jr.logs/1".to_owned(), 0, Vec::new());
+                Ok(Document::Follow(FollowView { schema, seq, items }))
+            }
         },
         Query::Events(_) => Ok(Document::Events(list("jr.events/1"))),
         Query::Queues => Ok(Document::Queues(list("jr.queue/1"))),

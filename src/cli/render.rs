@@ -185,6 +185,9 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
             fact(name, value, Style::Plain);
         }
     }
+    if let Some(words) = children_words(view) {
+        fact("children", &words, Style::Plain);
+    }
     fact("created", &time_arg::show_exact(&run.created_at, now), Style::Plain);
     for (name, at) in [("started", &run.started_at), ("ended", &run.ended_at)] {
         if let Some(at) = at {
@@ -212,6 +215,22 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
         out.push('\n');
     }
     out
+}
+
+/// `500 lines, 1 continuation 4fj2kq9x3m7a`; what is one of many is only counted.
+fn children_words(view: &ShowView) -> Option<String> {
+    let counted = |word: &str, ids: &[String]| match ids {
+        [] => None,
+        [id] => Some(format!("1 {word} {id}")),
+        ids => Some(format!("{} {word}s", ids.len())),
+    };
+    let words = [
+        counted("line", &view.lines),
+        counted("continuation", &view.continuations),
+        counted("rerun", &view.reruns),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// How many lines stand where; nothing of what there is none of.

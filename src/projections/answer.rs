@@ -66,6 +66,7 @@ pub fn answer(
         Query::Outputs { selectors, attempt } => {
             outputs::outputs(selectors, *attempt, views, place).map(Document::Outputs)
         }
+        Query::Follow(query) => outputs::follow(query, views, place).map(Document::Follow),
         Query::Events(query) => events::events(query, views, source).map(Document::Events),
         Query::Queues => Ok(Document::Queues(queues::queues(views.state()))),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use globset::GlobMatcher;
 
 use super::answer::{Where, view_at};
+use super::lineage;
 use super::moment::{self, Moment};
 use super::places::{Listed, Places};
 use super::query::{HistoryQuery, QueryError};
@@ -54,7 +55,11 @@ pub(super) fn history(
         }
     }
     result?;
-    let items = rows.into_vec().iter().map(|row| view_at(row, moment, place)).collect();
+    let mut rows = rows.into_vec();
+    if query.tree {
+        rows = lineage::tree(rows, views, moment)?;
+    }
+    let items = rows.iter().map(|row| view_at(row, moment, place)).collect();
     Ok(List { schema: "jr.history/1".to_owned(), items })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::view::{
-    EventView, List, OutputView, QueueView, RecordedView, RunView, ShowView, StatsView,
+    EventView, FollowView, List, OutputView, QueueView, RecordedView, RunView, ShowView, StatsView,
 };
 
 /// A moment of the log.
@@ -52,6 +52,8 @@ pub enum Query {
         /// Only this attempt.
         attempt: Option<u32>,
     },
+    /// `jr logs -f`.
+    Follow(FollowQuery),
     /// `jr events`.
     Events(EventsQuery),
     /// `jr queue list`.
@@ -108,6 +110,8 @@ pub struct HistoryQuery {
     pub until: Option<i64>,
     /// Longest first.
     pub slowest: bool,
+    /// With what they came from and what came from them, in the order of a tree.
+    pub tree: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
     /// At another moment.
@@ -134,6 +138,18 @@ pub struct StatsQuery {
     pub limit: Option<usize>,
     /// At another moment.
     pub at: Option<At>,
+}
+
+/// `jr logs -f`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FollowQuery {
+    /// As typed; empty is all.
+    pub selectors: Vec<String>,
+    /// Only this attempt.
+    pub attempt: Option<u32>,
+    /// Only runs admitted after this place, which a glob, `all` or a label means.
+    pub after: Option<u64>,
 }
 
 /// `jr events`.
@@ -166,6 +182,8 @@ pub enum Document {
     Queues(List<QueueView>),
     /// Outputs.
     Outputs(List<OutputView>),
+    /// Outputs, followed.
+    Follow(FollowView),
     /// Records.
     Events(List<EventView>),
 }

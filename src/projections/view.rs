@@ -196,8 +196,25 @@ pub struct OutputView {
     pub base: String,
     /// Whether more may come.
     pub open: bool,
-    /// Whether the run may still get another attempt.
+    /// Whether the run may still get another attempt that is asked for.
     pub run_open: bool,
+    /// What it printed to stdout, once that is known; of the latest attempt only.
+    #[serde(default)]
+    pub stdout_bytes: Option<u64>,
+    /// The same for stderr.
+    #[serde(default)]
+    pub stderr_bytes: Option<u64>,
+}
+
+/// Outputs that are followed, with the place of the log at which they were looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowView {
+    /// `jr.logs/1`.
+    pub schema: String,
+    /// Runs admitted later are not in it.
+    pub seq: u64,
+    /// Attempt 0 is a run that has printed nowhere yet.
+    pub items: Vec<OutputView>,
 }
 
 /// How the runs of one name did, in `stats`.
@@ -302,4 +319,10 @@ pub struct ShowView {
     pub timeline: Vec<EventView>,
     /// Of a batch: the ids of its lines, in order.
     pub lines: Vec<String>,
+    /// Of a batch: the ids of the batches that continue it.
+    #[serde(default)]
+    pub continuations: Vec<String>,
+    /// The ids of the runs that repeat it.
+    #[serde(default)]
+    pub reruns: Vec<String>,
 }

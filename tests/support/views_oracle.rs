@@ -290,3 +290,23 @@ pub(crate) fn stats_queries(chance: &[u16]) -> Vec<StatsQuery> {
         StatsQuery { until: Some(time), ..plain },
     ]
 }
+
+/// A tree has what was asked for, each run once and behind its parent, and all of each family but
+/// lines.
+pub(crate) fn check_tree(records: &[Stored], at: Option<u64>, asked: &[RunView], tree: &[RunView]) {
+    let ids: Vec<&str> = tree.iter().map(|run| run.run_id.as_str()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each once");
+    for run in asked {
+        assert!(tree.contains(run), "{run:?}");
+    }
+    for (place, run) in tree.iter().enumerate() {
+        if let Some(parent) = &run.parent {
+            assert!(ids[..place].contains(&parent.as_str()), "behind its parent");
+        }
+    }
+    for run in runs(records, at.unwrap_or(u64::MAX)) {
+        let of_family = run.spec.parent.is_some_and(|id| ids.contains(&&*id.to_string()));
+        let is_there = ids.contains(&&*run.id.to_string());
+        assert!(is_there || !of_family || run.spec.line.is_some(), "{} is missing", run.id);
+    }
+}

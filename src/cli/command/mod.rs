@@ -3,6 +3,7 @@
 pub mod argument;
 pub mod batch;
 pub mod daemon;
+pub mod diff;
 pub mod events;
 pub mod history;
 pub mod log;
@@ -64,6 +65,7 @@ pub const COMMANDS: &[Entry] = &[
     show::ShowArgs::ENTRY,
     logs::LogsArgs::ENTRY,
     repro::ReproArgs::ENTRY,
+    diff::DiffArgs::ENTRY,
     history::HistoryArgs::ENTRY,
     stats::StatsArgs::ENTRY,
     events::EventsArgs::ENTRY,

@@ -157,7 +157,8 @@ fn set_by(run: &RecordedView, which: Variables) -> Vec<(&ByteString, &ByteString
     set
 }
 
-fn is_of_session(name: &[u8]) -> bool {
+/// Whether a login or terminal sets this variable anew, or jr does.
+pub(super) fn is_of_session(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| {
         SESSION.contains(&name) || SESSION_FAMILIES.iter().any(|start| name.starts_with(start))
     })

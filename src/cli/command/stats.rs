@@ -84,7 +84,7 @@ impl Runnable for StatsArgs {
             }
             return Ok(exit::OK);
         }
-        let bars = if self.ascii || !is_utf8() { ASCII_BARS } else { BARS };
+        let bars = if self.ascii || !context.ui.is_utf8() { ASCII_BARS } else { BARS };
         let text = table(&list.items, &bars, &time_arg::now(), context.ui.medium());
         context.ui.data(&text);
         if self.limit.is_none() && list.items.len() == TERMINAL_ROWS && for_terminal {
@@ -92,14 +92,6 @@ impl Runnable for StatsArgs {
         }
         Ok(exit::OK)
     }
-}
-
-/// Whether the locale says so (locale(7): the first of these that is set counts).
-fn is_utf8() -> bool {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
-    let locale = locale.to_ascii_lowercase();
-    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 fn table(items: &[StatsView], bars: &[char; 8], now: &Zoned, medium: Medium) -> String {
