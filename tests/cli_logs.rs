@@ -159,7 +159,9 @@ fn what_became_of_the_files_is_told_and_the_rest_is_printed() {
 #[test]
 fn a_run_that_dies_with_its_follower_costs_nothing_and_many_cost_few_files() {
     let home = Home::new();
-    let lines: String = (0..120).map(|n| format!("sh -c 'echo line {n}; sleep 0.2'\n")).collect();
+    let lines: Vec<String> =
+        (0..120).map(|n| format!("sh -c 'echo line {n}; sleep 0.2'")).collect();
+    let lines = lines.join("\n") + "\n";
     let batch = home.jr_with_input(&["--json", "batch", "-j", "4", "-"], b"true\n");
     assert_eq!(code(&batch), 0);
     let mut command = home.command(&["batch", "-j", "60", "--name", "many", "-"]);

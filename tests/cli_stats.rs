@@ -8,6 +8,8 @@ use home::{Home, code, text};
 #[test]
 fn each_name_has_its_figures_and_they_need_no_daemon() {
     let home = Home::new();
+    assert_eq!(home.items(&["-e", "nowhere", "stats"]).len(), 0);
+    assert_eq!(std::fs::read_dir(home.path()).expect("the home").count(), 0, "not one file");
     for name in ["build", "build", "test"] {
         home.ok(&["run", "--name", name, "--label", "team=a", "true"]);
     }

@@ -132,7 +132,8 @@ proptest! {
             }
         }
         for at in [None, Some(u64::from(places[2]) % (head + 1))] {
-            let flat = HistoryQuery { limit: Some(5), at: at.map(At::Seq), ..HistoryQuery::default() };
+            let at_seq = at.map(At::Seq);
+            let flat = HistoryQuery { limit: Some(5), at: at_seq, ..HistoryQuery::default() };
             let tree = HistoryQuery { tree: true, ..flat.clone() };
             let of = |query| match ask(&Query::History(query), &views, &log) {
                 Ok(Document::Runs(list)) => list.items,

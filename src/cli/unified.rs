@@ -97,7 +97,8 @@ mod tests {
             shown("a\nb", "a\nb\n"),
             "@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+b\n"
         );
-        let many: String = (1..=20).map(|n| format!("{n}\n")).collect();
+        let many: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
+        let many = many.join("\n") + "\n";
         let other = many.replace("10\n", "ten\n").replace("20\n", "");
         let expected = "@@ -7,7 +7,7 @@\n 7\n 8\n 9\n-10\n+ten\n 11\n 12\n 13\n\
                         @@ -17,4 +17,3 @@\n 17\n 18\n 19\n-20\n";

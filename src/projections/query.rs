@@ -85,6 +85,7 @@ pub struct PsQuery {
 }
 
 /// `jr history`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryQuery {

@@ -247,7 +247,9 @@ mod tests {
             sample(u64::MAX, u64::MAX, i64::MAX, i64::MIN),
         ];
         let mut block = Block::default();
-        samples.iter().for_each(|sample| block.push(sample));
+        for sample in &samples {
+            block.push(sample);
+        }
         let again: Block = decode(Table::Samples, &encode(&block)).expect("decodes");
         assert_eq!(again.samples().collect::<Vec<_>>(), samples);
     }

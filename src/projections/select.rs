@@ -88,8 +88,11 @@ pub fn is_open_ended(selector: &str) -> bool {
     open_ended(selector).is_some()
 }
 
-/// Whether such a selector means a run; `None` for words that mean what is there.
-pub(super) fn open_ended(selector: &str) -> Option<Box<dyn Fn(&Run) -> bool>> {
+/// Whether a run is meant.
+pub(super) type Fits = Box<dyn Fn(&Run) -> bool>;
+
+/// What such a selector means; `None` for words that mean what is there.
+pub(super) fn open_ended(selector: &str) -> Option<Fits> {
     if let Some(label) = selector.strip_prefix("label:") {
         let (key, value) = label.split_once('=')?;
         let (key, value) = (key.to_owned(), value.to_owned());

@@ -125,7 +125,7 @@ impl Tally {
 
     fn view(mut self, name: String, views: &Views) -> Result<StatsView, QueryError> {
         // Series of other labels or kinds come one after the other.
-        self.durations.sort();
+        self.durations.sort_unstable();
         let in_order: Vec<u64> = self.durations.iter().map(|(_, ran_ms)| *ran_ms).collect();
         let judged = self.succeeded + self.failed;
         let last_run = match self.last {

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
-use jr::projections::query::{At, EventsQuery, HistoryQuery, PsQuery, Query, Scope, StatsQuery};
+use jr::projections::query::{
+    At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Scope, StatsQuery,
+};
 use jr::projections::view::{BatchView, List, RunView, ShowView, StatsView};
 use jr::projections::{Stored, run_view};
 
@@ -169,6 +171,8 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
         Query::Stats(StatsQuery::default()),
         Query::Stats(StatsQuery { at: at(head / 2), ..StatsQuery::default() }),
         Query::Outputs { selectors: Vec::new(), attempt: None },
+        Query::Follow(FollowQuery::default()),
+        Query::Follow(FollowQuery { after: Some(head / 2), ..FollowQuery::default() }),
         Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
         Query::Queues,
     ];
@@ -214,65 +218,65 @@ pub(crate) fn stats(
     }
     let mut items = Vec::new();
     for (name, runs) in names {
-        let mut ended: Vec<&Run> =
-            runs.iter().copied().filter(|run| run.outcome.is_some()).collect();
-        ended.sort_by_key(|run| run.last_seq);
-        let count = |words: &[&str]| {
-            let fits = |run: &&&Run| words.contains(&run.outcome.expect("ended").word());
-            ended.iter().filter(fits).count() as u64
-        };
-        let stopped = count(&["stopped", "cancelled", "skipped"]);
-        let succeeded = count(&["succeeded"]);
-        let failed = ended.len() as u64 - stopped - succeeded;
-        let durations: Vec<u64> = ended
-            .iter()
-            .filter(|run| !matches!(run.outcome, Some(Outcome::Lost(_))))
-            .filter_map(|run| Some(run.ended_at?.0 - run.started_at?.0))
-            .map(|millis| u64::try_from(millis).unwrap_or(0))
-            .collect();
-        let rank = |values: &[u64], percent: usize| {
-            let mut values = values.to_vec();
-            values.sort_unstable();
-            let rank = (1..=values.len()).find(|rank| rank * 100 >= values.len() * percent)?;
-            Some(values[rank - 1])
-        };
-        let tenths = |part: u64, whole: u64| {
-            f64::from(u32::try_from((part * 2_000 / whole).div_ceil(2)).expect("fits")) / 10.0
-        };
-        let (older, newer) = durations.split_at(durations.len() / 2);
-        let (older, newer) = (rank(older, 50).unwrap_or(0), rank(newer, 50).unwrap_or(0));
-        let trend = (durations.len() >= 4 && older > 0).then(|| {
-            let thousandths = i64::try_from((newer * 2_000 / older).div_ceil(2)).expect("fits");
-            f64::from(i32::try_from(thousandths - 1_000).expect("fits")) / 10.0
-        });
-        let last = ended.last();
-        items.push((
-            last.map_or(u64::MAX, |last| last.last_seq),
-            StatsView {
-                name,
-                runs: ended.len() as u64,
-                live: (runs.len() - ended.len()) as u64,
-                succeeded,
-                failed,
-                stopped,
-                failure_percent: (succeeded + failed > 0)
-                    .then(|| tenths(failed, succeeded + failed)),
-                p50_ms: rank(&durations, 50),
-                p95_ms: rank(&durations, 95),
-                max_ms: durations.iter().max().copied(),
-                trend_percent: trend,
-                last_durations_ms: durations[durations.len().saturating_sub(20)..].to_vec(),
-                last_run_id: last.map(|run| run.id.to_string()),
-                last_outcome: last.map(|run| run.outcome.expect("ended").word().to_owned()),
-                last_ended_at: last.map(|run| run_view::rfc3339(run.ended_at.expect("ended"))),
-            },
-        ));
+        let last = runs.iter().filter(|run| run.outcome.is_some()).map(|run| run.last_seq).max();
+        items.push((last.unwrap_or(u64::MAX), stats_of(name, &runs)));
     }
     // A map's order is that of the names; ends are never equal.
     items.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
     let mut items: Vec<StatsView> = items.into_iter().map(|(_, view)| view).collect();
     items.truncate(query.limit.unwrap_or(usize::MAX));
     List { schema: "jr.stats/1".to_owned(), items }
+}
+
+fn stats_of(name: String, runs: &[&Run]) -> StatsView {
+    let mut ended: Vec<&Run> = runs.iter().copied().filter(|run| run.outcome.is_some()).collect();
+    ended.sort_by_key(|run| run.last_seq);
+    let count = |words: &[&str]| {
+        let fits = |run: &&&Run| words.contains(&run.outcome.expect("ended").word());
+        ended.iter().filter(fits).count() as u64
+    };
+    let stopped = count(&["stopped", "cancelled", "skipped"]);
+    let succeeded = count(&["succeeded"]);
+    let failed = ended.len() as u64 - stopped - succeeded;
+    let durations: Vec<u64> = ended
+        .iter()
+        .filter(|run| !matches!(run.outcome, Some(Outcome::Lost(_))))
+        .filter_map(|run| Some(run.ended_at?.0 - run.started_at?.0))
+        .map(|millis| u64::try_from(millis).unwrap_or(0))
+        .collect();
+    let rank = |values: &[u64], percent: usize| {
+        let mut values = values.to_vec();
+        values.sort_unstable();
+        let rank = (1..=values.len()).find(|rank| rank * 100 >= values.len() * percent)?;
+        Some(values[rank - 1])
+    };
+    let tenths = |part: u64, whole: u64| {
+        f64::from(u32::try_from((part * 2_000 / whole).div_ceil(2)).expect("fits")) / 10.0
+    };
+    let (older, newer) = durations.split_at(durations.len() / 2);
+    let (older, newer) = (rank(older, 50).unwrap_or(0), rank(newer, 50).unwrap_or(0));
+    let trend = (durations.len() >= 4 && older > 0).then(|| {
+        let thousandths = i64::try_from((newer * 2_000 / older).div_ceil(2)).expect("fits");
+        f64::from(i32::try_from(thousandths - 1_000).expect("fits")) / 10.0
+    });
+    let last = ended.last();
+    StatsView {
+        name,
+        runs: ended.len() as u64,
+        live: (runs.len() - ended.len()) as u64,
+        succeeded,
+        failed,
+        stopped,
+        failure_percent: (succeeded + failed > 0).then(|| tenths(failed, succeeded + failed)),
+        p50_ms: rank(&durations, 50),
+        p95_ms: rank(&durations, 95),
+        max_ms: durations.iter().max().copied(),
+        trend_percent: trend,
+        last_durations_ms: durations[durations.len().saturating_sub(20)..].to_vec(),
+        last_run_id: last.map(|run| run.id.to_string()),
+        last_outcome: last.map(|run| run.outcome.expect("ended").word().to_owned()),
+        last_ended_at: last.map(|run| run_view::rfc3339(run.ended_at.expect("ended"))),
+    }
 }
 
 /// One query for each filter.

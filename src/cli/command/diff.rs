@@ -112,8 +112,12 @@ impl Runnable for DiffArgs {
             let escape = context.ui.stdout_is_terminal();
             let mut printer = Printer { out: Vec::new(), color, escape };
             printer.runs(&old.run, &new.run);
-            items.iter().for_each(|item| printer.item(item));
-            streams.iter().for_each(|stream| printer.streams(stream, &old.run, &new.run));
+            for item in &items {
+                printer.item(item);
+            }
+            for stream in &streams {
+                printer.streams(stream, &old.run, &new.run);
+            }
             context.ui.raw(&printer.out);
             if same {
                 context.ui.status("they are the same");

@@ -187,12 +187,11 @@ fn script(
         hint = Some(argument.as_bytes())
             .filter(|word| word.first() == Some(&b'-') && !word.contains(&b'='));
     }
-    let mut script = format!("cd {} && ", quote(run.directory.as_bytes()));
-    if run.umask != limits::UMASK {
-        script.push_str(&format!("umask {:03o} && ", run.umask));
-    }
-    script.push_str(&command(&words, run.argv[0].as_bytes(), &variables, is_clean));
-    (script, required.names)
+    let directory = quote(run.directory.as_bytes());
+    let is_usual = run.umask == limits::UMASK;
+    let umask = if is_usual { String::new() } else { format!("umask {:03o} && ", run.umask) };
+    let command = command(&words, run.argv[0].as_bytes(), &variables, is_clean);
+    (format!("cd {directory} && {umask}{command}"), required.names)
 }
 
 /// The words of the command behind what sets its variables.
