@@ -203,3 +203,22 @@ fn one_attempt_is_followed_to_its_end() {
     let follower = Follower::new(&home, &["-f", "--attempt", "2", "x"]);
     assert_eq!(follower.rest(), (0, String::new(), String::new()), "it never came");
 }
+
+#[test]
+fn a_follower_goes_on_from_attempt_to_attempt() {
+    let home = Home::new();
+    let script = "echo attempt $JR_ATTEMPT; test $JR_ATTEMPT = 3";
+    let retries = ["--retries", "5", "--backoff", "300ms"];
+    let words = [&["--name", "x"], &retries[..], &["--", "sh", "-c", script]].concat();
+    let id = home.detach(&words);
+    let follower = Follower::new(&home, &["-f", &id]);
+    let expected = "attempt 1\nattempt 2\nattempt 3\n";
+    assert_eq!(follower.rest(), (0, expected.to_owned(), String::new()));
+    assert_eq!(home.ok(&["logs", &id, "-n", "2"]), "attempt 2\nattempt 3");
+    assert_eq!(home.ok(&["logs", &id, "--attempt", "2"]), "attempt 2");
+    assert_eq!(home.ok(&["logs", &id, "-g", "[12]$", "-n", "1"]), "attempt 2");
+    let again = home.detach(&words);
+    let follower = Follower::new(&home, &["-f", "--attempt", "2", &again]);
+    assert_eq!(follower.rest(), (0, "attempt 2\n".to_owned(), String::new()));
+    assert_eq!(home.items(&["stats", "--name", "x"]).len(), 1);
+}

@@ -175,8 +175,7 @@ impl Views {
         let key = key(run, block);
         if !self.delta.samples.contains_key(&key) {
             // Of a block that began after the last flush the file has nothing.
-            let flushed = self.state.seq.saturating_sub(self.delta.records as u64);
-            let may_be_kept = block * self.pace.sample_records <= flushed;
+            let may_be_kept = block * self.pace.sample_records <= self.flushed;
             let kept = if may_be_kept { self.store.get(Table::Samples, &key)? } else { None };
             let block = match kept {
                 Some(row) => decode(Table::Samples, &row)?,

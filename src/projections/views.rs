@@ -71,6 +71,8 @@ pub struct Views {
     hash: Digest,
     boot: BootId,
     last_checkpoint: u64,
+    /// What the file has: of what came later there is nothing in it.
+    pub(super) flushed: u64,
 }
 
 impl Views {
@@ -163,7 +165,7 @@ impl Views {
             Some(state) => state,
             None => source.start()?.0,
         };
-        views.hash = meta.hash;
+        (views.hash, views.flushed) = (meta.hash, meta.applied);
         views.refold(meta.applied, source)?;
         views.note_live();
         views.catch_up(source)?;
@@ -200,7 +202,7 @@ impl Views {
     fn empty(store: Store, boot: BootId, pace: Pace) -> Self {
         let (delta, state, live) = (Delta::default(), State::default(), BTreeMap::new());
         let hash = Digest::default();
-        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0 }
+        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0, flushed: 0 }
     }
 
     fn note_live(&mut self) {
@@ -316,6 +318,7 @@ impl Views {
         tables.push((Table::Meta, vec![(LATEST.to_vec(), latest), (META.to_vec(), meta)]));
         self.store.commit(tables)?;
         self.delta = Delta::default();
+        self.flushed = self.state.seq;
         Ok(())
     }
 
