@@ -64,6 +64,24 @@ fn each_thing_that_differs_is_named() {
 }
 
 #[test]
+fn two_batches_differ_in_what_became_of_their_lines() {
+    let home = Home::new();
+    let batch = |lines: &str| {
+        let output = home.jr_with_input(&["--json", "batch"], lines.as_bytes());
+        home::document(&output)["run_id"].as_str().expect("an id").to_owned()
+    };
+    let script = "test -e $JR_HOME/mark";
+    let lines = format!("true\ntrue\n{script}\n");
+    let first = batch(&format!("{lines}false\n"));
+    std::fs::write(home.path().join("mark"), "").expect("a file");
+    let ids = [first, batch(&lines)];
+    let line = format!("lines.sh -c '{script}'");
+    assert_eq!(fields(&home, &ids), ["outcome", "reason", "lines.false", &line]);
+    let again = [ids[1].clone(), batch(&lines)];
+    assert_eq!(fields(&home, &again), Vec::<String>::new());
+}
+
+#[test]
 fn output_is_compared_line_by_line_to_the_byte() {
     let home = Home::new();
     let run = |script: &str| ["sh".to_owned(), "-c".to_owned(), script.to_owned()];

@@ -121,6 +121,27 @@ fn following_waits_for_what_has_not_begun_and_for_ever_where_asked() {
 }
 
 #[test]
+fn from_now_on_nothing_older_is_printed() {
+    let home = Home::new();
+    home.ok(&["run", "--name", "over", "echo", "older"]);
+    let script = "echo old; while :; do echo tick; sleep 0.1; done";
+    let id = home.detach(&["--name", "x", "sh", "-c", script]);
+    until("its first tick", || match text(&home.jr(&["logs", &id]).stdout) {
+        found if found.contains("tick") => Ok(()),
+        other => Err(other),
+    });
+    for selector in [None, Some("x"), Some("label:no=body")] {
+        let words = [&["-F", "-n", "0"][..], selector.as_slice()].concat();
+        let mut follower = Follower::new(&home, &words);
+        match selector {
+            None => assert_eq!(follower.line(), "x │ tick"),
+            Some("x") => assert_eq!(follower.line(), "tick"),
+            Some(_) => follower.client.signal(Signal::TERM),
+        }
+    }
+}
+
+#[test]
 fn what_became_of_the_files_is_told_and_the_rest_is_printed() {
     let home = Home::new();
     home.ok(&["run", "--name", "cut", "sh", "-c", "echo 123456789; echo err >&2"]);

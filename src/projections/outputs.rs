@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::answer::Where;
 use super::query::{FollowQuery, QueryError, Scope};
 use super::rows::Row;
-use super::select::{open_ended, select_rows};
+use super::select::{is_open_ended, open_ended, select_rows};
 use super::view::{FollowView, List, OutputView};
 use super::views::Views;
 use crate::model::{ExitStatus, Kind, Run};
@@ -17,7 +17,7 @@ pub(super) fn outputs(
     views: &Views,
     place: &Where<'_>,
 ) -> Result<List<OutputView>, QueryError> {
-    let runs = selected(selectors, views)?;
+    let runs = selected(selectors, Scope::Any, views)?;
     let items = runs.values().flat_map(|run| of_run(run, attempt, place)).collect();
     Ok(List { schema: "jr.logs/1".to_owned(), items })
 }
@@ -29,10 +29,12 @@ pub(super) fn follow(
     views: &Views,
     place: &Where<'_>,
 ) -> Result<FollowView, QueryError> {
-    let runs = match query.after {
+    let mut runs = match query.after {
         Some(after) => admitted_after(&query.selectors, after, views)?,
-        None => selected(&query.selectors, views)?,
+        None if query.live => selected(&query.selectors, Scope::Live, views)?,
+        None => selected(&query.selectors, Scope::Any, views)?,
     };
+    runs.retain(|_, run| !query.live || run.outcome.is_none());
     let mut items = Vec::new();
     for run in runs.values() {
         let outputs = of_run(run, query.attempt, place);
@@ -46,16 +48,32 @@ pub(super) fn follow(
     Ok(FollowView { schema: "jr.logs/1".to_owned(), seq: views.applied(), items })
 }
 
-fn selected(selectors: &[String], views: &Views) -> Result<BTreeMap<u64, Run>, QueryError> {
+fn selected(
+    selectors: &[String],
+    scope: Scope,
+    views: &Views,
+) -> Result<BTreeMap<u64, Run>, QueryError> {
     let mut runs = BTreeMap::new();
-    if selectors.is_empty() {
+    let is_all = selectors.is_empty();
+    if is_all && scope == Scope::Live {
+        runs.extend(views.state().runs.values().map(|run| (run.first_seq, run.clone())));
+    } else if is_all {
         views.each_row((0, u64::MAX), &mut |row| {
             runs.insert(row.run.first_seq, row.run);
             true
         })?;
     }
     for selector in selectors {
-        for row in select_rows(views, selector, Scope::Any)? {
+        let rows = match select_rows(views, selector, scope) {
+            // Of what may still come nothing need live now.
+            Err(QueryError::NoSuchRun { .. })
+                if scope == Scope::Live && is_open_ended(selector) =>
+            {
+                Vec::new()
+            }
+            rows => rows?,
+        };
+        for row in rows {
             take(&mut runs, row, views)?;
         }
     }

@@ -149,6 +149,8 @@ pub struct FollowQuery {
     pub selectors: Vec<String>,
     /// Only this attempt.
     pub attempt: Option<u32>,
+    /// Only what lives: nothing that was printed before is asked for.
+    pub live: bool,
     /// Only runs admitted after this place, which a glob, `all` or a label means.
     pub after: Option<u64>,
 }

@@ -172,6 +172,7 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
         Query::Stats(StatsQuery { at: at(head / 2), ..StatsQuery::default() }),
         Query::Outputs { selectors: Vec::new(), attempt: None },
         Query::Follow(FollowQuery::default()),
+        Query::Follow(FollowQuery { live: true, ..FollowQuery::default() }),
         Query::Follow(FollowQuery { after: Some(head / 2), ..FollowQuery::default() }),
         Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
         Query::Queues,

@@ -17,7 +17,7 @@ use crate::cli::unified::{Line, unified};
 use crate::cli::{exit, render, text, time_arg};
 use crate::limits;
 use crate::model::ByteString;
-use crate::projections::query::Query;
+use crate::projections::query::{HistoryQuery, Query};
 use crate::projections::view::{List, OutputView, RecordedView, RunView};
 use crate::runners::capture::StreamName;
 use crate::runners::capture::reader::Output;
@@ -27,6 +27,7 @@ const UNIFIED_BYTES: u64 = 16 << 20;
 
 /// Compare two runs: command, environment, labels, outcome, output
 ///
+/// Of two batches also what became of each line.
 /// Ends with 0 if they are the same, with 1 if they differ. Ids, times and durations are shown,
 /// and differ always; variables of a login or terminal are not compared.
 #[derive(clap::Args, Debug)]
@@ -88,7 +89,11 @@ impl Runnable for DiffArgs {
         let recorded =
             |selector: &str| context.read(&Query::Recorded { selector: selector.to_owned() });
         let (old, new): (RecordedView, RecordedView) = (recorded(&self.old)?, recorded(&self.new)?);
-        let items = differences(&old, &new)?;
+        let mut items = differences(&old, &new)?;
+        if (&*old.run.kind, &*new.run.kind) == ("batch", "batch") {
+            let (old, new) = (lines(&old.run, context)?, lines(&new.run, context)?);
+            compare_maps("lines", &old, &new, &mut |field, a, b| take(&mut items, field, a, b))?;
+        }
         let places = |run: &RunView| -> Result<Vec<OutputView>, CommandError> {
             let query = Query::Outputs { selectors: vec![run.run_id.clone()], attempt: None };
             let mut outputs = context.read::<List<OutputView>>(&query)?.items;
@@ -185,16 +190,13 @@ fn tell_missing(
 /// All but the output, times and what names a run.
 fn differences(old: &RecordedView, new: &RecordedView) -> Result<Vec<Difference>, CommandError> {
     let mut items = Vec::new();
-    let mut compare = |field: &str, a: Value, b: Value| {
-        if a != b {
-            items.push(Difference { field: field.to_owned(), a, b });
-        }
-    };
+    let mut compare = |field: &str, a: Value, b: Value| take(&mut items, field, a, b);
     let (a, b) = (&old.run, &new.run);
     compare("name", json(&a.name)?, json(&b.name)?);
     compare("kind", json(&a.kind)?, json(&b.kind)?);
     compare("runner", json(&a.runner)?, json(&b.runner)?);
-    compare("command", json(&old.argv)?, json(&new.argv)?);
+    let argv = |run: &RecordedView| json(Some(&run.argv).filter(|argv| !argv.is_empty()));
+    compare("command", argv(old)?, argv(new)?);
     compare("line", json(&old.line)?, json(&new.line)?);
     compare("cwd", json(&old.directory)?, json(&new.directory)?);
     let umask = |run: &RecordedView| json(format!("{:03o}", run.umask));
@@ -217,6 +219,31 @@ fn differences(old: &RecordedView, new: &RecordedView) -> Result<Vec<Difference>
     compare("signal", json(a.signal)?, json(b.signal)?);
     compare("reason", json(&a.reason)?, json(&b.reason)?);
     Ok(items)
+}
+
+fn take(items: &mut Vec<Difference>, field: &str, a: Value, b: Value) {
+    if a != b {
+        items.push(Difference { field: field.to_owned(), a, b });
+    }
+}
+
+/// How each line of a batch ended, by its command; of equal ones the later have a number.
+fn lines(
+    batch: &RunView,
+    context: &Context,
+) -> Result<BTreeMap<String, Option<String>>, CommandError> {
+    let parent = Some(batch.run_id.clone());
+    let query = HistoryQuery { parent, kind: Some("job".to_owned()), ..HistoryQuery::default() };
+    let runs = context.read::<List<RunView>>(&Query::History(query))?.items;
+    let (mut seen, mut lines) = (BTreeMap::new(), BTreeMap::new());
+    for run in runs.into_iter().rev() {
+        let command = text::command(&run.command);
+        let count: &mut u32 = seen.entry(command.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { command } else { format!("{command} #{count}") };
+        lines.insert(name, run.outcome);
+    }
+    Ok(lines)
 }
 
 fn json(value: impl Serialize) -> Result<Value, CommandError> {

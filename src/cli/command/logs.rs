@@ -178,7 +178,11 @@ impl LogsArgs {
 
     /// Also runs that have printed nowhere yet, and the place of the log at which that was so.
     fn followed(&self, context: &Context) -> Result<(Vec<OutputView>, u64), CommandError> {
-        match self.ask(self.selectors.clone(), None, context) {
+        let (selectors, attempt) = (self.selectors.clone(), self.attempt);
+        // Of what has ended nothing is wanted then; there may be much of it.
+        let live = matches!(self.lines, Some(Lines::Last(0)));
+        let query = Query::Follow(FollowQuery { selectors, attempt, live, after: None });
+        match context.read::<FollowView>(&query) {
             Ok(view) => Ok((view.items, view.seq)),
             Err(error) if self.forever && self.is_open_ended() && is_absent(&error) => {
                 Ok((Vec::new(), 0))
@@ -193,7 +197,8 @@ impl LogsArgs {
         after: Option<u64>,
         context: &Context,
     ) -> Result<FollowView, CommandError> {
-        context.read(&Query::Follow(FollowQuery { selectors, attempt: self.attempt, after }))
+        let (attempt, live) = (self.attempt, false);
+        context.read(&Query::Follow(FollowQuery { selectors, attempt, live, after }))
     }
 
     /// Whether runs that are still to come can be meant as well.
