@@ -180,3 +180,37 @@ fn logs_are_cut_followed_and_told_apart_as_asked() {
     drop(client.child().stdin.take());
     assert_eq!(text(&follower.output().stdout), "one\ntwo", "to the end of the run");
 }
+
+#[test]
+fn a_tree_shows_what_came_from_what() {
+    let home = Home::new();
+    let lines = "true\nfalse\n".repeat(15);
+    assert_eq!(code(&home.jr_with_input(&["batch", "--name", "first"], lines.as_bytes())), 1);
+    assert_eq!(code(&home.jr(&["batch", "--continue", "--failed", "--name", "again"])), 1);
+    home.ok(&["run", "--name", "alone", "true"]);
+    let tree = home.ok(&["history", "--tree", "-n", "1", "first"]);
+    // Behind the id and a gap.
+    let names: Vec<&str> = tree.lines().skip(1).map(|line| &line[14..]).collect();
+    assert_eq!(names.len(), 1 + 20 + 1 + 15, "twenty lines, the batch that goes on, its lines");
+    for (place, name) in [
+        (0, "first "),
+        (1, "|- true "),
+        (2, "|- false "),
+        (21, "`- again "),
+        (22, "   |- false "),
+        (36, "   `- false "),
+    ] {
+        assert!(names[place].starts_with(name), "{name}: {tree}");
+    }
+    let items = home.items(&["history", "--tree", "-n", "1", "--name", "again"]);
+    assert_eq!((&items[0]["name"], items.len()), (&"first".into(), 37), "from its first parent on");
+    let alone = home.ok(&["history", "--tree", "alone"]);
+    assert_eq!(alone.lines().count(), 2);
+    let show = home.json(&["show", "first"]);
+    let count = |key: &str| show[key].as_array().map(Vec::len);
+    let counts = [count("lines"), count("continuations"), count("reruns")];
+    assert_eq!(counts, [Some(30), Some(1), Some(0)]);
+    let again = show["continuations"][0].as_str().expect("an id");
+    assert!(home.ok(&["show", "first"]).contains(&format!("30 lines, 1 continuation {again}")));
+    assert_eq!(home.show("again")["parent"], show["run_id"]);
+}

@@ -11,15 +11,22 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use jr::model::{BootId, Now, State, UnixMillis};
-use jr::projections::query::{At, Document, EventsQuery, HistoryQuery, PsQuery, Query, QueryError};
+use jr::projections::query::{
+    At, Document, EventsQuery, HistoryQuery, PsQuery, Query, QueryError, StatsQuery,
+};
 use jr::projections::{LogSource, MemoryLog, Pace, Start, Views, Where, answer};
 use proptest::prelude::*;
 use world::{Disk, World};
 
 const BOOT: BootId = BootId([7; 16]);
 /// Everything happens often enough to be met in a few hundred records.
-const PACE: Pace =
-    Pace { checkpoint_records: 16, time_records: 8, flush_records: 32, latest_live_max: 4 };
+const PACE: Pace = Pace {
+    checkpoint_records: 16,
+    time_records: 8,
+    flush_records: 32,
+    sample_records: 24,
+    latest_live_max: 4,
+};
 
 fn now() -> Now {
     Now { wall: UnixMillis(10_000_000), boottime_ms: 0 }
@@ -122,6 +129,22 @@ proptest! {
                 let expected = oracle::history(log.records(), &query, at, now());
                 let found = ask(&Query::History(query.clone()), &views, &log);
                 prop_assert_eq!(found, Ok(Document::Runs(expected)), "{:?}", query);
+            }
+        }
+        for at in [None, Some(u64::from(places[2]) % (head + 1))] {
+            let at_seq = at.map(At::Seq);
+            let flat = HistoryQuery { limit: Some(5), at: at_seq, ..HistoryQuery::default() };
+            let tree = HistoryQuery { tree: true, ..flat.clone() };
+            let of = |query| match ask(&Query::History(query), &views, &log) {
+                Ok(Document::Runs(list)) => list.items,
+                other => panic!("{other:?}"),
+            };
+            oracle::check_tree(log.records(), at, &of(flat), &of(tree));
+            for query in oracle::stats_queries(&places) {
+                let query = StatsQuery { at: at.map(At::Seq), ..query };
+                let expected = oracle::stats(log.records(), &query, at, now());
+                let found = ask(&Query::Stats(query.clone()), &views, &log);
+                prop_assert_eq!(found, Ok(Document::Stats(expected)), "{:?}", query);
             }
         }
         for run in oracle::runs(log.records(), head) {

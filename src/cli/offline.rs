@@ -2,8 +2,8 @@
 
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::place::Place;
-use crate::projections::query::{Document, Query, QueryError, Scope};
-use crate::projections::view::List;
+use crate::projections::query::{Document, FollowQuery, Query, QueryError, Scope};
+use crate::projections::view::{FollowView, List};
 
 use super::error::CommandError;
 use super::exit;
@@ -36,7 +36,10 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
     match query {
         Query::Ps(_) => Ok(Document::Runs(list("jr.ps/1"))),
         Query::History(_) => Ok(Document::Runs(list("jr.history/1"))),
-        Query::Show { selector } | Query::Why { selector } => no_such_run(selector),
+        Query::Stats(_) => Ok(Document::Stats(list("jr.stats/1"))),
+        Query::Show { selector } | Query::Why { selector } | Query::Recorded { selector } => {
+            no_such_run(selector)
+        }
         Query::Resolve { selectors, scope } => match selectors.first() {
             Some(selector) if *scope == Scope::One || selector != "all" => no_such_run(selector),
             _ => Ok(Document::Runs(list("jr.resolve/1"))),
@@ -44,6 +47,13 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         Query::Outputs { selectors, .. } => match selectors.first() {
             Some(selector) if selector != "all" => no_such_run(selector),
             _ => Ok(Document::Outputs(list("jr.logs/1"))),
+        },
+        Query::Follow(FollowQuery { selectors, .. }) => match selectors.first() {
+            Some(selector) if selector != "all" => no_such_run(selector),
+            _ => {
+                let (schema, seq, items) = ("jr.logs/1".to_owned(), 0, Vec::new());
+                Ok(Document::Follow(FollowView { schema, seq, items }))
+            }
         },
         Query::Events(_) => Ok(Document::Events(list("jr.events/1"))),
         Query::Queues => Ok(Document::Queues(list("jr.queue/1"))),

@@ -3,13 +3,10 @@
 
 use jiff::Zoned;
 
-use crate::model::ResourceLimits;
-use crate::projections::view::{
-    AttemptView, EventView, LimitsByView, QueueView, RunView, ShowView, WhyView,
-};
+use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView};
 
 use super::table::{Cell, Medium, Style, Table};
-use super::{text, time_arg};
+use super::{limits, text, time_arg};
 
 /// How a run looks by its state and outcome.
 pub fn style_of(run: &RunView) -> Style {
@@ -193,6 +190,9 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
             fact(name, value, Style::Plain);
         }
     }
+    if let Some(words) = children_words(view) {
+        fact("children", &words, Style::Plain);
+    }
     fact("created", &time_arg::show_exact(&run.created_at, now), Style::Plain);
     for (name, at) in [("started", &run.started_at), ("ended", &run.ended_at)] {
         if let Some(at) = at {
@@ -203,7 +203,7 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
         fact("duration", &duration_words(run), Style::Plain);
     }
     fact("stop", &stop_words(view), Style::Plain);
-    if let Some(words) = limit_words(&view.limits) {
+    if let Some(words) = limits::limit_words(&view.limits) {
         fact("limits", &words, Style::Plain);
     }
     if verbose {
@@ -225,21 +225,20 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     out
 }
 
-/// `jr why`: the run, then a reason a line with the records that it rests on.
-pub fn why(view: &WhyView, medium: Medium) -> String {
-    let run = &view.run;
-    let state = style_of(run).paint(run.outcome.as_deref().unwrap_or(&run.state), medium.color);
-    let mut out = format!("{}  {}  {state}\n", run.run_id, text::line(&run.name));
-    for item in &view.items {
-        let events: Vec<String> = item.events.iter().map(ToString::to_string).collect();
-        let events = match events.len() {
-            1 => format!("event {}", events[0]),
-            _ => format!("events {}", events.join(", ")),
-        };
-        let events = Style::Dim.paint(&format!("[{events}]"), medium.color);
-        out.push_str(&format!("  {}  {events}\n", text::line(&item.message)));
-    }
-    out
+/// `500 lines, 1 continuation 4fj2kq9x3m7a`; what is one of many is only counted.
+fn children_words(view: &ShowView) -> Option<String> {
+    let counted = |word: &str, ids: &[String]| match ids {
+        [] => None,
+        [id] => Some(format!("1 {word} {id}")),
+        ids => Some(format!("{} {word}s", ids.len())),
+    };
+    let words = [
+        counted("line", &view.lines),
+        counted("continuation", &view.continuations),
+        counted("rerun", &view.reruns),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// How many lines stand where; nothing of what there is none of.
@@ -264,37 +263,6 @@ fn stop_words(view: &ShowView) -> String {
         words.push_str(&format!("; time limit {}", time_arg::show_duration(timeout)));
     }
     words
-}
-
-/// `cpu 1.5, memory 512 MiB, pids 100`: what there is of it.
-fn limit_words(limits: &ResourceLimits) -> Option<String> {
-    let cpu = limits.cpu_millis.map(|millis| format!("cpu {}", f64::from(millis) / 1_000.0));
-    let memory = limits.memory_bytes.map(|bytes| format!("memory {}", bytes_words(bytes)));
-    let pids = limits.pids.map(|count| format!("pids {count}"));
-    let words: Vec<String> = [cpu, memory, pids].into_iter().flatten().collect();
-    (!words.is_empty()).then(|| words.join(", "))
-}
-
-/// In the largest unit that leaves nothing over.
-fn bytes_words(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift) {
-        Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-/// What holds it to each limit.
-fn limits_by_words(by: &LimitsByView) -> Option<String> {
-    let all = [("cpu", &by.cpu), ("memory", &by.memory), ("pids", &by.pids)];
-    let words: Vec<String> = all
-        .into_iter()
-        .filter_map(|(name, by)| match by.as_deref()? {
-            "none" => Some(format!("{name} NOT in force")),
-            by => Some(format!("{name} by {by}")),
-        })
-        .collect();
-    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// A value in as many lines as it takes beside `column` others; in one, where nothing is narrow.
@@ -330,7 +298,7 @@ fn attempt(attempt: &AttemptView, now: &Zoned, medium: Medium) -> String {
     };
     fact("pid", attempt.pid.map(|pid| pid.to_string()));
     fact("tracking", attempt.tracking.clone());
-    fact("limits", limits_by_words(&attempt.limits_by));
+    fact("limits", limits::limits_by_words(&attempt.limits_by));
     fact("started", attempt.started_at.as_deref().map(|at| time_arg::show_exact(at, now)));
     fact("ended", attempt.ended_at.as_deref().map(|at| time_arg::show_exact(at, now)));
     fact("duration", attempt.duration_ms.map(time_arg::show_duration));
@@ -368,7 +336,9 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::ResourceLimits;
     use crate::projections::view::BatchView;
+    use crate::projections::view::LimitsByView;
 
     /// A run that lives.
     pub(in crate::cli) fn view(run_id: &str, name: &str) -> RunView {
@@ -578,6 +548,8 @@ pub(super) mod tests {
             }],
             timeline: vec![record],
             lines: Vec::new(),
+            continuations: Vec::new(),
+            reruns: Vec::new(),
             run,
         }
     }

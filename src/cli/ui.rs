@@ -66,6 +66,15 @@ impl Ui {
         self.stdout_is_terminal
     }
 
+    /// Whether the locale says that letters beyond ASCII are understood (locale(7): the first of
+    /// these that is set counts).
+    pub fn is_utf8(&self) -> bool {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    }
+
     /// Whether progress may be drawn.
     pub fn shows_progress(&self) -> bool {
         self.stderr_is_terminal && !self.quiet && !self.json

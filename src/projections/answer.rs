@@ -9,7 +9,10 @@ use super::run_view::run_view;
 use super::source::{LogSource, SourceError};
 use super::view::RunView;
 use super::views::Views;
-use super::{candidates, events, history, moment::Moment, outputs, ps, queues, resolve, show, why};
+use super::{
+    candidates, events, history, moment::Moment, outputs, ps, queues, recorded, resolve, show,
+    stats, why,
+};
 use crate::model::{ByteString, Digest, Now, RunId};
 
 /// Environment variables as a blob holds them, or why it cannot be read.
@@ -48,6 +51,10 @@ pub fn answer(
             let moment = Moment::new(views, source, query.at, wall)?;
             history::history(query, views, source, &moment, place).map(Document::Runs)
         }
+        Query::Stats(query) => {
+            let moment = Moment::new(views, source, query.at, wall)?;
+            stats::stats(query, views, source, &moment).map(Document::Stats)
+        }
         Query::Show { selector } => {
             let shown = show::show(selector, views, source, place, wall)?;
             Ok(Document::Show(Box::new(shown)))
@@ -56,12 +63,17 @@ pub fn answer(
             let told = why::why(selector, views, source, place, now)?;
             Ok(Document::Why(Box::new(told)))
         }
+        Query::Recorded { selector } => {
+            let recorded = recorded::recorded(selector, views, place, wall)?;
+            Ok(Document::Recorded(Box::new(recorded)))
+        }
         Query::Resolve { selectors, scope } => {
             resolve::resolve(selectors, *scope, views, place, wall).map(Document::Runs)
         }
         Query::Outputs { selectors, attempt } => {
             outputs::outputs(selectors, *attempt, views, place).map(Document::Outputs)
         }
+        Query::Follow(query) => outputs::follow(query, views, place).map(Document::Follow),
         Query::Events(query) => events::events(query, views, source).map(Document::Events),
         Query::Candidates(query) => candidates::candidates(query, views).map(Document::Candidates),
         Query::Queues => Ok(Document::Queues(queues::queues(views.state()))),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{Child, Row, Table, encode, name_key, one, pair};
+use super::samples::Block;
 use super::store::Rows;
 use crate::model::{Run, RunId};
 
@@ -23,6 +24,8 @@ pub(super) struct Delta {
     pub(super) times: BTreeMap<u64, i64>,
     /// Outcomes other than success, with the places of those who had them.
     pub(super) outcomes: BTreeSet<(String, u64)>,
+    /// Rows of [`Table::Samples`] that changed, each as a whole.
+    pub(super) samples: BTreeMap<Vec<u8>, Block>,
 }
 
 impl Delta {
@@ -66,6 +69,7 @@ impl Delta {
         let children = children.map(|((parent, seq), child)| (pair(*parent, *seq), encode(child)));
         let checkpoints = self.checkpoints.iter().map(|(seq, state)| (one(*seq), state.clone()));
         let times = self.times.iter().map(|(seq, time)| (one(*seq), encode(time)));
+        let samples = self.samples.iter().map(|(key, block)| (key.clone(), encode(block)));
         vec![
             (Table::Runs, runs.collect()),
             (Table::RunIds, ids.collect()),
@@ -76,6 +80,7 @@ impl Delta {
             (Table::Checkpoints, checkpoints.collect()),
             (Table::Times, times.collect()),
             (Table::Outcomes, outcomes.collect()),
+            (Table::Samples, samples.collect()),
         ]
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use globset::GlobMatcher;
 
 use super::answer::{Where, view_at};
+use super::lineage;
 use super::moment::{self, Moment};
 use super::places::{Listed, Places};
 use super::query::{HistoryQuery, QueryError};
@@ -54,7 +55,11 @@ pub(super) fn history(
         }
     }
     result?;
-    let items = rows.into_vec().iter().map(|row| view_at(row, moment, place)).collect();
+    let mut rows = rows.into_vec();
+    if query.tree {
+        rows = lineage::tree(rows, views, moment)?;
+    }
+    let items = rows.iter().map(|row| view_at(row, moment, place)).collect();
     Ok(List { schema: "jr.history/1".to_owned(), items })
 }
 
@@ -98,6 +103,21 @@ impl Kept {
     }
 }
 
+fn known(word: Option<&String>, words: &[&str], what: &str) -> Result<(), QueryError> {
+    match word {
+        Some(word) if !words.contains(&word.as_str()) => Err(QueryError::BadSelector {
+            selector: word.clone(),
+            why: format!("{what} is one of {}", words.join(", ")),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses what is no kind.
+pub(super) fn known_kind(kind: Option<&String>) -> Result<(), QueryError> {
+    known(kind, &KINDS, "a kind")
+}
+
 /// Which runs are asked for.
 struct Filter<'a> {
     query: &'a HistoryQuery,
@@ -108,15 +128,8 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(query: &'a HistoryQuery, views: &Views) -> Result<Self, QueryError> {
-        let known = |word: &Option<String>, words: &[&str], what: &str| match word {
-            Some(word) if !words.contains(&word.as_str()) => Err(QueryError::BadSelector {
-                selector: word.clone(),
-                why: format!("{what} is one of {}", words.join(", ")),
-            }),
-            _ => Ok(()),
-        };
-        known(&query.outcome, &OUTCOMES, "an outcome")?;
-        known(&query.kind, &KINDS, "a kind")?;
+        known(query.outcome.as_ref(), &OUTCOMES, "an outcome")?;
+        known_kind(query.kind.as_ref())?;
         let glob = query.pattern.as_ref().filter(|pattern| has_glob(pattern));
         let glob = glob.map(|pattern| {
             let bad = |why| QueryError::BadSelector { selector: pattern.clone(), why };

@@ -1,11 +1,67 @@
-//! A batch and the batches that continue it, as one: what of its lines is still to be done.
+//! What came from what: the tree of runs, and a batch with the batches that continue it, as one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::error::ViewsError;
+use super::moment::Moment;
+use super::rows::Row;
 use super::views::Views;
 use crate::model::event::StopReason;
 use crate::model::{ByteString, Kind, Outcome, Run, RunId};
+
+/// Lines of a batch that a tree has, beside those that were asked for.
+const TREE_LINES: usize = 20;
+
+/// The runs with all that they came from and all that came from them: lines, continuations,
+/// reruns. Each parent stands before its children, the oldest child first.
+pub(super) fn tree(
+    asked: Vec<Row>,
+    views: &Views,
+    moment: &Moment<'_>,
+) -> Result<Vec<Row>, ViewsError> {
+    let places: BTreeSet<u64> = asked.iter().map(|row| row.run.first_seq).collect();
+    let (mut seen, mut rows) = (BTreeSet::new(), Vec::new());
+    let mut root_of: BTreeMap<RunId, u64> = BTreeMap::new();
+    for row in asked {
+        let root = root(&row.run, views, &mut root_of)?;
+        let mut open = vec![root];
+        while let Some(place) = open.pop() {
+            if !seen.insert(place) {
+                continue;
+            }
+            let row = moment.row(views.row(place)?)?;
+            let mut lines = 0;
+            let mut children = views.children(place)?;
+            children.retain(|(child, kind)| {
+                let is_line = row.run.spec.kind == Kind::Batch && !kind.is_batch;
+                lines += usize::from(is_line);
+                let is_wanted = !is_line || lines <= TREE_LINES || places.contains(child);
+                *child <= moment.seq() && is_wanted
+            });
+            open.extend(children.iter().rev().map(|(child, _)| *child));
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// Where the first of a run's lineage was admitted.
+fn root(run: &Run, views: &Views, known: &mut BTreeMap<RunId, u64>) -> Result<u64, ViewsError> {
+    let (mut place, mut parent, mut passed) = (run.first_seq, run.spec.parent, Vec::new());
+    while let Some(id) = parent {
+        if let Some(root) = known.get(&id) {
+            place = *root;
+            break;
+        }
+        // What was pruned is the root of nothing.
+        let Some(above) = views.first_seq_of(id)?.filter(|above| *above < place) else { break };
+        passed.push(id);
+        place = above;
+        parent = views.row(above)?.run.spec.parent;
+    }
+    known.extend(passed.into_iter().map(|id| (id, place)));
+    Ok(place)
+}
 
 /// A line of the first batch of a lineage, with the best that became of it since.
 #[derive(Clone, Debug, PartialEq)]

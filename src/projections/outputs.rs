@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::answer::Where;
-use super::query::{QueryError, Scope};
+use super::query::{FollowQuery, QueryError, Scope};
 use super::rows::Row;
-use super::select::select_rows;
-use super::view::{List, OutputView};
+use super::select::{is_open_ended, open_ended, select_rows};
+use super::view::{FollowView, List, OutputView};
 use super::views::Views;
 use crate::model::{ExitStatus, Kind, Run};
 
@@ -17,32 +17,108 @@ pub(super) fn outputs(
     views: &Views,
     place: &Where<'_>,
 ) -> Result<List<OutputView>, QueryError> {
-    let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
-    let mut take = |row: Row| runs.insert(row.run.first_seq, row.run);
-    if selectors.is_empty() {
+    let runs = selected(selectors, Scope::Any, views)?;
+    let items = runs.values().flat_map(|run| of_run(run, attempt, place)).collect();
+    Ok(List { schema: "jr.logs/1".to_owned(), items })
+}
+
+/// As [`outputs`], with runs that have printed nowhere yet, as attempt 0; or only those that were
+/// admitted after a place of the log.
+pub(super) fn follow(
+    query: &FollowQuery,
+    views: &Views,
+    place: &Where<'_>,
+) -> Result<FollowView, QueryError> {
+    let mut runs = match query.after {
+        Some(after) => admitted_after(&query.selectors, after, views)?,
+        None if query.live => selected(&query.selectors, Scope::Live, views)?,
+        None => selected(&query.selectors, Scope::Any, views)?,
+    };
+    runs.retain(|_, run| !query.live || run.outcome.is_none());
+    let mut items = Vec::new();
+    for run in runs.values() {
+        let outputs = of_run(run, query.attempt, place);
+        if outputs.is_empty() && run.spec.kind != Kind::Batch {
+            let mut none = view(run, run.attempt, query.attempt, place);
+            (none.attempt, none.open) = (0, false);
+            items.push(none);
+        }
+        items.extend(outputs);
+    }
+    Ok(FollowView { schema: "jr.logs/1".to_owned(), seq: views.applied(), items })
+}
+
+fn selected(
+    selectors: &[String],
+    scope: Scope,
+    views: &Views,
+) -> Result<BTreeMap<u64, Run>, QueryError> {
+    let mut runs = BTreeMap::new();
+    let is_all = selectors.is_empty();
+    if is_all && scope == Scope::Live {
+        runs.extend(views.state().runs.values().map(|run| (run.first_seq, run.clone())));
+    } else if is_all {
         views.each_row((0, u64::MAX), &mut |row| {
-            take(row);
+            runs.insert(row.run.first_seq, row.run);
             true
         })?;
     }
     for selector in selectors {
-        for row in select_rows(views, selector, Scope::Any)? {
-            if row.run.spec.kind == Kind::Batch {
-                for (line, _) in views.children(row.run.first_seq)?.iter().filter(|c| !c.1.is_batch)
-                {
-                    take(views.row(*line)?);
-                }
+        let rows = match select_rows(views, selector, scope) {
+            // Of what may still come nothing need live now.
+            Err(QueryError::NoSuchRun { .. })
+                if scope == Scope::Live && is_open_ended(selector) =>
+            {
+                Vec::new()
             }
-            take(row);
+            rows => rows?,
+        };
+        for row in rows {
+            take(&mut runs, row, views)?;
         }
     }
-    let mut items = Vec::new();
-    for run in runs.values() {
-        let attempts = (1..=run.attempt).filter(|number| has_output(run, *number));
-        let attempts = attempts.filter(|number| attempt.is_none_or(|only| only == *number));
-        items.extend(attempts.map(|number| view(run, number, place)));
+    Ok(runs)
+}
+
+/// What came after `after` and is meant by a selector that can mean runs to come.
+fn admitted_after(
+    selectors: &[String],
+    after: u64,
+    views: &Views,
+) -> Result<BTreeMap<u64, Run>, QueryError> {
+    let all = ["all".to_owned()];
+    let selectors = if selectors.is_empty() { &all[..] } else { selectors };
+    let fits: Vec<_> = selectors.iter().filter_map(|selector| open_ended(selector)).collect();
+    let mut rows = Vec::new();
+    if !fits.is_empty() {
+        views.each_row((after.saturating_add(1), u64::MAX), &mut |row| {
+            if fits.iter().any(|fits| fits(&row.run)) {
+                rows.push(row);
+            }
+            true
+        })?;
     }
-    Ok(List { schema: "jr.logs/1".to_owned(), items })
+    let mut runs = BTreeMap::new();
+    for row in rows {
+        take(&mut runs, row, views)?;
+    }
+    Ok(runs)
+}
+
+fn take(runs: &mut BTreeMap<u64, Run>, row: Row, views: &Views) -> Result<(), QueryError> {
+    if row.run.spec.kind == Kind::Batch {
+        for (line, _) in views.children(row.run.first_seq)?.iter().filter(|c| !c.1.is_batch) {
+            runs.insert(*line, views.row(*line)?.run);
+        }
+    }
+    runs.insert(row.run.first_seq, row.run);
+    Ok(())
+}
+
+fn of_run(run: &Run, attempt: Option<u32>, place: &Where<'_>) -> Vec<OutputView> {
+    let attempts = (1..=run.attempt).filter(|number| has_output(run, *number));
+    let attempts = attempts.filter(|number| attempt.is_none_or(|only| only == *number));
+    attempts.map(|number| view(run, number, attempt, place)).collect()
 }
 
 /// The latest attempt has none if it is known that nothing began; earlier ones may have none too.
@@ -51,13 +127,20 @@ fn has_output(run: &Run, attempt: u32) -> bool {
     attempt < run.attempt || run.attempt_lives || !never
 }
 
-fn view(run: &Run, attempt: u32, place: &Where<'_>) -> OutputView {
+fn view(run: &Run, attempt: u32, only: Option<u32>, place: &Where<'_>) -> OutputView {
+    let open = run.attempt_lives && attempt == run.attempt;
+    // Of one attempt more comes while it lives, or until its turn has come.
+    let may_come = only.is_none_or(|only| only > run.attempt || (only == run.attempt && open));
+    let end = run.last_end.as_ref().filter(|_| attempt == run.attempt && !run.attempt_lives);
+    let printed = end.and_then(|end| end.output);
     OutputView {
         run_id: run.id.to_string(),
         name: run.spec.name.clone(),
         attempt,
         base: (place.output)(run.id, attempt).to_string_lossy().into_owned(),
-        open: run.attempt_lives && attempt == run.attempt,
-        run_open: run.outcome.is_none(),
+        open,
+        run_open: run.outcome.is_none() && may_come,
+        stdout_bytes: printed.map(|output| output.stdout_bytes),
+        stderr_bytes: printed.map(|output| output.stderr_bytes),
     }
 }

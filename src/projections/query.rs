@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::view::{
-    CandidateView, EventView, List, OutputView, QueueView, RunView, ShowView, WhyView,
+    CandidateView, EventView, FollowView, List, OutputView, QueueView, RecordedView, RunView,
+    ShowView, StatsView, WhyView,
 };
 
 /// A moment of the log.
@@ -26,6 +27,8 @@ pub enum Query {
     Ps(PsQuery),
     /// `jr history`.
     History(HistoryQuery),
+    /// `jr stats`.
+    Stats(StatsQuery),
     /// `jr show`.
     Show {
         /// One run.
@@ -33,6 +36,11 @@ pub enum Query {
     },
     /// `jr why`.
     Why {
+        /// One run.
+        selector: String,
+    },
+    /// `jr repro` and `jr diff`: what a run was started with.
+    Recorded {
         /// One run.
         selector: String,
     },
@@ -50,6 +58,8 @@ pub enum Query {
         /// Only this attempt.
         attempt: Option<u32>,
     },
+    /// `jr logs -f`.
+    Follow(FollowQuery),
     /// `jr events`.
     Events(EventsQuery),
     /// `jr queue list`.
@@ -108,6 +118,7 @@ pub struct PsQuery {
 }
 
 /// `jr history`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryQuery {
@@ -133,10 +144,48 @@ pub struct HistoryQuery {
     pub until: Option<i64>,
     /// Longest first.
     pub slowest: bool,
+    /// With what they came from and what came from them, in the order of a tree.
+    pub tree: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
     /// At another moment.
     pub at: Option<At>,
+}
+
+/// `jr stats`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatsQuery {
+    /// Name glob, or part of a name.
+    pub pattern: Option<String>,
+    /// Exactly this name.
+    pub name: Option<String>,
+    /// This kind.
+    pub kind: Option<String>,
+    /// All of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Admitted at or after, in Unix milliseconds.
+    pub since: Option<i64>,
+    /// Admitted before, in Unix milliseconds.
+    pub until: Option<i64>,
+    /// At most so many names.
+    pub limit: Option<usize>,
+    /// At another moment.
+    pub at: Option<At>,
+}
+
+/// `jr logs -f`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FollowQuery {
+    /// As typed; empty is all.
+    pub selectors: Vec<String>,
+    /// Only this attempt.
+    pub attempt: Option<u32>,
+    /// Only what lives: nothing that was printed before is asked for.
+    pub live: bool,
+    /// Only runs admitted after this place, which a glob, `all` or a label means.
+    pub after: Option<u64>,
 }
 
 /// `jr events`.
@@ -161,14 +210,20 @@ pub enum Document {
     Show(Box<ShowView>),
     /// `jr why`.
     Why(Box<WhyView>),
+    /// `jr repro` and `jr diff`.
+    Recorded(Box<RecordedView>),
     /// Runs.
     Runs(List<RunView>),
+    /// Statistics.
+    Stats(List<StatsView>),
     /// Queues.
     Queues(List<QueueView>),
     /// What a shell may complete.
     Candidates(List<CandidateView>),
     /// Outputs.
     Outputs(List<OutputView>),
+    /// Outputs, followed.
+    Follow(FollowView),
     /// Records.
     Events(List<EventView>),
 }

@@ -39,11 +39,13 @@ pub(super) enum Table {
     Meta = 9,
     /// outcome, 0, first seq → nothing; of runs that ended otherwise than they should.
     Outcomes = 10,
+    /// name, 0, kind, labels, block of the log → `Block` of runs that ended in it.
+    Samples = 11,
 }
 
 impl Table {
     /// All of them.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Runs,
         Self::RunIds,
         Self::Names,
@@ -54,6 +56,7 @@ impl Table {
         Self::Times,
         Self::Meta,
         Self::Outcomes,
+        Self::Samples,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Table {
             Self::Times => "times",
             Self::Meta => "meta",
             Self::Outcomes => "outcomes",
+            Self::Samples => "samples",
         }
     }
 }
@@ -79,7 +83,7 @@ pub(super) const LATEST: &[u8] = b"latest";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

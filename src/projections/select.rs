@@ -83,6 +83,32 @@ fn find(views: &Views, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryEr
     }
 }
 
+/// Whether runs that are still to come can be meant as well: `all`, labels and globs.
+pub fn is_open_ended(selector: &str) -> bool {
+    open_ended(selector).is_some()
+}
+
+/// Whether a run is meant.
+pub(super) type Fits = Box<dyn Fn(&Run) -> bool>;
+
+/// What such a selector means; `None` for words that mean what is there.
+pub(super) fn open_ended(selector: &str) -> Option<Fits> {
+    if let Some(label) = selector.strip_prefix("label:") {
+        let (key, value) = label.split_once('=')?;
+        let (key, value) = (key.to_owned(), value.to_owned());
+        return Some(Box::new(move |run| run.spec.labels.get(&key) == Some(&value)));
+    }
+    let means_one = selector.starts_with('@') || selector.starts_with("name:");
+    if means_one || selector.starts_with("state:") {
+        return None;
+    }
+    if selector == "all" {
+        return Some(Box::new(|_| true));
+    }
+    let glob = has_glob(selector).then(|| glob(selector).ok()).flatten()?;
+    Some(Box::new(move |run| glob.is_match(&run.spec.name)))
+}
+
 fn one_row(views: &Views, place: Option<u64>) -> Result<Vec<Row>, QueryError> {
     Ok(place.map(|seq| views.row(seq)).transpose()?.into_iter().collect())
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::answer::Where;
 use super::event_view::{event_view, status_reason, status_word};
 use super::query::{QueryError, Scope};
+use super::rows::Child;
 use super::run_view::{exit_code, rfc3339, run_view, signal};
 use super::select::select_rows;
 use super::source::{LogSource, Stored};
 use super::view::{AttemptView, LimitsByView, ShowView};
 use super::views::Views;
 use crate::model::event::{AttemptEnd, Process};
-use crate::model::{Capture, Digest, Event, LimitsBy, RunId, Strays, UnixMillis};
+use crate::model::{Capture, Digest, Event, Kind, LimitsBy, RunId, Strays, UnixMillis};
 
 pub(super) fn show(
     selector: &str,
@@ -26,8 +27,12 @@ pub(super) fn show(
     seqs.retain(|seq| *seq >= source.first_seq());
     let records = source.get_many(&seqs)?;
     let children = views.children(row.run.first_seq)?;
-    let lines = children.into_iter().filter(|(_, child)| !child.is_batch);
     let spec = &row.run.spec;
+    let is_batch = spec.kind == Kind::Batch;
+    let ids = |fits: &dyn Fn(&Child) -> bool| {
+        let fitting = children.iter().filter(|(_, child)| fits(child));
+        fitting.map(|(_, child)| RunId::from_chance(child.id).to_string()).collect()
+    };
     let (variables, variables_error) = variables(spec.variables, place);
     Ok(ShowView {
         schema: "jr.show/1".to_owned(),
@@ -49,7 +54,9 @@ pub(super) fn show(
         variables_error,
         attempts: attempts(&records),
         timeline: records.iter().map(event_view).collect(),
-        lines: lines.map(|(_, child)| RunId::from_chance(child.id).to_string()).collect(),
+        lines: ids(&|child| is_batch && !child.is_batch),
+        continuations: ids(&|child| is_batch && child.is_batch),
+        reruns: ids(&|_| !is_batch),
     })
 }
 

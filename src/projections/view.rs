@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ResourceLimits;
+use crate::model::{ByteString, ResourceLimits};
 
-/// What an outcome can be called, now or in a later version.
+/// What an outcome can be called, now or in a later version. Views store places in it.
 pub const OUTCOMES: [&str; 9] = [
     "succeeded",
     "failed",
@@ -244,8 +244,90 @@ pub struct OutputView {
     pub base: String,
     /// Whether more may come.
     pub open: bool,
-    /// Whether the run may still get another attempt.
+    /// Whether the run may still get another attempt that is asked for.
     pub run_open: bool,
+    /// What it printed to stdout, once that is known; of the latest attempt only.
+    #[serde(default)]
+    pub stdout_bytes: Option<u64>,
+    /// The same for stderr.
+    #[serde(default)]
+    pub stderr_bytes: Option<u64>,
+}
+
+/// Outputs that are followed, with the place of the log at which they were looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowView {
+    /// `jr.logs/1`.
+    pub schema: String,
+    /// Runs admitted later are not in it.
+    pub seq: u64,
+    /// Attempt 0 is a run that has printed nowhere yet.
+    pub items: Vec<OutputView>,
+}
+
+/// How the runs of one name did, in `stats`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatsView {
+    /// Their name.
+    pub name: String,
+    /// That ended.
+    pub runs: u64,
+    /// That live.
+    pub live: u64,
+    /// As they should.
+    pub succeeded: u64,
+    /// Failed, signalled, timed out, rejected or lost.
+    pub failed: u64,
+    /// Stopped, cancelled or skipped.
+    pub stopped: u64,
+    /// Of those that succeeded or failed.
+    pub failure_percent: Option<f64>,
+    /// Half of them took no longer.
+    pub p50_ms: Option<u64>,
+    /// 95 of 100 took no longer.
+    pub p95_ms: Option<u64>,
+    /// The longest.
+    pub max_ms: Option<u64>,
+    /// The median of the newer half against that of the older half.
+    pub trend_percent: Option<f64>,
+    /// The last ones, the newest at the end.
+    pub last_durations_ms: Vec<u64>,
+    /// The run that ended last.
+    pub last_run_id: Option<String>,
+    /// How it ended.
+    pub last_outcome: Option<String>,
+    /// When it ended.
+    pub last_ended_at: Option<String>,
+}
+
+/// What a run was started with, for `repro` and `diff`: bytes where they may be no text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedView {
+    /// `jr.recorded/1`.
+    pub schema: String,
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// argv, masked; empty for a batch.
+    pub argv: Vec<ByteString>,
+    /// Working directory.
+    pub directory: ByteString,
+    /// Permission bits that new files do not get (umask(2)).
+    pub umask: u32,
+    /// Environment variables, masked.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Why they could not be read.
+    pub variables_error: Option<String>,
+    /// Of a line of a batch: as it was written, masked.
+    pub line: Option<ByteString>,
+    /// Whether markers may stand for secrets; else they are text like any other.
+    pub has_secrets: bool,
+    /// Its time limit.
+    pub timeout_ms: Option<u64>,
+    /// First signal of a stop.
+    pub stop_signal: String,
+    /// Until SIGKILL.
+    pub grace_ms: u64,
 }
 
 /// A list with its schema, e.g. `jr.ps/1`.
@@ -289,4 +371,10 @@ pub struct ShowView {
     pub timeline: Vec<EventView>,
     /// Of a batch: the ids of its lines, in order.
     pub lines: Vec<String>,
+    /// Of a batch: the ids of the batches that continue it.
+    #[serde(default)]
+    pub continuations: Vec<String>,
+    /// The ids of the runs that repeat it.
+    #[serde(default)]
+    pub reruns: Vec<String>,
 }

@@ -32,6 +32,8 @@ pub struct Pace {
     pub time_records: u64,
     /// Records folded at most before they are written, while the views catch up.
     pub flush_records: usize,
+    /// Records of the log whose ends share rows of samples.
+    pub sample_records: u64,
     /// The state is written with each flush while no more than this lives.
     pub latest_live_max: usize,
 }
@@ -42,6 +44,7 @@ impl Default for Pace {
             checkpoint_records: 10_000,
             time_records: 1_024,
             flush_records: 65_536,
+            sample_records: 4_096,
             latest_live_max: 2_000,
         }
     }
@@ -68,6 +71,8 @@ pub struct Views {
     hash: Digest,
     boot: BootId,
     last_checkpoint: u64,
+    /// What the file has: of what came later there is nothing in it.
+    pub(super) flushed: u64,
 }
 
 impl Views {
@@ -183,7 +188,7 @@ impl Views {
             Some(state) => state,
             None => source.start()?.0,
         };
-        views.hash = meta.hash;
+        (views.hash, views.flushed) = (meta.hash, meta.applied);
         views.refold(meta.applied, source)?;
         views.note_live();
         views.catch_up(source)?;
@@ -220,7 +225,7 @@ impl Views {
     fn empty(store: Store, boot: BootId, pace: Pace) -> Self {
         let (delta, state, live) = (Delta::default(), State::default(), BTreeMap::new());
         let hash = Digest::default();
-        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0 }
+        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0, flushed: 0 }
     }
 
     fn note_live(&mut self) {
@@ -290,6 +295,7 @@ impl Views {
             let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
             run.apply(envelope).map_err(illegal)?;
             self.live.remove(&run.first_seq);
+            self.sample(&run)?;
             self.delta.end(Row { run, tally });
         }
         self.mark();
@@ -335,6 +341,7 @@ impl Views {
         tables.push((Table::Meta, vec![(LATEST.to_vec(), latest), (META.to_vec(), meta)]));
         self.store.commit(tables)?;
         self.delta = Delta::default();
+        self.flushed = self.state.seq;
         Ok(())
     }
 

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
-use jr::projections::query::{At, EventsQuery, HistoryQuery, PsQuery, Query, Scope};
-use jr::projections::view::{BatchView, List, RunView, ShowView};
+use jr::projections::query::{
+    At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Scope, StatsQuery,
+};
+use jr::projections::view::{BatchView, List, RunView, ShowView, StatsView};
 use jr::projections::{Stored, run_view};
 
 /// Every run that was admitted by `seq`, oldest first.
@@ -166,7 +168,12 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
         Query::History(HistoryQuery { limit: Some(5), ..HistoryQuery::default() }),
         Query::History(HistoryQuery { name: Some("make".to_owned()), ..HistoryQuery::default() }),
         Query::History(HistoryQuery { at: at(head * 2 / 3), ..HistoryQuery::default() }),
+        Query::Stats(StatsQuery::default()),
+        Query::Stats(StatsQuery { at: at(head / 2), ..StatsQuery::default() }),
         Query::Outputs { selectors: Vec::new(), attempt: None },
+        Query::Follow(FollowQuery::default()),
+        Query::Follow(FollowQuery { live: true, ..FollowQuery::default() }),
+        Query::Follow(FollowQuery { after: Some(head / 2), ..FollowQuery::default() }),
         Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
         Query::Queues,
     ];
@@ -175,6 +182,7 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
     let one = |text: &str, scope| Query::Resolve { selectors: vec![text.to_owned()], scope };
     queries.extend(names.iter().map(|name| one(name, Scope::One)));
     queries.extend(runs.iter().map(|run| Query::Show { selector: run.id.to_string() }));
+    queries.extend(runs.iter().take(3).map(|run| Query::Recorded { selector: run.id.to_string() }));
     queries.extend(runs.iter().map(|run| one(&run.id.to_string()[..6], Scope::One)));
     if !runs.is_empty() {
         queries.push(one("last", Scope::One));
@@ -182,4 +190,128 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
         queries.push(one("*", Scope::Any));
     }
     queries
+}
+
+/// How the runs of each name did, from nothing but the runs.
+pub(crate) fn stats(
+    records: &[Stored],
+    query: &StatsQuery,
+    at: Option<u64>,
+    now: Now,
+) -> List<StatsView> {
+    let fitting = HistoryQuery {
+        name: query.name.clone(),
+        kind: query.kind.clone(),
+        labels: query.labels.clone(),
+        since: query.since,
+        until: query.until,
+        ..HistoryQuery::default()
+    };
+    let runs = runs(records, at.unwrap_or(u64::MAX));
+    let views = history(records, &fitting, at, now).items;
+    let mut names: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
+    for view in views {
+        let run = runs.iter().find(|run| run.id.to_string() == view.run_id).expect("a run");
+        let part = query.pattern.as_deref().unwrap_or_default();
+        if run.spec.name.starts_with(part.trim_end_matches('*')) {
+            names.entry(view.name).or_default().push(run);
+        }
+    }
+    let mut items = Vec::new();
+    for (name, runs) in names {
+        let last = runs.iter().filter(|run| run.outcome.is_some()).map(|run| run.last_seq).max();
+        items.push((last.unwrap_or(u64::MAX), stats_of(name, &runs)));
+    }
+    // A map's order is that of the names; ends are never equal.
+    items.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+    let mut items: Vec<StatsView> = items.into_iter().map(|(_, view)| view).collect();
+    items.truncate(query.limit.unwrap_or(usize::MAX));
+    List { schema: "jr.stats/1".to_owned(), items }
+}
+
+fn stats_of(name: String, runs: &[&Run]) -> StatsView {
+    let mut ended: Vec<&Run> = runs.iter().copied().filter(|run| run.outcome.is_some()).collect();
+    ended.sort_by_key(|run| run.last_seq);
+    let count = |words: &[&str]| {
+        let fits = |run: &&&Run| words.contains(&run.outcome.expect("ended").word());
+        ended.iter().filter(fits).count() as u64
+    };
+    let stopped = count(&["stopped", "cancelled", "skipped"]);
+    let succeeded = count(&["succeeded"]);
+    let failed = ended.len() as u64 - stopped - succeeded;
+    let durations: Vec<u64> = ended
+        .iter()
+        .filter(|run| !matches!(run.outcome, Some(Outcome::Lost(_))))
+        .filter_map(|run| Some(run.ended_at?.0 - run.started_at?.0))
+        .map(|millis| u64::try_from(millis).unwrap_or(0))
+        .collect();
+    let rank = |values: &[u64], percent: usize| {
+        let mut values = values.to_vec();
+        values.sort_unstable();
+        let rank = (1..=values.len()).find(|rank| rank * 100 >= values.len() * percent)?;
+        Some(values[rank - 1])
+    };
+    let tenths = |part: u64, whole: u64| {
+        f64::from(u32::try_from((part * 2_000 / whole).div_ceil(2)).expect("fits")) / 10.0
+    };
+    let (older, newer) = durations.split_at(durations.len() / 2);
+    let (older, newer) = (rank(older, 50).unwrap_or(0), rank(newer, 50).unwrap_or(0));
+    let trend = (durations.len() >= 4 && older > 0).then(|| {
+        let thousandths = i64::try_from((newer * 2_000 / older).div_ceil(2)).expect("fits");
+        f64::from(i32::try_from(thousandths - 1_000).expect("fits")) / 10.0
+    });
+    let last = ended.last();
+    StatsView {
+        name,
+        runs: ended.len() as u64,
+        live: (runs.len() - ended.len()) as u64,
+        succeeded,
+        failed,
+        stopped,
+        failure_percent: (succeeded + failed > 0).then(|| tenths(failed, succeeded + failed)),
+        p50_ms: rank(&durations, 50),
+        p95_ms: rank(&durations, 95),
+        max_ms: durations.iter().max().copied(),
+        trend_percent: trend,
+        last_durations_ms: durations[durations.len().saturating_sub(20)..].to_vec(),
+        last_run_id: last.map(|run| run.id.to_string()),
+        last_outcome: last.map(|run| run.outcome.expect("ended").word().to_owned()),
+        last_ended_at: last.map(|run| run_view::rfc3339(run.ended_at.expect("ended"))),
+    }
+}
+
+/// One query for each filter.
+pub(crate) fn stats_queries(chance: &[u16]) -> Vec<StatsQuery> {
+    let plain = StatsQuery::default();
+    let time = super::world::EPOCH + i64::from(chance[1] % 3_000);
+    let labels = BTreeMap::from([("team".to_owned(), "b".to_owned())]);
+    vec![
+        plain.clone(),
+        StatsQuery { name: Some("make".to_owned()), ..plain.clone() },
+        StatsQuery { pattern: Some("api-*".to_owned()), ..plain.clone() },
+        StatsQuery { kind: Some("batch".to_owned()), ..plain.clone() },
+        StatsQuery { labels, limit: Some(2), ..plain.clone() },
+        StatsQuery { since: Some(time), ..plain.clone() },
+        StatsQuery { until: Some(time), ..plain },
+    ]
+}
+
+/// A tree has what was asked for, each run once and behind its parent, and all of each family but
+/// lines.
+pub(crate) fn check_tree(records: &[Stored], at: Option<u64>, asked: &[RunView], tree: &[RunView]) {
+    let ids: Vec<&str> = tree.iter().map(|run| run.run_id.as_str()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each once");
+    for run in asked {
+        assert!(tree.contains(run), "{run:?}");
+    }
+    for (place, run) in tree.iter().enumerate() {
+        if let Some(parent) = &run.parent {
+            assert!(ids[..place].contains(&parent.as_str()), "behind its parent");
+        }
+    }
+    for run in runs(records, at.unwrap_or(u64::MAX)) {
+        let of_family = run.spec.parent.is_some_and(|id| ids.contains(&&*id.to_string()));
+        let is_there = ids.contains(&&*run.id.to_string());
+        assert!(is_there || !of_family || run.spec.line.is_some(), "{} is missing", run.id);
+    }
 }

@@ -62,6 +62,8 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("unicode_width", &["src/cli/text.rs"]),
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
+    ("regex", &["src/cli/"]),
+    ("similar", &["src/cli/"]),
 ];
 
 /// What the pure layer must not name: the world, and the time of day.

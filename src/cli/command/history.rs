@@ -1,10 +1,12 @@
 //! `jr history`.
 
+use std::collections::BTreeMap;
+
 use super::ps::print_runs;
 use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
-use crate::cli::{exit, render, time_arg};
+use crate::cli::{exit, render, time_arg, tree};
 use crate::projections::query::{At, HistoryQuery, Query};
 use crate::projections::view::{List, OUTCOMES, RunView};
 
@@ -62,6 +64,9 @@ pub struct HistoryArgs {
     /// Longest first
     #[arg(long)]
     slowest: bool,
+    /// Also what they came from and what came from them, as a tree
+    #[arg(long)]
+    tree: bool,
     /// At most N rows [default on a terminal: 100]
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
@@ -89,6 +94,7 @@ impl Runnable for HistoryArgs {
             since,
             until: self.until,
             slowest: self.slowest,
+            tree: self.tree,
             limit,
             at: self.at,
         });
@@ -97,15 +103,34 @@ impl Runnable for HistoryArgs {
             context.ui.document(&document);
             return Ok(exit::OK);
         }
-        let list: List<RunView> = parse(&document)?;
+        let mut list: List<RunView> = parse(&document)?;
+        if self.tree && !context.ui.quiet {
+            tree::draw(&mut list.items, context.ui.is_utf8());
+            if has_left_out(&list.items) {
+                context.ui.status("not all lines of batches: jr history --parent RUN has them");
+            }
+        }
         print_runs(context, &list.items, |runs, medium| {
             render::history(runs, &time_arg::now(), medium)
         });
-        if self.limit.is_none() && list.items.len() == TERMINAL_ROWS && for_terminal {
+        let is_full = list.items.len() == TERMINAL_ROWS && !self.tree;
+        if self.limit.is_none() && is_full && for_terminal {
             context.ui.status("the newest 100; -n N shows more");
         }
         Ok(exit::OK)
     }
+}
+
+/// Whether a batch has more lines than are there.
+fn has_left_out(runs: &[RunView]) -> bool {
+    let mut lines: BTreeMap<&str, u32> = BTreeMap::new();
+    for parent in
+        runs.iter().filter(|run| run.kind != "batch").filter_map(|run| run.parent.as_ref())
+    {
+        *lines.entry(parent).or_default() += 1;
+    }
+    let shown = |run: &RunView| lines.get(run.run_id.as_str()).copied().unwrap_or(0);
+    runs.iter().any(|run| run.batch.is_some_and(|batch| shown(run) < batch.lines))
 }
 
 fn today() -> Result<i64, CommandError> {

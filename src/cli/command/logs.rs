@@ -1,28 +1,32 @@
 //! `jr logs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
-use std::time::Duration;
+
+use regex::bytes::{Regex, RegexBuilder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Runnable, argument};
-use crate::cli::context::{Context, parse};
+use crate::cli::context::Context;
 use crate::cli::error::CommandError;
-use crate::cli::output::{BLOCK_BYTES, Printer, keep_last_lines};
-use crate::cli::{exit, text, time_arg};
+use crate::cli::output::{Look, Printer};
+use crate::cli::run_output::{RunOutput, Wanted};
+use crate::cli::{exit, text, time_arg, ui};
 use crate::daemon::client::monotonic_ms;
-use crate::limits;
-use crate::projections::query::Query;
-use crate::projections::view::{List, OutputView};
+use crate::projections::query::{FollowQuery, Query};
+use crate::projections::select::is_open_ended;
+use crate::projections::view::{FollowView, List, OutputView};
 use crate::runners::capture::StreamName;
-use crate::runners::capture::reader::{Output, Piece};
 
 /// Lines of each run on a terminal where none are asked for.
 const TERMINAL_LINES: usize = 50;
 /// Between two looks at the files.
 const LOOK_MS: u64 = 50;
-/// Between two questions whether the runs have ended.
+/// Between two questions whether the runs have ended, and which ones have come.
 const ASK_MS: u64 = 250;
+/// With thousands of runs looks take long: so many times that long is between two of them.
+const IDLE_SHARE: u64 = 4;
+/// Colours of names (SGR), one run after the other; red is for failures.
+const COLORS: [u8; 8] = [36, 33, 35, 32, 34, 96, 93, 95];
 
 /// Below the options.
 const HELP: &str = "\
@@ -38,7 +42,7 @@ Exit codes:
 /// Print what runs printed
 ///
 /// Every attempt's output is kept. One run prints its raw bytes; several get their name before
-/// each line.
+/// each line. Following all, a glob or a label also takes the runs that come.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
@@ -49,9 +53,18 @@ pub struct LogsArgs {
     /// Go on until the runs have ended
     #[arg(short, long)]
     follow: bool,
+    /// As --follow, but wait for runs to come where none lives
+    #[arg(short = 'F', long)]
+    forever: bool,
     /// Only the last N lines of each run, or all [default: all, on a terminal 50]
     #[arg(short = 'n', long, value_name = "N|all", value_parser = lines)]
     lines: Option<Lines>,
+    /// Only lines that match; -n counts these, and the exit code is 1 if there is none
+    #[arg(short, long, value_name = "REGEX")]
+    grep: Option<String>,
+    /// Upper and lower case match each other
+    #[arg(short, long, requires = "grep")]
+    ignore_case: bool,
     /// Put the time before each line
     #[arg(short, long)]
     timestamps: bool,
@@ -89,240 +102,302 @@ impl Runnable for LogsArgs {
     const NAME: &'static str = "logs";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let query = Query::Outputs { selectors: self.selectors.clone(), attempt: self.attempt };
-        let document = context.read_bytes(&query)?;
+        let look = self.look(context)?;
         if context.ui.json {
-            context.ui.document(&document);
-            return Ok(exit::OK);
+            return self.print_places(context);
         }
-        let list: List<OutputView> = parse(&document)?;
-        let mut runs = self.by_run(&list.items, context);
-        for run in &mut runs {
-            self.print(run, context)?;
+        let follows = self.follow || self.forever;
+        let (views, seq) = if follows { self.followed(context)? } else { (self.kept(context)?, 0) };
+        let mut logs = Logs::new(&look, context, follows && self.is_open_ended());
+        logs.add(views);
+        let mut matched = 0;
+        let wanted = self.wanted(context);
+        for mut run in std::mem::take(&mut logs.runs) {
+            let is_cut = run.print_kept(&wanted, context)?;
+            if is_cut && self.lines.is_none() {
+                let name = text::line(&run.name).into_owned();
+                let words = format!("{name}: the last {TERMINAL_LINES} lines; -n all shows all");
+                context.ui.status(&words);
+            }
+            if follows && run.is_open() {
+                run.go_on(context);
+                logs.runs.push(run);
+            } else {
+                matched += run.finish(context);
+            }
         }
-        if self.follow {
-            self.follow(&mut runs, context)?;
+        if follows {
+            matched += self.follow(&mut logs, seq, context)?;
         }
-        for run in &mut runs {
-            let mut out = Vec::new();
-            run.printer.finish(None, &mut out);
-            context.ui.raw(&out);
-        }
-        Ok(exit::OK)
+        Ok(if self.grep.is_some() && matched == 0 { exit::FAILED } else { exit::OK })
     }
-}
-
-/// One run whose output is printed.
-#[derive(Debug)]
-struct LoggedRun {
-    views: Vec<OutputView>,
-    printer: Printer,
-    /// How far each file is printed.
-    printed: BTreeMap<(u32, StreamName), u64>,
 }
 
 impl LogsArgs {
-    fn streams(&self) -> &'static [StreamName] {
-        match (self.stdout, self.stderr) {
+    fn look(&self, context: &Context) -> Result<Look, CommandError> {
+        Ok(Look {
+            timestamps: self.timestamps.then(time_arg::zone),
+            escape: context.ui.stdout_is_terminal() && !self.raw,
+            pattern: self.pattern()?,
+        })
+    }
+
+    fn pattern(&self) -> Result<Option<Regex>, CommandError> {
+        let Some(pattern) = &self.grep else { return Ok(None) };
+        let built = RegexBuilder::new(pattern).case_insensitive(self.ignore_case).build();
+        let built = built.map_err(|error| {
+            let hint = "the syntax: https://docs.rs/regex/latest/regex/#syntax";
+            CommandError::usage(format!("--grep: {error}")).hint(hint)
+        })?;
+        Ok(Some(built))
+    }
+
+    fn wanted(&self, context: &Context) -> Wanted {
+        let streams: &[StreamName] = match (self.stdout, self.stderr) {
             (true, _) => &[StreamName::Stdout],
             (_, true) => &[StreamName::Stderr],
             _ => &StreamName::BOTH,
+        };
+        let lines = match self.lines {
+            Some(Lines::All) => None,
+            Some(Lines::Last(lines)) => Some(lines),
+            None => {
+                let is_long = context.ui.stdout_is_terminal() && self.grep.is_none();
+                is_long.then_some(TERMINAL_LINES)
+            }
+        };
+        Wanted { streams, since: self.since, lines, has_pattern: self.grep.is_some() }
+    }
+
+    /// `--json`: where the files lie.
+    fn print_places(&self, context: &mut Context) -> Result<u8, CommandError> {
+        if self.grep.is_some() {
+            let error = CommandError::usage("--grep prints lines, --json where the files lie");
+            return Err(error.hint("give one of them"));
+        }
+        let document = context.read_bytes(&self.query())?;
+        context.ui.document(&document);
+        Ok(exit::OK)
+    }
+
+    fn query(&self) -> Query {
+        Query::Outputs { selectors: self.selectors.clone(), attempt: self.attempt }
+    }
+
+    fn kept(&self, context: &Context) -> Result<Vec<OutputView>, CommandError> {
+        context.read::<List<OutputView>>(&self.query()).map(|list| list.items)
+    }
+
+    /// Also runs that have printed nowhere yet, and the place of the log at which that was so.
+    fn followed(&self, context: &Context) -> Result<(Vec<OutputView>, u64), CommandError> {
+        let (selectors, attempt) = (self.selectors.clone(), self.attempt);
+        // Of what has ended nothing is wanted then; there may be much of it.
+        let live = matches!(self.lines, Some(Lines::Last(0)));
+        let query = Query::Follow(FollowQuery { selectors, attempt, live, after: None });
+        match context.read::<FollowView>(&query) {
+            Ok(view) => Ok((view.items, view.seq)),
+            Err(error) if self.forever && self.is_open_ended() && is_absent(&error) => {
+                Ok((Vec::new(), 0))
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Oldest run first, each with its attempts.
-    fn by_run(&self, views: &[OutputView], context: &Context) -> Vec<LoggedRun> {
-        let mut order = Vec::new();
-        let mut grouped: BTreeMap<&str, Vec<OutputView>> = BTreeMap::new();
-        let mut ids_of_name: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for view in views {
-            if !grouped.contains_key(view.run_id.as_str()) {
-                order.push(view.run_id.as_str());
-            }
-            grouped.entry(&view.run_id).or_default().push(view.clone());
-            ids_of_name.entry(&view.name).or_default().insert(&view.run_id);
-        }
-        let escape = context.ui.stdout_is_terminal() && !self.raw;
-        let is_alone = order.len() == 1;
-        let prefix = |view: &OutputView| {
-            if is_alone {
-                return String::new();
-            }
-            let name = text::line(&view.name);
-            match ids_of_name[view.name.as_str()].len() {
-                1 => format!("{name} │ "),
-                _ => format!("{name}-{} │ ", view.run_id),
-            }
-        };
-        let logged = |run_id: &str| {
-            let views = grouped.remove(run_id)?;
-            let zone = self.timestamps.then(time_arg::zone);
-            let printer = Printer::new(prefix(views.first()?), zone, escape);
-            Some(LoggedRun { views, printer, printed: BTreeMap::new() })
-        };
-        order.into_iter().filter_map(logged).collect()
+    fn ask(
+        &self,
+        selectors: Vec<String>,
+        after: Option<u64>,
+        context: &Context,
+    ) -> Result<FollowView, CommandError> {
+        let (attempt, live) = (self.attempt, false);
+        context.read(&Query::Follow(FollowQuery { selectors, attempt, live, after }))
     }
 
-    /// Prints what is there of a run, in the order of its indexes.
-    fn print(&self, run: &mut LoggedRun, context: &mut Context) -> Result<(), CommandError> {
-        let mut outputs = Vec::new();
-        let mut pieces: Vec<(usize, Piece)> = Vec::new();
-        for view in &run.views {
-            let fail = |error: io::Error| CommandError::io(&view.base, &error);
-            let mut output =
-                Output::open(Path::new(&view.base), limits::OUTPUT_BYTES_MAX).map_err(fail)?;
-            for piece in output.pieces(None).map_err(fail)? {
-                let end = run.printed.entry((view.attempt, piece.stream)).or_default();
-                *end = piece.range.end.max(*end);
-                if self.wants(&piece) {
-                    pieces.push((outputs.len(), piece));
+    /// Whether runs that are still to come can be meant as well.
+    fn is_open_ended(&self) -> bool {
+        self.selectors.is_empty() || self.selectors.iter().any(|selector| is_open_ended(selector))
+    }
+
+    /// Prints what comes, until no attempt is open and none can follow; the lines that matched.
+    fn follow(
+        &self,
+        logs: &mut Logs<'_>,
+        mut seq: u64,
+        context: &mut Context,
+    ) -> Result<u64, CommandError> {
+        let wanted = self.wanted(context);
+        let (mut ask_ms, mut matched) = (0, 0);
+        loop {
+            let begun_ms = monotonic_ms();
+            // What was open before the look has all been seen when it is closed after it.
+            let mut open = Vec::new();
+            for mut run in std::mem::take(&mut logs.runs) {
+                let is_open = run.is_open();
+                run.print_new(wanted.streams, context)?;
+                if is_open {
+                    open.push(run);
+                } else {
+                    matched += run.finish(context);
                 }
             }
-            outputs.push(output);
-        }
-        let for_terminal = context.ui.stdout_is_terminal();
-        let default = if for_terminal { Lines::Last(TERMINAL_LINES) } else { Lines::All };
-        let wanted = self.lines.unwrap_or(default);
-        let all = pieces.first().map(|(_, piece)| piece.range.start);
-        let count = pieces.len();
-        if let Lines::Last(lines) = wanted {
-            keep_last_lines(&outputs, &mut pieces, lines)
-                .map_err(|error| CommandError::io("output", &error))?;
-        }
-        let is_cut = pieces.len() < count || pieces.first().map(|(_, p)| p.range.start) != all;
-        if is_cut && self.lines.is_none() {
-            let name = text::line(&run.views[0].name).into_owned();
-            context
-                .ui
-                .status(&format!("{name}: the last {TERMINAL_LINES} lines; -n all shows all"));
-        }
-        for (output, piece) in pieces {
-            print_piece(&outputs[output], &piece, &mut run.printer, context)?;
-        }
-        Ok(())
-    }
-
-    fn wants(&self, piece: &Piece) -> bool {
-        let wall = piece.at.map(|at| at.wall.0);
-        let is_recent = self.since.is_none_or(|since| wall.is_none_or(|wall| wall >= since));
-        is_recent && self.streams().contains(&piece.stream)
-    }
-
-    /// Prints what comes, until no attempt is open and none can follow.
-    fn follow(&self, runs: &mut [LoggedRun], context: &mut Context) -> Result<(), CommandError> {
-        let mut ask_ms = 0;
-        loop {
-            let is_open = runs.iter().any(LoggedRun::is_open);
-            for run in runs.iter_mut() {
-                run.print_new(self.streams(), context)?;
-            }
+            logs.runs = open;
             context.ui.flush()?;
-            if !is_open {
-                return Ok(());
+            let looked_ms = monotonic_ms();
+            let is_over = logs.runs.is_empty() && !(self.forever && self.is_open_ended());
+            if looked_ms >= ask_ms || is_over {
+                self.look_again(logs, context)?;
+                if self.is_open_ended() {
+                    seq = self.take_new(logs, seq, &wanted, context)?;
+                }
+                let asked_ms = monotonic_ms();
+                ask_ms = asked_ms + ASK_MS.max(IDLE_SHARE * (asked_ms - looked_ms));
+                if is_over && logs.runs.is_empty() {
+                    return Ok(matched);
+                }
             }
-            let now = monotonic_ms();
-            if now >= ask_ms {
-                ask_ms = now + ASK_MS;
-                self.look_again(runs, context)?;
-            }
-            std::thread::sleep(Duration::from_millis(LOOK_MS));
+            wait(LOOK_MS.max(IDLE_SHARE * (looked_ms - begun_ms)))?;
         }
     }
 
     /// Asks which attempts there are now.
-    fn look_again(&self, runs: &mut [LoggedRun], context: &Context) -> Result<(), CommandError> {
-        let open = runs.iter().filter(|run| run.is_open());
-        let selectors: Vec<String> = open.map(|run| run.views[0].run_id.clone()).collect();
-        if selectors.is_empty() {
+    fn look_again(&self, logs: &mut Logs<'_>, context: &Context) -> Result<(), CommandError> {
+        let ids: Vec<String> = logs.runs.iter().map(|run| run.run_id.clone()).collect();
+        if ids.is_empty() {
             return Ok(());
         }
-        let query = Query::Outputs { selectors, attempt: self.attempt };
-        let list: List<OutputView> = context.read(&query)?;
-        for run in runs.iter_mut().filter(|run| run.is_open()) {
-            let id = run.views[0].run_id.clone();
-            let views = list.items.iter().filter(|view| view.run_id == id);
-            let views: Vec<OutputView> = views.cloned().collect();
-            if !views.is_empty() {
-                run.views = views;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl LoggedRun {
-    fn is_open(&self) -> bool {
-        self.views.iter().any(|view| view.open || view.run_open)
-    }
-
-    fn print_new(
-        &mut self,
-        streams: &[StreamName],
-        context: &mut Context,
-    ) -> Result<(), CommandError> {
-        let now = Some(time_arg::now().timestamp().as_millisecond());
-        let mut out = Vec::new();
-        for view in &self.views {
-            let output = Output::open(Path::new(&view.base), limits::OUTPUT_BYTES_MAX)
-                .map_err(|error| CommandError::io(&view.base, &error))?;
-            for stream in streams {
-                let printed = self.printed.entry((view.attempt, *stream)).or_default();
-                let kept = output.kept(*stream);
-                // A child may shorten its own output; what comes then is new.
-                if kept.end < *printed {
-                    *printed = 0;
-                }
-                let mut buffer = vec![0_u8; BLOCK_BYTES];
-                let mut from = (*printed).max(kept.start);
-                while from < kept.end {
-                    let count = output
-                        .read_at(*stream, from, &mut buffer)
-                        .map_err(|error| CommandError::io(&view.base, &error))?;
-                    if count == 0 {
-                        break;
+        let found = match self.ask(ids.clone(), None, context) {
+            Ok(view) => view.items,
+            // One of them is gone for good: which?
+            Err(error) if is_absent(&error) => {
+                let mut items = Vec::new();
+                for id in ids {
+                    match self.ask(vec![id], None, context) {
+                        Ok(view) => items.extend(view.items),
+                        Err(error) if is_absent(&error) => {}
+                        Err(error) => return Err(error),
                     }
-                    self.printer.push(*stream, &buffer[..count], now, &mut out);
-                    context.ui.raw(&out);
-                    context.ui.flush()?;
-                    out.clear();
-                    from += count as u64;
                 }
-                *printed = from;
+                items
+            }
+            Err(error) => return Err(error),
+        };
+        let mut by_run: BTreeMap<String, Vec<OutputView>> = BTreeMap::new();
+        for view in found {
+            by_run.entry(view.run_id.clone()).or_default().push(view);
+        }
+        for run in &mut logs.runs {
+            match by_run.remove(&run.run_id) {
+                Some(views) => run.refresh(views),
+                None => run.close(),
             }
         }
         Ok(())
     }
+
+    /// Takes the runs that have come since `seq`; gives the place up to which they are known.
+    fn take_new(
+        &self,
+        logs: &mut Logs<'_>,
+        seq: u64,
+        wanted: &Wanted,
+        context: &mut Context,
+    ) -> Result<u64, CommandError> {
+        let view = match self.ask(self.selectors.clone(), Some(seq), context) {
+            Ok(view) => view,
+            Err(error) if is_absent(&error) => return Ok(seq),
+            Err(error) => return Err(error),
+        };
+        let all = Wanted { lines: None, ..wanted.clone() };
+        let first_new = logs.runs.len();
+        logs.add(view.items);
+        for run in &mut logs.runs[first_new..] {
+            run.print_kept(&all, context)?;
+        }
+        Ok(view.seq)
+    }
 }
 
-fn print_piece(
-    output: &Output,
-    piece: &Piece,
-    printer: &mut Printer,
-    context: &mut Context,
-) -> Result<(), CommandError> {
-    if piece.is_pruned {
-        let bytes = piece.range.end - piece.range.start;
-        context.ui.status(&format!("the oldest {bytes} bytes are pruned"));
-        return Ok(());
+fn is_absent(error: &CommandError) -> bool {
+    error.exit == exit::NOT_FOUND
+}
+
+/// Waits; ends early where nobody reads on.
+fn wait(millis: u64) -> Result<(), CommandError> {
+    let seconds = i64::try_from(millis / 1_000).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(millis % 1_000).unwrap_or(0) * 1_000_000;
+    let timeout = Timespec { tv_sec: seconds, tv_nsec: nanos };
+    let mut stdout = [PollFd::from_borrowed_fd(rustix::stdio::stdout(), PollFlags::empty())];
+    match poll(&mut stdout, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Ok(_) => Err(ui::closed()),
+        Err(errno) => Err(CommandError::io("standard output", &errno.into())),
     }
-    let mut out = Vec::new();
-    let mut buffer = vec![0_u8; BLOCK_BYTES];
-    let mut from = piece.range.start;
-    while from < piece.range.end {
-        let left = usize::try_from(piece.range.end - from).unwrap_or(BLOCK_BYTES);
-        let count = output
-            .read_at(piece.stream, from, &mut buffer[..left.min(BLOCK_BYTES)])
-            .map_err(|error| CommandError::io("output", &error))?;
-        if count == 0 {
-            break;
-        }
-        printer.push(piece.stream, &buffer[..count], piece.at.map(|at| at.wall.0), &mut out);
-        context.ui.raw(&out);
-        out.clear();
-        if context.ui.waiting() >= BLOCK_BYTES {
-            context.ui.flush()?;
-        }
-        from += count as u64;
+}
+
+/// The runs whose output is printed, with what tells them apart.
+#[derive(Debug)]
+struct Logs<'a> {
+    look: &'a Look,
+    color: bool,
+    /// There may be others later: each line is told whose it is from the beginning.
+    may_grow: bool,
+    runs: Vec<RunOutput>,
+    /// All that were ever there, by name.
+    ids_of_name: BTreeMap<String, BTreeSet<String>>,
+    colors: BTreeMap<String, u8>,
+}
+
+impl<'a> Logs<'a> {
+    fn new(look: &'a Look, context: &Context, may_grow: bool) -> Self {
+        let color = context.ui.medium().color;
+        let (ids_of_name, colors) = (BTreeMap::new(), BTreeMap::new());
+        Self { look, color, may_grow, runs: Vec::new(), ids_of_name, colors }
     }
-    Ok(())
+
+    /// Adds runs, oldest first, each with its attempts.
+    fn add(&mut self, views: Vec<OutputView>) {
+        let mut order = Vec::new();
+        let mut grouped: BTreeMap<String, Vec<OutputView>> = BTreeMap::new();
+        for view in views {
+            if !grouped.contains_key(&view.run_id) {
+                order.push(view.run_id.clone());
+            }
+            grouped.entry(view.run_id.clone()).or_default().push(view);
+        }
+        for run_id in order {
+            let Some(views) = grouped.remove(&run_id).filter(|_| !self.is_known(&run_id)) else {
+                continue;
+            };
+            let name = views.first().map(|view| view.name.clone()).unwrap_or_default();
+            self.ids_of_name.entry(name).or_default().insert(run_id.clone());
+            let color = COLORS[self.colors.len() % COLORS.len()];
+            self.colors.insert(run_id, color);
+            let printer = Printer::new(String::new(), self.look.clone());
+            self.runs.extend(RunOutput::new(views, printer));
+        }
+        let is_alone = self.colors.len() == 1 && !self.may_grow;
+        for run in &mut self.runs {
+            let prefix = if is_alone {
+                String::new()
+            } else {
+                let is_one = self.ids_of_name[&run.name].len() == 1;
+                prefix(run, is_one, self.color.then(|| self.colors[&run.run_id]))
+            };
+            run.printer.set_prefix(prefix);
+        }
+    }
+
+    fn is_known(&self, run_id: &str) -> bool {
+        self.colors.contains_key(run_id)
+    }
+}
+
+/// `web │ `; of two runs of one name `web-4fj2kq9x3m7a │ `.
+fn prefix(run: &RunOutput, is_one: bool, color: Option<u8>) -> String {
+    let name = text::line(&run.name);
+    let words = if is_one { name.into_owned() } else { format!("{name}-{}", run.run_id) };
+    match color {
+        Some(color) => format!("\x1b[{color}m{words} │\x1b[0m "),
+        None => format!("{words} │ "),
+    }
 }

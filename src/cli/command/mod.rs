@@ -4,6 +4,7 @@ pub mod argument;
 pub mod batch;
 pub mod completions;
 pub mod daemon;
+pub mod diff;
 pub mod events;
 pub mod history;
 pub mod log;
@@ -13,10 +14,12 @@ pub mod pause;
 pub mod policy;
 pub mod ps;
 pub mod queue;
+pub mod repro;
 pub mod rerun;
 pub mod run;
 pub mod show;
 pub mod signal;
+pub mod stats;
 pub mod stop;
 pub mod wait;
 pub mod why;
@@ -72,7 +75,10 @@ pub const COMMANDS: &[Entry] = &[
     show::ShowArgs::ENTRY,
     why::WhyArgs::ENTRY,
     logs::LogsArgs::ENTRY,
+    repro::ReproArgs::ENTRY,
+    diff::DiffArgs::ENTRY,
     history::HistoryArgs::ENTRY,
+    stats::StatsArgs::ENTRY,
     events::EventsArgs::ENTRY,
     stop::StopArgs::ENTRY,
     signal::SignalArgs::ENTRY,

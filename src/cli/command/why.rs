@@ -3,7 +3,8 @@
 use super::Runnable;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
-use crate::cli::{exit, render};
+use crate::cli::table::{Medium, Style};
+use crate::cli::{exit, render, text};
 use crate::projections::query::Query;
 use crate::projections::view::WhyView;
 
@@ -27,8 +28,27 @@ impl Runnable for WhyArgs {
             return Ok(exit::OK);
         }
         let view: WhyView = parse(&document)?;
-        let text = render::why(&view, context.ui.medium());
+        let text = told(&view, context.ui.medium());
         context.ui.data(&text);
         Ok(exit::OK)
     }
+}
+
+/// The run, then a reason a line with the records that it rests on.
+fn told(view: &WhyView, medium: Medium) -> String {
+    let run = &view.run;
+    let style = render::style_of(run);
+    let state = style.paint(run.outcome.as_deref().unwrap_or(&run.state), medium.color);
+    let mut out = format!("{}  {}  {state}\n", run.run_id, text::line(&run.name));
+    for item in &view.items {
+        let events: Vec<String> = item.events.iter().map(ToString::to_string).collect();
+        let word = if events.len() == 1 { "event" } else { "events" };
+        let events = format!("[{word} {}]", events.join(", "));
+        out.push_str("  ");
+        out.push_str(&text::line(&item.message));
+        out.push_str("  ");
+        out.push_str(&Style::Dim.paint(&events, medium.color));
+        out.push('\n');
+    }
+    out
 }

@@ -1,0 +1,40 @@
+//! What a run was started with, to the byte: for `jr repro` and `jr diff`.
+
+use super::answer::Where;
+use super::query::{QueryError, Scope};
+use super::run_view::run_view;
+use super::select::select_rows;
+use super::view::RecordedView;
+use super::views::Views;
+use crate::model::UnixMillis;
+
+pub(super) fn recorded(
+    selector: &str,
+    views: &Views,
+    place: &Where<'_>,
+    now: UnixMillis,
+) -> Result<RecordedView, QueryError> {
+    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
+    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let spec = &row.run.spec;
+    let variables = spec.variables.map(|digest| (place.variables)(digest));
+    let (variables, variables_error) = match variables {
+        None => (Vec::new(), None),
+        Some(Ok(variables)) => (variables, None),
+        Some(Err(error)) => (Vec::new(), Some(error)),
+    };
+    Ok(RecordedView {
+        schema: "jr.recorded/1".to_owned(),
+        run: run_view(&row.run, row.tally, place.environment, now),
+        argv: spec.command.clone(),
+        directory: spec.cwd.clone(),
+        umask: spec.umask,
+        variables,
+        variables_error,
+        line: spec.line.clone(),
+        has_secrets: spec.secrets.is_some(),
+        timeout_ms: spec.timeout_ms,
+        stop_signal: spec.stop_signal.to_string(),
+        grace_ms: spec.grace_ms,
+    })
+}
