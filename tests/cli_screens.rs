@@ -258,15 +258,12 @@ fn fixed_times(line: &str) -> String {
                     .zip(there)
                     .all(|(s, c)| if s == 'd' { c.is_ascii_digit() } else { s == *c })
         };
-        match shapes.iter().find(|(shape, _)| fits(shape)) {
-            Some((shape, fixed)) => {
-                out.push_str(fixed);
-                at += shape.len();
-            }
-            None => {
-                out.push(chars[at]);
-                at += 1;
-            }
+        if let Some((shape, fixed)) = shapes.iter().find(|(shape, _)| fits(shape)) {
+            out.push_str(fixed);
+            at += shape.len();
+        } else {
+            out.push(chars[at]);
+            at += 1;
         }
     }
     out
