@@ -63,7 +63,9 @@ pub const ASKER_BYTES: usize = 200;
 /// What a shell is offered for a word; more would not be read.
 pub const CANDIDATES: usize = 200;
 /// Newest runs, and names or ids by an index, that are looked at for that: each costs about 10 µs.
-pub const CANDIDATE_ROWS: usize = 24;
+pub const CANDIDATE_ROWS: usize = 16;
+/// Batches among the newest runs whose lines are passed over: each costs about 60 µs.
+pub const CANDIDATE_LOOKS: usize = 4;
 /// Records that the views may lack while somebody waits at a prompt: some 50 ms of folding.
 pub const CANDIDATE_RECORDS: u64 = 50_000;
 /// A daemon that says nothing for so long does not keep a prompt waiting.

@@ -246,6 +246,20 @@ fn fish_inserts_names_so_that_they_arrive_whole() {
     assert_eq!(shell.types("jr run -- mkfif\t xx"), ["run", "--", "mkfifo", "xx"]);
 }
 
+/// How a daemon came to its end.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Stopped,
+    Killed,
+}
+
+/// What lies in the log and in the views.
+fn contents(root: &Path) -> Vec<Vec<u8>> {
+    let log = std::fs::read_dir(root.join("log")).expect("a log").flatten();
+    let files = log.map(|entry| entry.path()).chain([root.join("views.redb")]);
+    files.map(|file| std::fs::read(file).unwrap_or_default()).collect()
+}
+
 #[test]
 fn what_is_offered_fits_the_command() {
     let home = Home::new();
@@ -254,8 +268,18 @@ fn what_is_offered_fits_the_command() {
     let older = home.detach(&["--name", "twice", "--", "sleep", "600"]);
     home.ok(&["run", "--name", "twice", "true"]);
     let gone = home.show("gone")["run_id"].as_str().expect("an id").to_owned();
-    // Answered by the daemon, and then from the files alone.
-    for daemon in [true, false] {
+    // Answered by the daemon, then from the files that it left, and that a killed one left.
+    for end in [None, Some(End::Stopped), Some(End::Killed)] {
+        match end {
+            None => {}
+            Some(End::Stopped) => drop(home.ok(&["daemon", "stop"])),
+            Some(End::Killed) => {
+                home.ok(&["run", "--name", "newest", "true"]);
+                home.without_daemon();
+                assert!(offers(&home, &["logs", "n"]).contains(&"newest".to_owned()));
+            }
+        }
+        let before = contents(&home.root());
         for command in [&["stop"][..], &["signal", "TERM"], &["wait"]] {
             let offered = offers(&home, &[command, &[""]].concat());
             for value in ["living", &living, &older, "last", "all"] {
@@ -280,9 +304,7 @@ fn what_is_offered_fits_the_command() {
         assert_eq!(offers(&home, &["-e", ""]), ["local"]);
         assert_eq!(offers(&home, &["-e", "other", "logs", ""]), ["last", "all"]);
         assert_eq!(offers(&home, &["queue", "set", ""]), ["default"]);
-        if daemon {
-            home.without_daemon();
-        }
+        assert!(end.is_none() || contents(&home.root()) == before, "a TAB changed a file");
     }
     assert_eq!(home.daemons(), Vec::<i32>::new(), "a TAB started a daemon");
 }

@@ -47,6 +47,8 @@ const SCREENS: &[(&str, &[&str])] = &[
     ("ps", &["jr ps", "jr ps -a -n 3"]),
     ("queue", &["jr queue list"]),
     ("show", &["jr show test"]),
+    ("why", &["jr why test"]),
+    ("rerun", &["jr rerun test --wait"]),
     ("logs", &["jr logs test", "jr logs -n 1 echo test", "jr logs nothing"]),
     ("history", &["jr history --failed", "jr history --label team=site"]),
     ("events", &["jr events --run web"]),

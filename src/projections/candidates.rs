@@ -16,6 +16,8 @@ use super::views::Views;
 use crate::limits;
 use crate::model::{Run, RunId};
 
+/// Characters of an id after which the index of all ids is asked.
+const ID_BEGUN: usize = 4;
 /// Before a name that would be read as something else.
 const NAME: &str = "name:";
 
@@ -112,7 +114,9 @@ impl Found<'_> {
         for run in &newest {
             self.push_id(run);
         }
-        if let Some(range) = RunId::prefix_range(self.begun).filter(|_| !self.begun.is_empty()) {
+        // Fewer characters begin too many ids to be of use.
+        let range = RunId::prefix_range(self.begun).filter(|_| self.begun.len() >= ID_BEGUN);
+        if let Some(range) = range {
             for place in views.ids_in(range, limits::CANDIDATE_ROWS)?.into_values() {
                 self.push_id(&views.row(place)?.run);
             }
@@ -165,7 +169,8 @@ fn is_plain(name: &str) -> bool {
 /// batch.
 fn newest(views: &Views) -> Result<Vec<Run>, ViewsError> {
     let (mut runs, mut to) = (Vec::new(), Some(u64::MAX));
-    while let Some(from_there) = to.take() {
+    for _ in 0..limits::CANDIDATE_LOOKS {
+        let Some(from_there) = to.take() else { break };
         let mut line_of = None;
         views.each_row_by(2, (0, from_there), &mut |row| {
             line_of = row.run.spec.parent.filter(|_| row.run.spec.line.is_some());

@@ -120,9 +120,6 @@ impl Views {
         let bytes = File::open(path).and_then(|file| Overlay::new(Lying::File(file)));
         let bytes = bytes.map_err(|source| ViewsError::Io { operation: "open", source })?;
         let store = Store::open(bytes)?;
-        if store.is_new()? {
-            return Ok(None);
-        }
         let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };
         let latest = store.get(Table::Meta, LATEST)?.filter(|row| !row.is_empty());
         let Some(latest) = latest else { return Ok(None) };

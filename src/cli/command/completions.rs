@@ -19,10 +19,11 @@ In this shell only: source <(jr completions bash)
 Exit codes:
   0; 2 no such shell";
 
-/// Print a script that lets a shell complete commands, options, runs, names, queues and labels
+/// Print the script with which a shell completes jr
 ///
-/// The script asks jr at every TAB, so it stays right when jr is replaced. Completing starts no
-/// daemon, and works without one.
+/// Commands and options, and what is there now: runs, names, queues, labels, environments. The
+/// script asks jr at every TAB, so it stays right when jr is replaced. Completing starts no daemon,
+/// and works without one.
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct CompletionsArgs {

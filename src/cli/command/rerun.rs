@@ -12,11 +12,24 @@ use crate::model::ByteString;
 use crate::projections::query::QueryError;
 use crate::projections::view::{List, RunView};
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr rerun last
+  jr rerun test --set RUST_LOG=debug --wait
+  jr rerun nightly --failed              # the failed lines of a batch
+  jr rerun --failed label:team=web
+
+Exit codes:
+  0; 2 a secret is missing; 3 no such run; 4 nothing failed; with --wait that of
+  the run, or 1 if one of several failed";
+
 /// Do again what was done: same command, directory and variables
 ///
 /// A new run whose parent is the old one goes to its queue, and its id is printed. Secrets are not
 /// kept: they come from this environment or from --set.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct RerunArgs {
     /// Run id, unique prefix, name, last, @-1; with --failed also globs, all, label:k=v
     #[arg(value_name = "RUN", required = true)]

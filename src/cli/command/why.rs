@@ -8,10 +8,21 @@ use crate::cli::{exit, render, text};
 use crate::projections::query::Query;
 use crate::projections::view::WhyView;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr why last
+  jr why train        # why it waits, say
+  jr --json why web
+
+Exit codes:
+  0; 2 the word could mean several runs; 3 no such run";
+
 /// Tell why a run waits, runs, was started again or ended
 ///
 /// Each reason names the records of the log that it rests on: see them with jr events --from SEQ.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct WhyArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]

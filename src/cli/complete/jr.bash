@@ -2,7 +2,7 @@
 # What fits is asked of jr itself; it comes quoted, and nothing here is evaluated.
 
 _jr() {
-    local jr=${COMP_WORDS[0]} kind answer word
+    local jr=${COMP_WORDS[0]} kind answer
     # The very file that is typed by its path, else what PATH has.
     [[ $jr == */* && -f $jr && -x $jr ]] || jr=jr
     COMPREPLY=()
