@@ -16,6 +16,16 @@ pub const DAEMON_GONE_MS: u64 = 2_000;
 /// A foreground start waits so long for its client's standard input, then takes `/dev/null`.
 pub const ATTACH_WAIT_MS: u64 = 10_000;
 
+/// Bytes that a client types ahead of what its terminal has taken.
+pub const TYPED_BYTES: usize = 64 << 10;
+/// Bytes for the screen of a client that wait for it; what comes above it is skipped, so that
+/// nobody who looks on holds up what is looked at.
+pub const SCREEN_BYTES: usize = 256 << 10;
+/// The size of a terminal that nobody looks at, as a VT100 had it.
+pub const TERMINAL_ROWS: u16 = 24;
+/// Its width.
+pub const TERMINAL_COLUMNS: u16 = 80;
+
 /// Between the first signal of a stop and SIGKILL.
 pub const GRACE_MS: u64 = 10_000;
 /// `jr pause` waits so long for the processes to stand still.

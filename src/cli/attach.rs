@@ -1,14 +1,17 @@
-//! The line of a client in the foreground to the shim that holds its run.
+//! The line of a client to the shim that holds its run, and how to find that shim without a
+//! daemon.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::daemon::place::Place;
 use crate::model::event::{ExitStatus, Final, SpawnError};
 use crate::model::{AttemptEnd, RunId, Signal};
-use crate::runners::process::LinkError;
-use crate::runners::protocol::{AttemptId, FromShim};
+use crate::runners::process::{self, LinkError};
+use crate::runners::protocol::{AttemptId, FromShim, ViewerRequest};
 use crate::runners::shim::attach::Attachment;
+use crate::runners::shim::journal::Entry;
 
 use super::exit;
 
@@ -32,14 +35,35 @@ impl ShimLine {
         stdin: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         let id = AttemptId { run, attempt };
-        let attachment =
-            Attachment::connect(socket, id, Some(stdin)).map_err(|error| match error {
-                LinkError::Socket(error) => error,
-                error => io::Error::other(error),
-            })?;
+        Self::new(id, Attachment::connect(socket, id, Some(stdin)))
+    }
+
+    /// Connects and looks at the terminal of the run.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn view(socket: &Path, id: AttemptId, request: ViewerRequest) -> io::Result<Self> {
+        Self::new(id, Attachment::view(socket, id, request))
+    }
+
+    fn new(id: AttemptId, attachment: Result<Attachment, LinkError>) -> io::Result<Self> {
+        let attachment = attachment.map_err(|error| match error {
+            LinkError::Socket(error) => error,
+            error => io::Error::other(error),
+        })?;
         // It is read when poll(2) says so, and only as far as it goes.
         rustix::io::ioctl_fionbio(attachment.as_fd(), true)?;
         Ok(Self { attachment, id, end: None })
+    }
+
+    /// Which attempt it is about.
+    pub fn id(&self) -> AttemptId {
+        self.id
+    }
+
+    /// For what only a viewer says.
+    pub fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// Sends a signal to the process group of the run; a shim that is gone gets none.
@@ -50,13 +74,26 @@ impl ShimLine {
     /// Takes what the shim has said; `false` if it hung up.
     pub fn receive(&mut self) -> bool {
         loop {
-            match self.attachment.receive() {
-                Ok(Some(FromShim::Ended(id, end))) if id == self.id => self.end = Some(end),
+            match self.receive_one() {
                 Ok(Some(_)) => {}
                 Ok(None) => return true,
                 Err(_) => return false,
             }
         }
+    }
+
+    /// The next that the shim has said; `None` if that is all for now.
+    ///
+    /// # Errors
+    /// It hung up.
+    pub fn receive_one(&mut self) -> Result<Option<FromShim>, LinkError> {
+        let message = self.attachment.receive()?;
+        if let Some(FromShim::Ended(id, end)) = &message
+            && *id == self.id
+        {
+            self.end = Some(end.clone());
+        }
+        Ok(message)
     }
 
     /// Whether the shim has told the end.
@@ -85,6 +122,42 @@ impl AsFd for ShimLine {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.attachment.as_fd()
     }
+}
+
+/// The shim that runs or holds an attempt of this run, as the journals have it; no daemon is
+/// needed. `None` if there is none.
+///
+/// # Errors
+/// The journals cannot be read.
+pub fn find_shim(place: &Place, run: RunId) -> io::Result<Option<(PathBuf, AttemptId)>> {
+    let mut found: Option<(PathBuf, AttemptId)> = None;
+    for shim in process::scan(&place.shims())? {
+        let Some(socket) = shim.socket.filter(|_| shim.lock_held) else { continue };
+        let open = claimed(&shim.entries, run);
+        if open.is_some_and(|id| found.as_ref().is_none_or(|(_, known)| *known < id)) {
+            found = open.map(|id| (socket, id));
+        }
+    }
+    Ok(found)
+}
+
+/// The attempt of a run that a shim has claimed and not ended.
+fn claimed(entries: &[Entry], run: RunId) -> Option<AttemptId> {
+    let mut open = None;
+    for entry in entries {
+        match entry {
+            Entry::Claim(claim) if claim.id.run == run => open = Some(claim.id),
+            Entry::Ended(id, _) if open == Some(*id) => open = None,
+            Entry::Opened(_)
+            | Entry::Claim(_)
+            | Entry::Started(..)
+            | Entry::Ended(..)
+            | Entry::Stopped(..)
+            | Entry::Groups(_)
+            | Entry::Refused(_) => {}
+        }
+    }
+    open
 }
 
 fn code_of(status: ExitStatus) -> u8 {

@@ -63,6 +63,12 @@ impl Tail {
         Self { path, file: None, offset: 0, limit: u64::MAX, to, sink }
     }
 
+    /// As it is, from another place on.
+    #[must_use]
+    pub fn starting_at(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
     /// Whether the file is there.
     pub fn is_open(&self) -> bool {
         self.file.is_some()

@@ -6,7 +6,8 @@
 //!  terminal, signals ──────────────────▶ └────────┘ ──▶ shim ──▶ the command
 //! ```
 //! The loop ends when the end of the run is durable: the daemon says so, or, if none answers for
-//! `limits::DAEMON_GONE_MS`, the shim whose journal is synced.
+//! `limits::DAEMON_GONE_MS`, the shim whose journal is synced. With a terminal of its own the run
+//! is shown through a session with the shim, which may also be left.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,11 +24,12 @@ use crate::projections::query::Query;
 use crate::projections::view::{List, OutputView, RunView};
 use crate::runners::linux::signals::Blocked;
 
-use super::attach::ShimLine;
+use super::attach::{self, ShimLine};
 use super::context::{Context, asker, command_id, parse};
 use super::copy::{Growth, Step, Tail};
 use super::error::CommandError;
 use super::exit;
+use super::session::{Session, Standing, View};
 
 /// What a terminal or a supervisor sends to the foreground.
 pub const FORWARDED: [Signal; 7] = [
@@ -55,6 +57,8 @@ pub enum End {
     Run(Box<RunView>),
     /// In the shim's journal; the next daemon takes it from there.
     Shim(u8),
+    /// It goes on; jr was told to leave it.
+    Detached(RunId, u8),
 }
 
 /// Who tells the end.
@@ -88,9 +92,14 @@ pub struct Foreground<'a> {
     tails: Option<[Tail; 2]>,
     growth: Growth,
     typing: Option<Typing>,
+    /// How a run with a terminal is shown.
+    view: Option<View>,
+    session: Option<Session>,
     /// Where the child's standard output goes.
     stdout: BorrowedFd<'static>,
     end: Option<End>,
+    /// The exit code of a detached client.
+    left_with: u8,
 }
 
 impl<'a> Foreground<'a> {
@@ -100,6 +109,7 @@ impl<'a> Foreground<'a> {
         signals: &'a Blocked,
         lines: Lines,
         stdout: BorrowedFd<'static>,
+        view: Option<View>,
     ) -> Self {
         Self {
             context,
@@ -111,8 +121,11 @@ impl<'a> Foreground<'a> {
             tails: None,
             growth: Growth::new(),
             typing: None,
+            view,
+            session: None,
             stdout,
             end: None,
+            left_with: exit::OK,
         }
     }
 
@@ -128,7 +141,12 @@ impl<'a> Foreground<'a> {
                 _ => None,
             };
             let (grew, blocked) = self.copy_output()?;
-            if !blocked.iter().any(Option::is_some) && self.end.is_some() {
+            let standing = self.session.as_ref().map_or(Standing::Gone, Session::standing);
+            if let (Standing::Detached, Some(run)) = (standing, self.run) {
+                return Ok(End::Detached(run, self.left_with));
+            }
+            let is_shown = standing != Standing::Open;
+            if !blocked.iter().any(Option::is_some) && self.end.is_some() && is_shown {
                 break;
             }
             self.wait(tick, grew, blocked)?;
@@ -182,8 +200,14 @@ impl<'a> Foreground<'a> {
                 }
             }
             RunLine::Attach { socket, attempt, output } => {
-                self.follow_output(&output);
-                self.hand_over_stdin(Path::new(&socket), attempt);
+                if self.view.as_ref().is_none_or(|view| view.follows_files) {
+                    self.follow_output(&output);
+                }
+                if let Some(view) = self.view.clone() {
+                    self.open_session(Path::new(&socket), attempt, view);
+                } else {
+                    self.hand_over_stdin(Path::new(&socket), attempt);
+                }
             }
             RunLine::Progress(_) => {}
             RunLine::Ended(run) => self.finish(End::Run(run)),
@@ -205,6 +229,23 @@ impl<'a> Foreground<'a> {
             Err(error) => {
                 self.context.ui.warn(&format!("cannot hand over standard input: {error}"));
             }
+        }
+    }
+
+    /// As [`Self::hand_over_stdin`], for a run with a terminal.
+    fn open_session(&mut self, socket: &Path, attempt: u32, view: View) {
+        let Some(run) = self.run else { return };
+        match Session::connect(socket, run, attempt, view) {
+            Ok(session) => self.session = Some(session),
+            Err(error) => self.context.ui.warn(&format!("cannot show its terminal: {error}")),
+        }
+    }
+
+    /// The line to the shim, while there is one.
+    fn shim(&mut self) -> Option<&mut ShimLine> {
+        match &mut self.session {
+            Some(session) => Some(session.line()),
+            None => self.shim.as_mut().filter(|_| !self.shim_is_gone),
         }
     }
 
@@ -247,12 +288,17 @@ impl<'a> Foreground<'a> {
         if !is_late {
             return Ok(());
         }
-        let Some(shim) = &mut self.shim else { return Err(unknown_end(Some(run))) };
+        let is_gone = match &self.session {
+            Some(session) => session.standing() == Standing::Gone,
+            None => self.shim_is_gone,
+        };
+        let shim = self.session.as_mut().map(Session::line).or(self.shim.as_mut());
+        let Some(shim) = shim else { return Err(unknown_end(Some(run))) };
         if shim.has_ended() {
             let code = shim.durable_end(limits::SHIM_MUTE_MS);
             let code = code.ok_or_else(|| unknown_end(Some(run)))?;
             self.finish(End::Shim(code));
-        } else if self.shim_is_gone {
+        } else if is_gone {
             return Err(unknown_end(Some(run)));
         }
         Ok(())
@@ -260,7 +306,13 @@ impl<'a> Foreground<'a> {
 
     /// The daemon died before it could tell where the output lies; the next one knows.
     fn look_for_output(&mut self, run: RunId) {
-        if self.tails.is_some() {
+        if self.tails.is_some() || self.session.is_some() {
+            return;
+        }
+        if let Some(view) = self.view.clone().filter(|view| !view.follows_files) {
+            if let Ok(Some((socket, id))) = attach::find_shim(&self.context.place, run) {
+                self.open_session(&socket, id.attempt, view);
+            }
             return;
         }
         let query = Query::Outputs { selectors: vec![run.to_string()], attempt: None };
@@ -273,7 +325,7 @@ impl<'a> Foreground<'a> {
     /// Copies what is there. Whether anything was, and which sinks are full.
     fn copy_output(&mut self) -> Result<(bool, [Option<BorrowedFd<'static>>; 2]), CommandError> {
         let mut blocked = [None, None];
-        let mut grew = false;
+        let (mut grew, mut is_closed) = (false, false);
         let Some(tails) = &mut self.tails else { return Ok((grew, blocked)) };
         for (tail, blocked) in tails.iter_mut().zip(&mut blocked) {
             let step = tail.copy().map_err(|error| CommandError::io("output", &error))?;
@@ -281,12 +333,11 @@ impl<'a> Foreground<'a> {
                 Step::Drained(copied) => grew |= copied,
                 Step::Blocked => *blocked = Some(tail.to()),
                 // The bare command would have got this signal from its own write.
-                Step::Closed => {
-                    if let Some(shim) = &self.shim {
-                        shim.signal(Signal::PIPE);
-                    }
-                }
+                Step::Closed => is_closed = true,
             }
+        }
+        if let Some(shim) = self.shim().filter(|_| is_closed) {
+            shim.signal(Signal::PIPE);
         }
         Ok((grew, blocked))
     }
@@ -304,6 +355,9 @@ impl<'a> Foreground<'a> {
         let mut at_most = |limit| timeout = Some(timeout.map_or(limit, |t: u64| t.min(limit)));
         if in_background {
             at_most(BACKGROUND_TICK_MS);
+        }
+        if let Some(limit) = self.session.as_ref().and_then(Session::timeout_ms) {
+            at_most(limit);
         }
         if let Daemon::Gone { next_ms, .. } = self.daemon {
             at_most(next_ms.saturating_sub(monotonic_ms()));
@@ -327,10 +381,24 @@ impl<'a> Foreground<'a> {
                 fds.push((Source::Growth, fd, PollFlags::IN));
             }
         }
+        if let Some(session) = &self.session {
+            let fds_of = [
+                (Source::Session, session.shim_fd(), PollFlags::IN),
+                (Source::Keyboard, session.keyboard_fd(), PollFlags::IN),
+                (Source::Session, session.screen_fd(), PollFlags::OUT),
+            ];
+            let fds_of = fds_of.into_iter();
+            fds.extend(fds_of.filter_map(|(source, fd, flags)| Some((source, fd?, flags))));
+        }
         fds.extend(blocked.into_iter().flatten().map(|fd| (Source::Sink, fd, PollFlags::OUT)));
         let ready = poll_sources(&fds, timeout)?;
         let fired = ready.contains(&Source::Growth);
         self.growth.note(fired, grew);
+        if let Some(session) = &mut self.session {
+            let keyboard_is_ready = ready.contains(&Source::Keyboard);
+            session.turn(keyboard_is_ready).map_err(|error| CommandError::io("output", &error))?;
+            session.suspend(self.signals);
+        }
         for source in ready {
             match source {
                 Source::Signals => self.forward_signals(),
@@ -341,7 +409,7 @@ impl<'a> Foreground<'a> {
                 }
                 Source::Terminal => self.typing.iter_mut().for_each(Typing::read),
                 Source::Stdin => self.typing.iter_mut().for_each(Typing::write),
-                Source::Growth | Source::Sink => {}
+                Source::Growth | Source::Sink | Source::Session | Source::Keyboard => {}
             }
         }
         Ok(())
@@ -365,6 +433,13 @@ impl<'a> Foreground<'a> {
             if self.end.is_some() {
                 // Only a slow reader is left to wait for.
                 self.tails = self.tails.take().filter(|_| !ends);
+                self.session = self.session.take().filter(|_| !ends);
+            } else if let Some(session) =
+                self.session.as_mut().filter(|session| session.standing() == Standing::Open)
+            {
+                let code = on_signal(session, signal);
+                self.left_with = code.unwrap_or(self.left_with);
+                continue;
             } else if let Some(shim) = self.shim.as_ref().filter(|_| !self.shim_is_gone) {
                 shim.signal(signal);
             } else if ends {
@@ -391,6 +466,20 @@ impl<'a> Foreground<'a> {
     }
 }
 
+/// What the client of a terminal does itself, and what it passes on; an exit code if it leaves.
+fn on_signal(session: &mut Session, signal: Signal) -> Option<u8> {
+    match signal {
+        // Its own terminal is gone. The run has another.
+        Signal::HUP => {
+            session.detach();
+            return Some(exit::of_signal(signal.number()));
+        }
+        Signal::WINCH | Signal::TSTP | Signal::CONT => session.on_signal(signal),
+        signal => session.line().signal(signal),
+    }
+    None
+}
+
 fn unknown_end(run: Option<RunId>) -> CommandError {
     let run = run.map_or_else(|| "it".to_owned(), |run| format!("run {run}"));
     let message = format!("neither a daemon nor the shim can tell how {run} ended");
@@ -406,6 +495,8 @@ enum Source {
     Stdin,
     Growth,
     Sink,
+    Session,
+    Keyboard,
 }
 
 fn poll_sources(

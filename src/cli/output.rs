@@ -156,6 +156,7 @@ impl Printer {
             out.push(b' ');
         }
         if self.look.escape {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             let (text, left) = text::output(line);
             out.extend_from_slice(text.as_bytes());
             for byte in &line[line.len() - left..] {

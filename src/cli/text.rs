@@ -7,6 +7,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Makes one picture of the characters around it.
 const JOINER: char = '\u{200d}';
+/// Digits and separators of a colour; more are none.
+const PARAMETERS_MAX: usize = 64;
 
 /// Control characters of C0, DEL and C1, and those that turn the direction of text.
 fn is_unsafe(c: char) -> bool {
@@ -49,10 +51,73 @@ fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Output of a job for a terminal; bytes that are not UTF-8 show as `\x..`.
+/// Output of a job for a terminal; bytes that are not UTF-8 show as `\x..`. What a program says to
+/// a terminal only about colours and ends of lines is left out.
 ///
-/// What `bytes` ends with may be the beginning of a character: so many bytes are left over.
+/// What `bytes` ends with may be the beginning of a character or of a colour: so many bytes are
+/// left over.
 pub fn output(bytes: &[u8]) -> (String, usize) {
+    let mut out = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    let mut from = 0;
+    while let Some(place) = rest[from..].iter().position(|byte| b"\r\x1b".contains(byte)) {
+        let (text, sequence) = rest.split_at(from + place);
+        let length = match decoration(sequence) {
+            Decoration::None => {
+                from = text.len() + 1;
+                continue;
+            }
+            Decoration::Whole(length) => length,
+            Decoration::Begun => 0,
+        };
+        push_whole(&mut out, text);
+        if length == 0 {
+            return (out, sequence.len());
+        }
+        (rest, from) = (&sequence[length..], 0);
+    }
+    let (text, left) = escaped(rest);
+    out.push_str(&text);
+    (out, left)
+}
+
+/// Nothing that follows can complete what it ends with.
+fn push_whole(out: &mut String, bytes: &[u8]) {
+    let (text, left) = escaped(bytes);
+    out.push_str(&text);
+    for byte in &bytes[bytes.len() - left..] {
+        write!(out, "\\x{byte:02x}").expect("a String takes everything");
+    }
+}
+
+/// What a carriage return or an ESC begins.
+enum Decoration {
+    /// Something else.
+    None,
+    /// So many bytes of a colour, of an erased rest of a line, or before a line end.
+    Whole(usize),
+    /// Perhaps one of them.
+    Begun,
+}
+
+fn decoration(bytes: &[u8]) -> Decoration {
+    match bytes {
+        [b'\r' | 0x1b] => Decoration::Begun,
+        [b'\r', b'\n', ..] => Decoration::Whole(1),
+        [0x1b, b'[', rest @ ..] => {
+            let is_parameter = |byte: &u8| byte.is_ascii_digit() || b";:".contains(byte);
+            let length = rest.iter().take_while(|byte| is_parameter(byte)).count();
+            match rest.get(length) {
+                Some(b'm' | b'K') => Decoration::Whole(2 + length + 1),
+                None if length < PARAMETERS_MAX => Decoration::Begun,
+                Some(_) | None => Decoration::None,
+            }
+        }
+        _ => Decoration::None,
+    }
+}
+
+fn escaped(bytes: &[u8]) -> (String, usize) {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         out.push_str(&lines(chunk.valid()));
@@ -158,6 +223,10 @@ mod tests {
         assert_eq!(output(b"a\xffb"), ("a\\xffb".to_owned(), 0));
         assert_eq!(output(b"a\xe2\x82"), ("a".to_owned(), 2));
         assert_eq!(output("a\u{20ac}".as_bytes()), ("a\u{20ac}".to_owned(), 0));
+        assert_eq!(output(b"\x1b[1;31mred\x1b[0m\x1b[K\r\nx\ry"), ("red\nx\\ry".to_owned(), 0));
+        assert_eq!(output(b"a\xe2\x82\x1b[1;3"), ("a\\xe2\\x82".to_owned(), 5));
+        assert_eq!(output(b"a\r"), ("a".to_owned(), 1));
+        assert_eq!(output(b"\x1b[2J\x1b[8;1H"), ("\\x1b[2J\\x1b[8;1H".to_owned(), 0));
         // C1 as UTF-8 and as a bare byte.
         assert_eq!(output(b"\xc2\x9b1m\x9b1m"), ("\\x9b1m\\x9b1m".to_owned(), 0));
     }

@@ -94,6 +94,7 @@ impl Admission {
             command: command.values,
             queue: asked.queue,
             attached: asked.attached,
+            tty: asked.tty,
             key: asked.key,
             after,
             parent,

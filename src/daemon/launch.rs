@@ -73,6 +73,7 @@ impl Launcher {
             capture: spec.capture,
             limits: spec.limits,
             attached: spec.attached,
+            tty: spec.tty,
         })
     }
 

@@ -345,9 +345,13 @@ impl Pool {
             FromShim::Unpaused(AttemptId { run, attempt }) => {
                 Observation::TreeResumed { run, attempt }
             }
-            FromShim::Held(_) | FromShim::State(_) | FromShim::Synced(_) => {
-                return;
-            }
+            FromShim::Held(_)
+            | FromShim::State(_)
+            | FromShim::Synced(_)
+            | FromShim::Terminal(..)
+            | FromShim::Output(..)
+            | FromShim::Skipped(..)
+            | FromShim::InputTaken(..) => return,
         };
         self.seen.push(observation);
     }

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::stat::Stat;
 use crate::log::verify::Verified;
+use crate::model::spec::WindowSize;
 use crate::model::{
     ByteString, Capture, CommandId, Condition, LockWish, OnInterrupt, QueueName, ResourceLimits,
     Retry, RunId, Signal, Strays,
@@ -74,6 +75,9 @@ pub struct RunRequest {
     pub queue: Option<QueueName>,
     /// A client will hand over standard input.
     pub attached: bool,
+    /// It gets a terminal, of this size at first.
+    #[serde(default)]
+    pub tty: Option<WindowSize>,
     /// Idempotency key.
     pub key: Option<String>,
     /// What has to end first.

@@ -37,6 +37,7 @@ pub(super) fn run(
         common: common(place, spec, asked)?,
         queue: Some(queue(spec)),
         attached: false,
+        tty: spec.tty,
         key: None,
         after: Vec::new(),
         lock: spec.lock.clone(),

@@ -34,6 +34,8 @@ impl Signal {
     pub const TERM: Self = Self(15);
     /// SIGCONT.
     pub const CONT: Self = Self(18);
+    /// SIGSTOP.
+    pub const STOP: Self = Self(19);
     /// SIGTSTP.
     pub const TSTP: Self = Self(20);
     /// SIGWINCH.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{Frame, WireError, decode, encode};
 use crate::model::event::{OutputLossReason, PausedBy, Process};
+use crate::model::spec::WindowSize;
 use crate::model::{
     AttemptEnd, BootId, ByteString, Capture, ResourceLimits, RunId, Signal, Strays,
 };
@@ -48,6 +49,21 @@ pub struct Start {
     pub limits: ResourceLimits,
     /// It waits for a client's standard input, `limits::ATTACH_WAIT_MS` at most.
     pub attached: bool,
+    /// It gets a terminal, of this size at first.
+    pub tty: Option<WindowSize>,
+}
+
+/// How a client looks at a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewerRequest {
+    /// The size of its own; the smallest of all counts. `None` where it has none.
+    pub size: Option<WindowSize>,
+    /// It types nothing, and its size does not count.
+    pub read_only: bool,
+    /// It wants to be shown what is printed.
+    pub output: bool,
+    /// The start has perhaps not come yet, and waits for this client.
+    pub awaits_start: bool,
 }
 
 /// Ends an attempt, or gives a start back.
@@ -84,6 +100,14 @@ pub enum ToShim {
     Pause(AttemptId),
     /// Kind 10. Let its tree go on.
     Unpause(AttemptId),
+    /// Kind 11. From a client: show it the terminal of the attempt.
+    View(AttemptId, ViewerRequest),
+    /// Kind 12. Typed, `limits::TYPED_BYTES` ahead of `InputTaken` at most.
+    Input(AttemptId, ByteString),
+    /// Kind 13. The size of the client's terminal is another one.
+    Resize(AttemptId, WindowSize),
+    /// Kind 14. The client has nothing more to type, and stays.
+    InputEnd(AttemptId),
 }
 
 /// Who a shim is.
@@ -139,6 +163,15 @@ pub enum FromShim {
     Paused(AttemptId, PausedBy),
     /// Kind 111. It is not paused: it was let go, it never was, or its end has begun.
     Unpaused(AttemptId),
+    /// Kind 112. The size of the attempt's terminal, which the client now sees; `None`: it has
+    /// none.
+    Terminal(AttemptId, Option<WindowSize>),
+    /// Kind 113. Bytes for the client's screen.
+    Output(AttemptId, ByteString),
+    /// Kind 114. So many bytes were not sent to a client that was too slow; the newest follow.
+    Skipped(AttemptId, u64),
+    /// Kind 115. So many bytes that this client typed have reached the terminal.
+    InputTaken(AttemptId, u32),
 }
 
 impl ToShim {
@@ -155,6 +188,10 @@ impl ToShim {
             Self::Attach(id) => (8, encode(id)),
             Self::Pause(id) => (9, encode(id)),
             Self::Unpause(id) => (10, encode(id)),
+            Self::View(id, request) => (11, encode(&(id, request))),
+            Self::Input(id, bytes) => (12, encode(&(id, bytes))),
+            Self::Resize(id, size) => (13, encode(&(id, size))),
+            Self::InputEnd(id) => (14, encode(id)),
         };
         Frame { kind, payload }
     }
@@ -176,6 +213,19 @@ impl ToShim {
             8 => Self::Attach(decode(payload)?),
             9 => Self::Pause(decode(payload)?),
             10 => Self::Unpause(decode(payload)?),
+            11 => {
+                let (id, request) = decode(payload)?;
+                Self::View(id, request)
+            }
+            12 => {
+                let (id, bytes) = decode(payload)?;
+                Self::Input(id, bytes)
+            }
+            13 => {
+                let (id, size) = decode(payload)?;
+                Self::Resize(id, size)
+            }
+            14 => Self::InputEnd(decode(payload)?),
             kind => return Err(WireError::UnknownKind(kind)),
         })
     }
@@ -196,6 +246,10 @@ impl FromShim {
             Self::Synced(errno) => (109, encode(errno)),
             Self::Paused(id, by) => (110, encode(&(id, by))),
             Self::Unpaused(id) => (111, encode(id)),
+            Self::Terminal(id, size) => (112, encode(&(id, size))),
+            Self::Output(id, bytes) => (113, encode(&(id, bytes))),
+            Self::Skipped(id, bytes) => (114, encode(&(id, bytes))),
+            Self::InputTaken(id, bytes) => (115, encode(&(id, bytes))),
         };
         Frame { kind, payload }
     }
@@ -230,6 +284,22 @@ impl FromShim {
                 Self::Paused(id, by)
             }
             111 => Self::Unpaused(decode(payload)?),
+            112 => {
+                let (id, size) = decode(payload)?;
+                Self::Terminal(id, size)
+            }
+            113 => {
+                let (id, bytes) = decode(payload)?;
+                Self::Output(id, bytes)
+            }
+            114 => {
+                let (id, bytes) = decode(payload)?;
+                Self::Skipped(id, bytes)
+            }
+            115 => {
+                let (id, bytes) = decode(payload)?;
+                Self::InputTaken(id, bytes)
+            }
             kind => return Err(WireError::UnknownKind(kind)),
         })
     }
@@ -244,7 +314,11 @@ impl FromShim {
             | Self::SignalSent(id, _, _)
             | Self::OutputMissing(id, _, _)
             | Self::Paused(id, _)
-            | Self::Unpaused(id) => Some(*id),
+            | Self::Unpaused(id)
+            | Self::Terminal(id, _)
+            | Self::Output(id, _)
+            | Self::Skipped(id, _)
+            | Self::InputTaken(id, _) => Some(*id),
             Self::Hello(_) | Self::State(_) | Self::Synced(_) => None,
         }
     }
@@ -269,10 +343,16 @@ mod tests {
             FromShim::Synced(None),
             FromShim::Paused(id, PausedBy::Signal),
             FromShim::Unpaused(id),
+            FromShim::Terminal(id, Some(WindowSize { rows: 24, columns: 80 })),
+            FromShim::Output(id, ByteString::from(vec![0, 0xff, 0x1b])),
+            FromShim::Skipped(id, u64::MAX),
+            FromShim::InputTaken(id, 9),
         ];
         for message in messages {
             assert_eq!(FromShim::from_frame(&message.to_frame()), Ok(message));
         }
+        let viewer =
+            ViewerRequest { size: None, read_only: true, output: false, awaits_start: true };
         let stop = Stop { id, signal: Signal::INT, grace_ms: 9 };
         for message in [
             ToShim::Stop(stop),
@@ -284,6 +364,10 @@ mod tests {
             ToShim::Attach(id),
             ToShim::Pause(id),
             ToShim::Unpause(id),
+            ToShim::View(id, viewer),
+            ToShim::Input(id, ByteString::from(vec![3])),
+            ToShim::Resize(id, WindowSize { rows: 1, columns: 2 }),
+            ToShim::InputEnd(id),
         ] {
             assert_eq!(ToShim::from_frame(&message.to_frame()), Ok(message));
         }

@@ -89,6 +89,7 @@ impl Shim {
             capture: jr::model::Capture::File,
             limits: jr::model::ResourceLimits::default(),
             attached: false,
+            tty: None,
         }
     }
 

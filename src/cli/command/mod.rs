@@ -1,6 +1,7 @@
 //! One file per command: its options, what it asks, what it prints.
 
 pub mod argument;
+pub mod attach;
 pub mod batch;
 pub mod completions;
 pub mod daemon;
@@ -70,6 +71,7 @@ pub const COMMANDS: &[Entry] = &[
     run::RunArgs::ENTRY,
     batch::BatchArgs::ENTRY,
     rerun::RerunArgs::ENTRY,
+    attach::AttachArgs::ENTRY,
     wait::WaitArgs::ENTRY,
     ps::PsArgs::ENTRY,
     show::ShowArgs::ENTRY,

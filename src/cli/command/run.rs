@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 
-use super::Runnable;
 use super::argument::ProcessArgs;
-use super::policy;
+use super::{Runnable, attach, policy};
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::foreground::{End, FORWARDED, Foreground};
-use crate::cli::{exit, text};
+use crate::cli::keys::{DETACH_DEFAULT, DetachKeys};
+use crate::cli::session::View;
+use crate::cli::{exit, terminal, text};
 use crate::daemon::client::{self, Start};
 use crate::daemon::protocol::{After, RunLine, RunRequest};
+use crate::limits;
 use crate::model::id::check_run_name;
+use crate::model::spec::WindowSize;
 use crate::model::{LockWish, QueueName, RunId};
 use crate::projections::view::RunView;
 use crate::runners::linux::signals::Blocked;
@@ -21,6 +24,7 @@ const HELP: &str = "\
 Examples:
   jr run -- make -j8                         # as make, and recorded
   jr run --timeout 10m --label ci=1 -- npm test
+  jr run -- vim notes                        # Ctrl-] leaves it: jr attach vim
   jr run -d --name train -- ./train.sh       # prints the id; jr logs -f train
   jr run -d --queue gpu -- ./train.sh        # waits for a slot
   jr run -d --key nightly-11-21 -- ./backup  # at most once, ever
@@ -28,6 +32,9 @@ Examples:
 Exit codes:
   the command's own; 128+n ended by signal n; 124 time limit; 125 not started or
   lost; 126 not executable; 127 not found; 1 cancelled; with -d 0";
+
+/// `TERM` for a command whose client has none, as docker gives it.
+const TERM_DEFAULT: &str = "xterm";
 
 /// Run a command and record it
 ///
@@ -56,9 +63,35 @@ pub struct RunArgs {
     /// Hold this lock from its start to its end; if another run has it: wait, fail or skip
     #[arg(long, value_name = "LOCK[:wait|fail|skip]", value_parser = policy::lock)]
     lock: Option<LockWish>,
+    #[command(flatten)]
+    terminal: TerminalArgs,
     /// The command; everything from its first word on
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// A terminal for the command.
+#[derive(clap::Args, Debug)]
+struct TerminalArgs {
+    /// Give it a terminal [default: in the foreground, if jr has one]
+    #[arg(long, overrides_with = "no_tty")]
+    tty: bool,
+    /// Give it files and pipes
+    #[arg(long, overrides_with = "tty")]
+    no_tty: bool,
+    /// Keys that leave it running: ctrl-], ctrl-p,ctrl-q, none
+    #[arg(long, value_name = "KEYS", default_value = DETACH_DEFAULT)]
+    detach_keys: DetachKeys,
+}
+
+impl TerminalArgs {
+    /// The size of the terminal that it gets. Standard error that goes elsewhere could not do so
+    /// from a terminal.
+    fn size(&self, may_default: bool) -> Option<WindowSize> {
+        let wanted = self.tty || (may_default && !self.no_tty && terminal::is_interactive());
+        let nobody = WindowSize { rows: limits::TERMINAL_ROWS, columns: limits::TERMINAL_COLUMNS };
+        wanted.then(|| terminal::own_size().unwrap_or(nobody))
+    }
 }
 
 fn run_name(text: &str) -> Result<String, String> {
@@ -85,22 +118,29 @@ impl Runnable for RunArgs {
     const NAME: &'static str = "run";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let detach = self.detach;
-        let request = self.into_request()?;
-        if detach { detached(context, &request) } else { foreground(context, &request) }
+        let (detach, keys) = (self.detach, self.terminal.detach_keys.clone());
+        let request = self.into_request(context.ui.json)?;
+        if detach { detached(context, &request) } else { foreground(context, &request, keys) }
     }
 }
 
 impl RunArgs {
-    fn into_request(self) -> Result<RunRequest, CommandError> {
+    fn into_request(self, json: bool) -> Result<RunRequest, CommandError> {
+        let tty = self.terminal.size(!self.detach && !json);
+        let mut common = self.common.to_common()?;
+        let has_term = common.variables.iter().any(|(name, _)| name.as_bytes() == b"TERM");
+        if tty.is_some() && !has_term {
+            common.variables.push(("TERM".into(), TERM_DEFAULT.into()));
+        }
         let queue = self.queue.or_else(|| self.detach.then(QueueName::default_queue));
         Ok(RunRequest {
             command_id: command_id()?,
             name: self.name,
             command: self.command.into_iter().map(Into::into).collect(),
-            common: self.common.to_common()?,
+            common,
             queue,
             attached: !self.detach,
+            tty,
             key: self.key,
             after: self.after,
             lock: self.lock,
@@ -125,12 +165,23 @@ fn detached(context: &mut Context, request: &RunRequest) -> Result<u8, CommandEr
     Ok(exit::OK)
 }
 
-fn foreground(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
+fn foreground(
+    context: &mut Context,
+    request: &RunRequest,
+    keys: DetachKeys,
+) -> Result<u8, CommandError> {
     let lines = context.open("/v1/run", request)?;
     let signals = Blocked::new(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
     // With --json stdout is the document's.
     let stdout = if context.ui.json { rustix::stdio::stderr() } else { rustix::stdio::stdout() };
-    let end = Foreground::new(context, &signals, lines, stdout).run()?;
+    let view = request.tty.map(|_| View {
+        keys,
+        read_only: false,
+        is_owner: true,
+        screen: stdout,
+        follows_files: !rustix::termios::isatty(stdout),
+    });
+    let end = Foreground::new(context, &signals, lines, stdout, view).run()?;
     drop(signals);
     match end {
         End::Run(run) => {
@@ -143,6 +194,14 @@ fn foreground(context: &mut Context, request: &RunRequest) -> Result<u8, Command
         }
         End::Shim(code) => {
             context.ui.warn("no daemon answers; the end is in the shim's journal");
+            Ok(code)
+        }
+        End::Detached(run, code) => {
+            if context.ui.json {
+                let document = Admitted { schema: "jr.run/1", run_id: run, existing: false };
+                context.ui.json(&document);
+            }
+            context.ui.status(&attach::left_running(run));
             Ok(code)
         }
     }
@@ -196,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_detached_run_waits_in_a_queue_and_an_attached_one_does_not() {
-        let request = |line| parse_line(line).expect("valid").into_request().expect("a request");
+        let request =
+            |line| parse_line(line).expect("valid").into_request(true).expect("a request");
         assert_eq!(request("-d true").queue, Some(QueueName::default_queue()));
         assert_eq!(request("true").queue, None);
         assert!(request("true").attached && !request("-d true").attached);

@@ -166,6 +166,26 @@ impl Recorder {
         SLACK_BYTES.max(self.bytes_max / 8)
     }
 
+    /// Writes what came another way than through [`Self::fds`]; what there is no room for is
+    /// lost, and told.
+    pub fn record(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match rustix::io::write(self.streams[0].fd(), bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => {
+                    self.tell_once(Missing { bytes: None, reason: OutputLossReason::NoSpace });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether anything was written.
+    pub fn has_recorded(&self) -> bool {
+        rustix::fs::fstat(self.streams[0].fd()).is_ok_and(|stat| stat.st_size > 0)
+    }
+
     /// Begins to follow.
     pub fn arm(&mut self, watcher: BorrowedFd<'_>, now: Now) {
         if self.pipes.is_some() {

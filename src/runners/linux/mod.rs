@@ -7,6 +7,7 @@ pub mod fds;
 pub mod packets;
 pub mod pidfd;
 pub mod procfs;
+pub mod pty;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;

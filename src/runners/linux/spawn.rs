@@ -7,6 +7,9 @@
 //! parent: clone3 ─▶ pid, pidfd, report      report: EOF = executed, 5 bytes = step, errno
 //! child:  v1 groups, rlimit, setpgid, dup2 ×3, umask, chdir, mask, execve …
 //! ```
+//!
+//! A child with a terminal leads a session of its own, so that nothing ties it to its parent: it
+//! waits at a gate until the parent has written down who it is, and ends if nobody opens that.
 #![expect(unsafe_code, reason = "clone3 and the steps between clone and exec")]
 
 use std::ffi::{CStr, CString};
@@ -68,6 +71,17 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
     /// For [`read_report`].
     pub report: OwnedFd,
+    /// Of a child with a terminal: for [`open_gate`]. Dropping it ends the child.
+    pub gate: Option<OwnedFd>,
+}
+
+/// Where a child reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Stdio<'a> {
+    /// Standard input, output and error.
+    Files([BorrowedFd<'a>; 3]),
+    /// All three are this terminal, which becomes its controlling one.
+    Terminal(BorrowedFd<'a>),
 }
 
 /// What the child says before it is the program.
@@ -128,16 +142,31 @@ fn candidates(
         .collect()
 }
 
-/// Makes the child. It leads a process group of its own in our session.
+/// What a child needs besides its program; plain numbers, for after clone.
+struct Ground {
+    stdio: [RawFd; 3],
+    /// The gate's ends, reading and writing.
+    gate: Option<[RawFd; 2]>,
+    umask: Mode,
+}
+
+/// Makes the child. It leads a process group of its own in our session, or with a terminal a
+/// session of its own.
 pub fn spawn(
     program: &Program,
-    stdio: [BorrowedFd<'_>; 3],
+    stdio: Stdio<'_>,
     cgroup: Option<BorrowedFd<'_>>,
     confinement: &Confinement,
     umask: Mode,
 ) -> io::Result<Spawned> {
     let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&report, true)?;
+    let (stdio, gate) = match stdio {
+        Stdio::Files(files) => (files, None),
+        Stdio::Terminal(terminal) => ([terminal; 3], Some(pipe_with(PipeFlags::CLOEXEC)?)),
+    };
+    let ends = gate.as_ref().map(|(reader, writer)| [reader.as_raw_fd(), writer.as_raw_fd()]);
+    let ground = Ground { stdio: stdio.map(|fd| fd.as_raw_fd()), gate: ends, umask };
     let argv = pointers(&program.argv);
     let variables = pointers(&program.variables);
     // `/bin/sh script args…` for a file without a magic number; [0] and [1] are set in the child.
@@ -162,9 +191,8 @@ pub fn spawn(
         return Err(io::Error::last_os_error());
     }
     if pid == 0 {
-        let stdio = stdio.map(|fd| fd.as_raw_fd());
         let (step, errno) = match enter(confinement) {
-            Ok(()) => become_program(program, stdio, umask, &argv, &variables, &mut script),
+            Ok(()) => become_program(program, &ground, &argv, &variables, &mut script),
             Err(errno) => (STEP_PREPARE, errno),
         };
         let [a, b, c, d] = errno.raw_os_error().to_le_bytes();
@@ -175,7 +203,13 @@ pub fn spawn(
     let pid = u32::try_from(pid).map_err(|_| io::Error::other("pid out of range"))?;
     // SAFETY: the kernel has just given us this descriptor.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Spawned { pid, pidfd, report })
+    Ok(Spawned { pid, pidfd, report, gate: gate.map(|(_, writer)| writer) })
+}
+
+/// Lets the child go on: who it is can be found again now.
+pub fn open_gate(gate: &OwnedFd) {
+    // A child that was killed meanwhile is reaped like any other.
+    rustix::io::write(gate, &[0]).ok();
 }
 
 /// Whether an error of [`spawn`] is the cgroup's fault, so that it may work without.
@@ -215,23 +249,31 @@ fn enter(confinement: &Confinement) -> Result<(), Errno> {
 /// Runs in the child and returns only if it could not become the program.
 fn become_program(
     program: &Program,
-    stdio: [RawFd; 3],
-    umask: Mode,
+    ground: &Ground,
     argv: &[*const libc::c_char],
     variables: &[*const libc::c_char],
     script: &mut [*const libc::c_char],
 ) -> (u8, Errno) {
-    if let Err(errno) = rustix::process::setpgid(None, None) {
+    let group = match ground.gate {
+        None => rustix::process::setpgid(None, None),
+        Some(gate) => pass_gate(gate).and_then(|()| rustix::process::setsid().map(drop)),
+    };
+    if let Err(errno) = group {
         return (STEP_PREPARE, errno);
     }
-    for (target, source) in (0..).zip(stdio) {
+    for (target, source) in (0..).zip(ground.stdio) {
         // SAFETY: the sources lie above 2, so that no step overwrites a later source.
         if unsafe { libc::dup2(source, target) } < 0 {
             return (STEP_PREPARE, last_errno());
         }
     }
+    if ground.gate.is_some()
+        && let Err(errno) = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+    {
+        return (STEP_PREPARE, errno);
+    }
     fds::close_from_on_exec(3);
-    rustix::process::umask(umask);
+    rustix::process::umask(ground.umask);
     if let Err(errno) = rustix::process::chdir(program.cwd.as_c_str()) {
         return (STEP_PREPARE, errno);
     }
@@ -254,6 +296,18 @@ fn become_program(
         }
     }
     (STEP_EXEC, last)
+}
+
+/// Waits in the child for [`open_gate`]; the parent's death or change of mind is EIO.
+fn pass_gate([reader, writer]: [RawFd; 2]) -> Result<(), Errno> {
+    let mut byte = 0_u8;
+    // SAFETY: our copy of the end that only the parent writes to; nothing of ours uses it.
+    unsafe { libc::close(writer) };
+    // SAFETY: one byte into a live local.
+    match unsafe { libc::read(reader, (&raw mut byte).cast(), 1) } {
+        1 => Ok(()),
+        _ => Err(Errno::IO),
+    }
 }
 
 fn last_errno() -> Errno {

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::model::Signal;
+use crate::model::spec::WindowSize;
+use crate::model::{ByteString, Signal};
 use crate::runners::linux::{fds, sockets};
 use crate::runners::process::LinkError;
-use crate::runners::protocol::{AttemptId, FromShim, ToShim};
+use crate::runners::protocol::{AttemptId, FromShim, ToShim, ViewerRequest};
 use crate::runners::wire::FrameBuffer;
 
 const READ_BYTES: usize = 16 << 10;
@@ -30,11 +31,44 @@ impl Attachment {
         id: AttemptId,
         stdin: Option<BorrowedFd<'_>>,
     ) -> Result<Self, LinkError> {
-        let stream = sockets::connect(socket)?;
-        fds::check_peer(&stream)?;
-        let attachment = Self { stream, id, input: FrameBuffer::default() };
+        let attachment = Self::open(socket, id)?;
         attachment.send(&ToShim::Attach(id), stdin)?;
         Ok(attachment)
+    }
+
+    /// Connects and looks at the terminal of the attempt; `FromShim::Terminal` answers once it
+    /// has begun.
+    pub fn view(socket: &Path, id: AttemptId, request: ViewerRequest) -> Result<Self, LinkError> {
+        let attachment = Self::open(socket, id)?;
+        attachment.send(&ToShim::View(id, request), None)?;
+        Ok(attachment)
+    }
+
+    /// Has all of it shown anew.
+    pub fn view_again(&self, request: ViewerRequest) -> Result<(), LinkError> {
+        self.send(&ToShim::View(self.id, request), None)
+    }
+
+    fn open(socket: &Path, id: AttemptId) -> Result<Self, LinkError> {
+        let stream = sockets::connect(socket)?;
+        fds::check_peer(&stream)?;
+        Ok(Self { stream, id, input: FrameBuffer::default() })
+    }
+
+    /// Types; `FromShim::InputTaken` tells how much of it is read, and no more than
+    /// `limits::TYPED_BYTES` may be on the way.
+    pub fn input(&self, typed: &[u8]) -> Result<(), LinkError> {
+        self.send(&ToShim::Input(self.id, ByteString::from(typed.to_vec())), None)
+    }
+
+    /// Nothing more will be typed.
+    pub fn input_end(&self) -> Result<(), LinkError> {
+        self.send(&ToShim::InputEnd(self.id), None)
+    }
+
+    /// The window of the client has another size.
+    pub fn resize(&self, size: WindowSize) -> Result<(), LinkError> {
+        self.send(&ToShim::Resize(self.id, size), None)
     }
 
     /// Sends a signal to the process group of the run.

@@ -120,6 +120,7 @@ mod tests {
             capture: crate::model::Capture::File,
             limits: crate::model::ResourceLimits::default(),
             attached: false,
+            tty: None,
         }
     }
 

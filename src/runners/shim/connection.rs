@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::terminal_viewers::Viewer;
 use crate::runners::linux::fds;
 use crate::runners::protocol::{AttemptId, FromShim, ToShim};
 use crate::runners::wire::FrameBuffer;
@@ -25,6 +26,8 @@ pub(super) enum Role {
 pub(super) struct Connection {
     fd: OwnedFd,
     pub(super) role: Role,
+    /// It looks at the terminal of its attempt.
+    pub(super) viewer: Option<Viewer>,
     input: FrameBuffer,
     output: Vec<u8>,
     passed: Option<OwnedFd>,
@@ -34,7 +37,8 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(fd: OwnedFd) -> Self {
         let (input, output) = (FrameBuffer::default(), Vec::new());
-        Self { fd, role: Role::Daemon, input, output, passed: None, is_closed: false }
+        let (role, viewer, passed) = (Role::Daemon, None, None);
+        Self { fd, role, viewer, input, output, passed, is_closed: false }
     }
 
     /// Nobody is there any more, or nobody who keeps to the protocol.
@@ -44,6 +48,16 @@ impl Connection {
 
     pub(super) fn wants_write(&self) -> bool {
         !self.output.is_empty()
+    }
+
+    /// Bytes that its reader has not taken yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.output.len()
+    }
+
+    /// It does not keep to the protocol.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// The descriptor that came with the last message.

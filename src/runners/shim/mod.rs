@@ -18,6 +18,11 @@ mod pause;
 mod running;
 mod server;
 mod setup;
+mod terminal;
+pub mod terminal_modes;
+mod terminal_replay;
+mod terminal_sequences;
+mod terminal_viewers;
 
 use std::io::Write;
 use std::process::ExitCode;

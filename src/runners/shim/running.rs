@@ -11,13 +11,14 @@ use rustix::io::Errno;
 use super::journal::{Claim, Entry, Journal};
 use super::ladder::Ladder;
 use super::pause::Pause;
+use super::terminal::{self, Terminal};
 use crate::model::event::{Final, Process, SpawnError};
 use crate::model::{
-    AttemptEnd, ByteString, ExitStatus, Now, ResourceLimits, Signal, Strays, Usage,
+    AttemptEnd, ByteString, Capture, ExitStatus, Now, ResourceLimits, Signal, Strays, Usage,
 };
 use crate::runners::capture::recorder::Recorder;
 use crate::runners::linux::pidfd::signal_group_of_child;
-use crate::runners::linux::spawn::{self, Program, Report, Spawned};
+use crate::runners::linux::spawn::{self, Program, Report, Spawned, Stdio};
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::wait::Reaped;
 use crate::runners::linux::{clock, procfs};
@@ -61,6 +62,7 @@ pub(super) struct Running {
     /// What is to be told of pauses.
     pause_news: Vec<FromShim>,
     pub(super) recorder: Recorder,
+    pub(super) terminal: Option<Terminal>,
 }
 
 impl Running {
@@ -75,8 +77,11 @@ impl Running {
     fn try_begin(mut start: Start, ground: &mut Ground<'_>) -> Result<Self, SpawnError> {
         let program = Program::new(&start.command, &start.variables, &start.cwd)?;
         let base = Path::new(start.output.as_os_str());
-        let mut recorder = Recorder::create(base, start.output_bytes_max, start.capture)
+        // What comes from a terminal is copied as it is.
+        let capture = if start.tty.is_some() { Capture::File } else { start.capture };
+        let mut recorder = Recorder::create(base, start.output_bytes_max, capture)
             .map_err(|error| errno(&error))?;
+        let terminal = start.tty.map(Terminal::open).transpose().map_err(|error| errno(&error))?;
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
         ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
@@ -90,8 +95,12 @@ impl Running {
         let now = clock::now();
         recorder.arm(ground.watcher.as_fd(), now);
         let umask = Mode::from_raw_mode(start.umask & 0o777);
-        let spawned = make(&program, &recorder, ground.tree, ground.stdin, umask, &start.limits);
-        let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {
+        let stdio = match (&terminal, recorder.fds()) {
+            (Some(terminal), _) => Stdio::Terminal(terminal.peer()),
+            (None, [stdout, stderr]) => Stdio::Files([ground.stdin, stdout, stderr]),
+        };
+        let spawned = make(&program, stdio, ground.tree, umask, &start.limits);
+        let Spawned { pid: child, pidfd, report, gate } = spawned.map_err(|error| {
             recorder.finish(ground.watcher.as_fd(), now);
             errno(&error)
         })?;
@@ -107,6 +116,12 @@ impl Running {
             limits_by: ground.tree.confinement().by(),
             shim: pid,
         };
+        // In a session of its own it is found by this record alone, should we die now.
+        if let Some(gate) = gate
+            && ground.journal.append(&Entry::Started(start.id, process.clone())).is_ok()
+        {
+            spawn::open_gate(&gate);
+        }
         // What only the start needed: a service may run for months.
         let stop_signal = start.stop_signal;
         start.command = Vec::new();
@@ -130,11 +145,21 @@ impl Running {
             paused_ms: 0,
             pause_news: Vec::new(),
             recorder,
+            terminal,
         })
     }
 
     pub(super) fn id(&self) -> AttemptId {
         self.start.id
+    }
+
+    /// Its main process.
+    pub(super) fn main(&self) -> u32 {
+        self.process.pid
+    }
+
+    pub(super) fn output_bytes_max(&self) -> u64 {
+        self.start.output_bytes_max
     }
 
     /// Readable when the child has something to say about its beginning.
@@ -258,6 +283,9 @@ impl Running {
         if !told.is_empty() {
             tree.signal(CONT, &self.told);
             self.told.extend(told);
+            if self.terminal.is_some() {
+                terminal::hang_up(tree, self.stop_signal);
+            }
         }
     }
 
@@ -265,6 +293,9 @@ impl Running {
     pub(super) fn signal(&mut self, signal: Signal) -> Option<i32> {
         if self.main_end.is_some() {
             return Some(Errno::SRCH.raw_os_error());
+        }
+        if let Some(terminal) = self.terminal.as_mut().filter(|_| signal == Signal::CONT) {
+            terminal.is_suspended = false;
         }
         if self.pause.as_mut().is_some_and(|pause| pause.keeps_back(signal)) {
             return None;
@@ -284,7 +315,8 @@ impl Running {
         let pause = self.pause.as_ref().filter(|_| self.main_end.is_none());
         let pause = pause.and_then(Pause::deadline);
         let tick = self.recorder.next_tick();
-        [timeout, pause, self.ladder.deadline(), tick].into_iter().flatten().min()
+        let terminal = self.terminal.as_ref().and_then(Terminal::deadline);
+        [timeout, pause, self.ladder.deadline(), tick, terminal].into_iter().flatten().min()
     }
 
     /// Time in which it was held still does not count.
@@ -351,6 +383,9 @@ impl Running {
         tree: &Tree,
         watcher: &OwnedFd,
     ) -> AttemptEnd {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.read_last(&mut self.recorder);
+        }
         let output = self.recorder.finish(watcher.as_fd(), clock::now());
         if let Some(error) = self.spawn_error {
             return AttemptEnd::unmeasured(ExitStatus::NotStarted(error), ended.wall);
@@ -380,14 +415,11 @@ impl Running {
 /// Makes the child, in the leaf if the kernel lets us.
 fn make(
     program: &Program,
-    recorder: &Recorder,
+    stdio: Stdio<'_>,
     tree: &mut Tree,
-    stdin: BorrowedFd<'_>,
     umask: Mode,
     limits: &ResourceLimits,
 ) -> io::Result<Spawned> {
-    let [stdout, stderr] = recorder.fds();
-    let stdio = [stdin, stdout, stderr];
     let leaf = tree.leaf().map(|leaf| leaf.dir());
     match spawn::spawn(program, stdio, leaf, tree.confinement(), umask) {
         Err(error) if leaf.is_some() && spawn::is_cgroup_refusal(&error) => {

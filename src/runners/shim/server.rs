@@ -14,6 +14,7 @@ use super::book::{Answer, Book};
 use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
 use super::running::{Ground, Running};
+use super::terminal_viewers::{self as viewers, Viewer};
 use crate::limits;
 use crate::model::event::PausedBy;
 use crate::model::{AttemptEnd, Now};
@@ -21,7 +22,7 @@ use crate::runners::capture::recorder;
 use crate::runners::linux::clock::{self, BoottimeTimer};
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::{fds, signals, wait};
-use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShim};
+use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShim, ViewerRequest};
 
 /// Connections at once; more are closed.
 const CONNECTIONS_MAX: usize = 64;
@@ -133,6 +134,12 @@ impl Server {
         if let Some(pipes) = self.running.as_ref().and_then(|running| running.recorder.pipes()) {
             fds.push(PollFd::from_borrowed_fd(pipes, PollFlags::IN));
         }
+        let terminal = self.running.as_ref().and_then(|running| running.terminal.as_ref());
+        if let Some(terminal) = terminal.filter(|terminal| terminal.is_open()) {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, viewers::wants_write(&self.connections));
+            fds.push(PollFd::new(terminal, flags));
+        }
         let awaits_tree = match &self.running {
             Some(running) => running.awaits_tree(),
             None => !self.book.holds_nothing(),
@@ -183,6 +190,9 @@ impl Server {
             self.accept();
         }
         self.receive(&ready.connections, now);
+        if let Some(running) = &mut self.running {
+            viewers::serve(running, &mut self.connections, now);
+        }
         self.advance(now);
         self.start_next(now);
         self.settle(now);
@@ -304,6 +314,19 @@ impl Server {
                 self.connections[from].send(&FromShim::Synced(errno));
             }
             ToShim::Attach(id) => self.on_attach(from, id),
+            ToShim::View(id, request) => self.on_view(from, id, request, now),
+            ToShim::Input(_, bytes) => {
+                let connection = &mut self.connections[from];
+                if !connection.viewer.as_mut().is_some_and(|viewer| viewer.typed(&bytes)) {
+                    connection.close();
+                }
+            }
+            ToShim::Resize(_, size) => {
+                self.connections[from].viewer.iter_mut().for_each(|viewer| viewer.resized(size));
+            }
+            ToShim::InputEnd(_) => {
+                self.connections[from].viewer.iter_mut().for_each(Viewer::at_end);
+            }
         }
     }
 
@@ -369,6 +392,29 @@ impl Server {
         }
     }
 
+    fn on_view(&mut self, from: usize, id: AttemptId, request: ViewerRequest, now: Now) {
+        let is_held = self.book.held().any(|held| held == id);
+        let connection = &mut self.connections[from];
+        match &mut connection.viewer {
+            Some(viewer) => viewer.renew(request),
+            none => *none = Some(Viewer::new(request)),
+        }
+        match self.running.as_mut().filter(|running| running.id() == id) {
+            Some(running) => {
+                connection.role = Role::Client(id);
+                viewers::welcome(running, connection, now);
+            }
+            None if request.awaits_start || self.book.ended().contains_key(&id) => {
+                self.on_attach(from, id);
+            }
+            None => {
+                connection.role = Role::Client(id);
+                let known = if is_held { FromShim::Held(id) } else { FromShim::Withdrawn(id) };
+                connection.send(&known);
+            }
+        }
+    }
+
     fn holdings(&self) -> Vec<(AttemptId, Holding)> {
         let running = self.running.iter().map(|running| (running.id(), running.holding()));
         let held = self.book.held().map(|id| (id, Holding::Held));
@@ -404,7 +450,9 @@ impl Server {
             self.broadcast(&FromShim::OutputMissing(id, missing.bytes, missing.reason));
         }
         if let Some(end) = end {
-            self.running = None;
+            if let Some(mut running) = self.running.take() {
+                viewers::finish(&mut running, &mut self.connections, now);
+            }
             self.finish(id, end);
         }
     }
@@ -443,7 +491,10 @@ impl Server {
                 stdin: stdin.as_ref().map_or(self.null.as_fd(), OwnedFd::as_fd),
             };
             match Running::begin(start, ground) {
-                Ok(running) => self.running = Some(running),
+                Ok(running) => {
+                    let running = self.running.insert(running);
+                    viewers::begun(running, &mut self.connections, now);
+                }
                 Err(end) => self.finish(id, *end),
             }
         }
