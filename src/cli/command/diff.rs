@@ -25,12 +25,24 @@ use crate::runners::capture::reader::Output;
 /// Of each stream, `--output` compares so much at most: it is held in memory.
 const UNIFIED_BYTES: u64 = 16 << 20;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr diff test last             # what differs from the last time it ran
+  jr diff @-1 last --output
+  jr --json diff @-1 last
+
+Exit codes:
+  0 they are the same; 1 they differ; 2 a word could mean several runs;
+  3 no such run";
+
 /// Compare two runs: command, environment, labels, outcome, output
 ///
 /// Of two batches also what became of each line.
 /// Ends with 0 if they are the same, with 1 if they differ. Ids, times and durations are shown,
 /// and differ always; variables of a login or terminal are not compared.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct DiffArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]

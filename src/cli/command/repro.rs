@@ -55,11 +55,22 @@ const SESSION: &[&str] = &[
 /// The same, by the beginning of the name.
 const SESSION_FAMILIES: &[&str] = &["JR_", "XDG_SESSION_", "XDG_RUNTIME_", "XDG_SEAT", "XDG_VTNR"];
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr repro last
+  jr repro test --variables
+  jr repro train --clean > train.sh
+
+Exit codes:
+  0; 2 the word could mean several runs; 3 no such run";
+
 /// Print the shell command that does the same by hand
 ///
 /// Any POSIX shell reads it as exactly the recorded arguments. Secrets are not kept: the command
 /// asks for them as variables.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct ReproArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]

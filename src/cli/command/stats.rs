@@ -17,12 +17,23 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// The same where a terminal knows no others.
 const ASCII_BARS: [char; 8] = ['_', '.', '-', ':', '=', '+', '*', '#'];
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr stats
+  jr stats 'test-*' --since -7d
+  jr stats --name nightly --ascii
+
+Exit codes:
+  0; 2 a filter that means nothing";
+
 /// Tell how the runs of each name did over time
 ///
 /// Of runs that ended. The failure rate leaves out what was stopped, cancelled or skipped;
 /// durations those that were lost. The trend sets the median of the newer half of the durations
 /// against that of the older half; the bars are the last 20, from zero to the longest.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct StatsArgs {
     /// Name glob, or part of a name
     pattern: Option<String>,
