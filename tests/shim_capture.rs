@@ -205,3 +205,16 @@ fn nothing_printed_leaves_no_index_and_a_missing_program_no_pipe() {
     shim.query();
     assert_eq!(fds(&mut shim), before);
 }
+
+#[test]
+fn a_flood_on_one_stream_does_not_hold_up_the_other() {
+    let mut shim = Shim::new();
+    let script = "yes & i=0; while [ $i -lt 2000 ]; do echo e$i >&2; i=$((i+1)); done; kill $!";
+    let mut start = piped(&mut shim, script);
+    start.output_bytes_max = 1 << 20;
+    let end = shim.run(&start);
+    assert_eq!(end.status, exited(0));
+    let text = std::fs::read_to_string(format!("{}.err", shim.base(start.id).display()));
+    let lines: Vec<String> = (0..2000).map(|i| format!("e{i}")).collect();
+    assert_eq!(text.expect("there").lines().collect::<Vec<_>>(), lines);
+}

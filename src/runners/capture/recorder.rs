@@ -30,6 +30,8 @@ const SLACK_BYTES: u64 = 64 << 10;
 const TURN_BYTES: usize = 1 << 20;
 /// What still lies in two pipes when nothing lives that could write more.
 const REST_BYTES: usize = 4 << 20;
+/// What lies in a pipe without news of it is left there for so long: news may be on their way.
+const REST_MS: u64 = 2;
 /// Gathered from one pipe before it is written.
 const GATHER_BYTES: usize = 64 << 10;
 
@@ -120,6 +122,8 @@ impl Recorder {
             self.look(now);
             if pipes.has_news() {
                 self.tick_at = Some(now.boottime_ms);
+            } else if pipes.has_rest() {
+                self.tick_at = Some(now.boottime_ms + REST_MS);
             }
         }
         self.pipes = Some(pipes);
@@ -217,7 +221,10 @@ impl Recorder {
     pub fn on_time(&mut self, watcher: &OwnedFd, now: Now) {
         if self.tick_at.is_some_and(|at| at <= now.boottime_ms) {
             self.tick_at = None;
-            if self.pipes.is_some() {
+            if let Some(pipes) = &mut self.pipes {
+                if !pipes.has_news() && pipes.has_rest() {
+                    pipes.read_all();
+                }
                 return self.copy(now);
             }
             self.look(now);

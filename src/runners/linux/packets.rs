@@ -4,10 +4,14 @@
 //! queues a real-time signal that names its pipe (`F_SETSIG` of fcntl(2)), and in packet mode
 //! (`O_DIRECT` of pipe(2)) a read gives one write, or a page of a longer one.
 //!
-//! The order is exact while nobody writes to a full pipe. A writer that waits for room is told of
-//! too, and that looks like a write; where it cannot be told apart, a few writes to one pipe may
-//! seem to come before those to the other, until the pipe has been seen empty. No byte is lost and
-//! none leaves the order of its own pipe.
+//! The order is exact for writes of less than a page, while nobody writes to a full pipe:
+//!
+//! - Where a longer write ends is guessed, so that what follows it may seem to belong to it.
+//! - A writer that waits for room is told of too, and that looks like a write. Where it cannot be
+//!   told apart, a few writes to one pipe may seem to come before those to the other, until the
+//!   pipe has been seen empty.
+//!
+//! No byte is lost, and none leaves the order of its own pipe.
 #![expect(unsafe_code, reason = "F_SETSIG and signalfd are not in rustix")]
 
 use std::collections::VecDeque;
@@ -43,16 +47,19 @@ pub struct PacketPipes {
     waiting: [usize; 2],
     /// How many writes each pipe has room for.
     slots: [usize; 2],
-    /// The first of `told` has given whole pages so far: its write goes on.
-    is_going_on: bool,
     page: usize,
 }
 
+/// News of one pipe.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     place: usize,
     /// Some writes could not be told: order is lost, bytes are not.
     is_all: bool,
+    /// It has given something, so that what the pipe says next is no news of it.
+    has_given: bool,
+    /// No more pieces are read for it, so that a flood leaves the other pipe its turn.
+    left: usize,
 }
 
 impl PacketPipes {
@@ -68,8 +75,8 @@ impl PacketPipes {
         let slots = [tell_of_writes(&first)? / page, tell_of_writes(&second)? / page];
         let numbers = [first.as_raw_fd(), second.as_raw_fd()];
         let readers = [Some(first), Some(second)];
-        let (told, waiting, is_going_on) = (VecDeque::new(), [0; 2], false);
-        let pipes = Self { signals, readers, numbers, told, waiting, slots, is_going_on, page };
+        let (told, waiting) = (VecDeque::new(), [0; 2]);
+        let pipes = Self { signals, readers, numbers, told, waiting, slots, page };
         Ok((pipes, [first_end, second_end]))
     }
 
@@ -83,26 +90,52 @@ impl PacketPipes {
         let length = buffer.len().min(self.page);
         loop {
             // Before each read, since it lets a writer go on that had to wait: see `hear`.
-            while !self.is_going_on && self.hear() {}
-            let told = self.told.front().copied()?;
+            while self.hear() {}
+            let told = *self.told.front()?;
             let reader = self.readers[told.place].as_ref();
             match reader.map(|reader| rustix::io::read(reader, &mut buffer[..length])) {
                 Some(Ok(read @ 1..)) => {
-                    // After a whole page its write goes on in the next, most likely.
-                    self.is_going_on = read == length || told.is_all;
-                    if !self.is_going_on {
-                        self.drop_first();
-                    }
+                    self.has_read(told, read == length);
                     return Some((told.place, read));
                 }
                 Some(Err(Errno::INTR)) => {}
-                Some(Err(Errno::AGAIN)) | None if std::mem::take(&mut self.is_going_on) => {
-                    self.drop_first();
-                }
+                Some(Err(Errno::AGAIN)) | None if told.has_given => self.drop_first(),
                 Some(Err(Errno::AGAIN)) | None => self.drop_all_of(told.place),
                 Some(Ok(0) | Err(_)) => self.readers[told.place] = None,
             }
         }
+    }
+
+    /// A write ends with its last piece. After a whole page it goes on, unless all that the pipe
+    /// has is as many pages as there are other writes: then each page is a write.
+    fn has_read(&mut self, told: Told, is_page: bool) {
+        let goes_on = told.is_all || (is_page && !self.is_page_by_page(told.place));
+        match self.told.front_mut() {
+            Some(first) if goes_on && first.left > 1 => {
+                first.left -= 1;
+                first.has_given = true;
+            }
+            _ => self.drop_first(),
+        }
+    }
+
+    /// Whether all that lies in the pipe of the first news is a page for each of the others.
+    fn is_page_by_page(&mut self, place: usize) -> bool {
+        let rest = self.rest_of(place);
+        while self.hear() {}
+        rest == (self.waiting[place] - 1) * self.page
+    }
+
+    /// Bytes that lie in a pipe.
+    fn rest_of(&self, place: usize) -> usize {
+        let reader = self.readers[place].as_ref();
+        let bytes = reader.and_then(|reader| rustix::io::ioctl_fionread(reader).ok());
+        usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether something lies there of which nothing was told, or not yet.
+    pub fn has_rest(&self) -> bool {
+        [0, 1].iter().any(|place| self.rest_of(*place) > 0)
     }
 
     /// Whether [`Self::read`] may give something.
@@ -112,7 +145,13 @@ impl PacketPipes {
 
     /// Lets all that is in the pipes be read, told or not.
     pub fn read_all(&mut self) {
-        self.told.extend([0, 1].map(|place| Told { place, is_all: true }));
+        let of = |place| Told { is_all: true, ..self.news_of(place) };
+        let all = [0, 1].map(of);
+        self.told.extend(all);
+    }
+
+    fn news_of(&self, place: usize) -> Told {
+        Told { place, is_all: false, has_given: false, left: self.slots[place] }
     }
 
     fn drop_first(&mut self) {
@@ -147,7 +186,7 @@ impl PacketPipes {
                 && self.waiting[place] < self.slots[place]
             {
                 self.waiting[place] += 1;
-                self.told.push_back(Told { place, is_all: false });
+                self.told.push_back(self.news_of(place));
             }
         }
         true
