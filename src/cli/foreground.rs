@@ -9,12 +9,12 @@
 //! `limits::DAEMON_GONE_MS`, the shim whose journal is synced. With a terminal of its own the run
 //! is shown through a session with the shim, which may also be left.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::daemon::client::{self, ClientError, Lines, monotonic_ms};
 use crate::daemon::protocol::{RunLine, StopReply, StopRequest, WaitRequest};
@@ -30,6 +30,7 @@ use super::copy::{Growth, Step, Tail};
 use super::error::CommandError;
 use super::exit;
 use super::session::{Session, Standing, View};
+use super::typing::{self, Typing};
 
 /// What a terminal or a supervisor sends to the foreground.
 pub const FORWARDED: [Signal; 7] = [
@@ -47,8 +48,6 @@ const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUI
 const RETRY_MS: u64 = 50;
 /// A terminal that another job has the foreground of is looked at again after this.
 const BACKGROUND_TICK_MS: u64 = 500;
-/// Read from a terminal at once: one line is at most 4,096 bytes (termios(3)).
-const TYPED_BYTES: usize = 4 << 10;
 
 /// How it ended.
 #[derive(Debug)]
@@ -72,14 +71,6 @@ enum Daemon {
     Gone { since_ms: u64, next_ms: u64, started: bool },
 }
 
-/// What a terminal types, on its way to the command.
-#[derive(Debug)]
-struct Typing {
-    to: Option<OwnedFd>,
-    pending: Vec<u8>,
-    is_over: bool,
-}
-
 /// The loop's state.
 #[derive(Debug)]
 pub struct Foreground<'a> {
@@ -100,6 +91,8 @@ pub struct Foreground<'a> {
     end: Option<End>,
     /// The exit code of a detached client.
     left_with: u8,
+    /// Where further attempts are held, and where their output lies.
+    next_attempts: VecDeque<(PathBuf, u32, String)>,
 }
 
 impl<'a> Foreground<'a> {
@@ -126,6 +119,7 @@ impl<'a> Foreground<'a> {
             stdout,
             end: None,
             left_with: exit::OK,
+            next_attempts: VecDeque::new(),
         }
     }
 
@@ -145,8 +139,12 @@ impl<'a> Foreground<'a> {
             if let (Standing::Detached, Some(run)) = (standing, self.run) {
                 return Ok(End::Detached(run, self.left_with));
             }
-            let is_shown = standing != Standing::Open;
-            if !blocked.iter().any(Option::is_some) && self.end.is_some() && is_shown {
+            let is_shown = standing != Standing::Open && !blocked.iter().any(Option::is_some);
+            if is_shown && let Some((socket, attempt, output)) = self.next_attempts.pop_front() {
+                self.follow_attempt(&socket, attempt, &output);
+                continue;
+            }
+            if self.end.is_some() && is_shown {
                 break;
             }
             self.wait(tick, grew, blocked)?;
@@ -200,17 +198,30 @@ impl<'a> Foreground<'a> {
                 }
             }
             RunLine::Attach { socket, attempt, output } => {
-                if self.view.as_ref().is_none_or(|view| view.follows_files) {
-                    self.follow_output(&output);
-                }
-                if let Some(view) = self.view.clone() {
-                    self.open_session(Path::new(&socket), attempt, view);
-                } else {
-                    self.hand_over_stdin(Path::new(&socket), attempt);
-                }
+                // Of a further attempt, when all is shown of the one before.
+                self.tails.iter_mut().flatten().for_each(Tail::finish);
+                self.next_attempts.push_back((PathBuf::from(socket), attempt, output));
             }
             RunLine::Progress(_) => {}
             RunLine::Ended(run) => self.finish(End::Run(run)),
+        }
+    }
+
+    /// Leaves the attempt before, and follows this one.
+    fn follow_attempt(&mut self, socket: &Path, attempt: u32, output: &str) {
+        (self.shim, self.shim_is_gone) = (None, false);
+        (self.session, self.typing) = (None, None);
+        if self.view.as_ref().is_none_or(|view| view.follows_files) {
+            self.follow_output(output);
+        }
+        if self.end.is_some() || !self.next_attempts.is_empty() {
+            // It is over already: what it printed is all there is of it.
+            return self.tails.iter_mut().flatten().for_each(Tail::finish);
+        }
+        if let Some(view) = self.view.clone() {
+            self.open_session(socket, attempt, view);
+        } else {
+            self.hand_over_stdin(socket, attempt);
         }
     }
 
@@ -223,7 +234,7 @@ impl<'a> Foreground<'a> {
     /// The daemon names a shim only once it listens.
     fn hand_over_stdin(&mut self, socket: &Path, attempt: u32) {
         let Some(run) = self.run else { return };
-        match attach(socket, run, attempt) {
+        match typing::attach(socket, run, attempt) {
             Ok((line, typing)) => (self.shim, self.typing) = (Some(line), typing),
             // The run starts without our input; its output and end still come.
             Err(error) => {
@@ -515,73 +526,4 @@ fn poll_sources(
     }
     let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
     Ok(ready.map(|(_, (source, ..))| *source).collect())
-}
-
-/// A terminal is copied through a pipe, so that our death is the end of the command's input;
-/// anything else is handed over as it is.
-fn attach(socket: &Path, run: RunId, attempt: u32) -> std::io::Result<(ShimLine, Option<Typing>)> {
-    let stdin = rustix::stdio::stdin();
-    if !rustix::termios::isatty(stdin) {
-        return ShimLine::connect(socket, run, attempt, stdin).map(|line| (line, None));
-    }
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&writer, true)?;
-    let line = ShimLine::connect(socket, run, attempt, reader.as_fd())?;
-    Ok((line, Some(Typing { to: Some(writer), pending: Vec::new(), is_over: false })))
-}
-
-impl Typing {
-    /// Who reads a terminal from the background is stopped (SIGTTIN), so we do not.
-    fn is_foreground() -> bool {
-        let owner = rustix::termios::tcgetpgrp(rustix::stdio::stdin());
-        owner.is_ok_and(|owner| owner == rustix::process::getpgrp())
-    }
-
-    fn wants_more(&self) -> bool {
-        self.to.is_some() && self.pending.is_empty() && !self.is_over
-    }
-
-    fn reads_from(&self) -> Option<BorrowedFd<'static>> {
-        (self.wants_more() && Self::is_foreground()).then(rustix::stdio::stdin)
-    }
-
-    fn waits_for_foreground(&self) -> bool {
-        self.wants_more() && !Self::is_foreground()
-    }
-
-    fn writes_to(&self) -> Option<BorrowedFd<'_>> {
-        self.to.as_ref().filter(|_| !self.pending.is_empty()).map(AsFd::as_fd)
-    }
-
-    fn read(&mut self) {
-        let mut buffer = [0_u8; TYPED_BYTES];
-        match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
-            Ok(0) => self.is_over = true,
-            Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            // The terminal is gone.
-            Err(_) => self.is_over = true,
-        }
-        self.write();
-    }
-
-    fn write(&mut self) {
-        let Some(to) = &self.to else { return };
-        while !self.pending.is_empty() {
-            match rustix::io::write(to, &self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR) => {}
-                // The command closed its input: what is typed belongs to nobody.
-                Err(_) => {
-                    self.pending.clear();
-                    self.to = None;
-                    return;
-                }
-            }
-        }
-        if self.is_over {
-            self.to = None;
-        }
-    }
 }

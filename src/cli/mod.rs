@@ -25,6 +25,7 @@ pub mod terminal;
 pub mod text;
 pub mod time_arg;
 pub mod tree;
+pub mod typing;
 pub mod ui;
 pub mod unified;
 

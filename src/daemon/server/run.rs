@@ -16,6 +16,8 @@ use crate::daemon::protocol::{After, BatchRequest, RunLine, RunRequest};
 use crate::model::{Command, Dependency, Reply, RunId};
 use crate::projections::query::{Document, Query};
 
+/// Attempts that a client may be told of and has not taken yet.
+const ATTEMPTS: usize = 64;
 /// Between two progress lines of a batch.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -30,7 +32,7 @@ pub(super) async fn run(
     let cause = peer.cause(asked.command_id);
     let after = dependencies(&shared, std::mem::take(&mut asked.after)).await?;
     let (run, command) = shared.admission.run(asked, after).await?;
-    let (attach, attaching) = mpsc::channel(4);
+    let (attach, attaching) = mpsc::channel(ATTEMPTS);
     if attached {
         // It must lie there before the start can go out.
         shared.engine.post(ToEngine::AwaitAttach { run, lines: attach });
