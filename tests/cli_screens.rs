@@ -48,7 +48,7 @@ const SCREENS: &[(&str, &[&str])] = &[
     ("queue", &["jr queue list"]),
     ("show", &["jr show test"]),
     ("why", &["jr why test"]),
-    ("rerun", &["jr rerun test --wait"]),
+    ("rerun", &["jr rerun test --wait", "jr rerun test --wait --set WORD=new"]),
     ("diff", &["jr diff @-1 last"]),
     ("repro", &["jr repro test"]),
     ("stats", &["jr stats"]),
@@ -149,14 +149,18 @@ fn settle(screen: &str) -> String {
 }
 
 fn is_header(cells: &[&str]) -> bool {
-    cells.len() > 1 && cells.iter().all(|cell| cell.chars().all(|c| c.is_ascii_uppercase()))
+    cells.len() > 1
+        && cells
+            .iter()
+            .all(|cell| cell.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()))
 }
 
 fn settled(column: &str, cell: &str) -> String {
     let fixed = match column {
         _ if cell == "-" => cell,
-        "AGE" | "DURATION" => "12ms",
-        "STARTED" => "10:00:00",
+        "AGE" | "DURATION" | "P50" | "P95" | "MAX" => "12ms",
+        "STARTED" | "ENDED" => "10:00:00",
+        "DURATIONS" => return "#".repeat(cell.chars().count()),
         "PID" => "4711",
         "RECORDS" => "10",
         "BYTES" => "1000",
@@ -224,6 +228,14 @@ fn settle_line(line: &str, seq: &mut u32) -> String {
     }
     if line.ends_with("bytes") && line.contains(" bytes of records ") {
         line = format!("8000{}", line.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    if let Some((head, rest)) = line.split_once("[events ")
+        && let Some((_, tail)) = rest.split_once(']')
+    {
+        line = format!("{head}[events 20, 21]{tail}");
+    }
+    if line.starts_with("duration  ") && line.contains(" -> ") {
+        "duration  12ms -> 12ms (+0.0%)".clone_into(&mut line);
     }
     line.replace("subreaper", "cgroup").trim_end().to_owned()
 }

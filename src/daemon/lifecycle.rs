@@ -23,6 +23,7 @@ use super::error::DaemonError;
 use super::filesystem;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
+use super::offline;
 use super::place::Place;
 use super::server::{self, EndWish, Shared};
 use super::start::{self, Started};
@@ -74,11 +75,12 @@ pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     served
 }
 
-/// Their file becomes newer than the log's: who only has to be quick need not open both
+/// Their file becomes newer than the log's, clearly: who only has to be quick need not open both
 /// (`offline::ask_soon`). Where that fails it is slower, no more.
 fn show_that_views_are_complete(place: &Place) {
-    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let times = Timestamps { last_access: now, last_modification: now };
+    let wall = clock::now().wall.0 / 1_000;
+    let soon = Timespec { tv_sec: wall + offline::VIEWS_AHEAD_S, tv_nsec: 0 };
+    let times = Timestamps { last_access: soon, last_modification: soon };
     let _slower = std::fs::File::open(place.views()).map(|file| futimens(&file, &times));
 }
 

@@ -3,6 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::DaemonError;
 use super::place::Place;
@@ -165,13 +166,21 @@ pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> 
     Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
 }
 
-/// Whether the views were written after the log: then they have all of it. Clocks may lie, so this
-/// is no ground for an answer that must be right.
+/// By how much a daemon that ended in good order makes its views newer than its log.
+pub const VIEWS_AHEAD_S: i64 = 2;
+/// Views that are newer by this have all of the log: they are written when nothing was appended for
+/// a second (`limits::VIEWS_IDLE_MS`), or at the end.
+const VIEWS_NEWER: Duration = Duration::from_millis(500);
+
+/// Whether the views were written clearly after the log. Clocks may lie, so this is no ground for
+/// an answer that must be right.
 fn views_are_newest(place: &Place) -> bool {
     let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     let Some(views) = written(&place.views()) else { return false };
     let segments = std::fs::read_dir(place.log()).into_iter().flatten().flatten();
-    segments.into_iter().all(|entry| written(&entry.path()).is_some_and(|log| log <= views))
+    segments
+        .into_iter()
+        .all(|entry| written(&entry.path()).is_some_and(|log| log + VIEWS_NEWER <= views))
 }
 
 /// Answers one question from the files.

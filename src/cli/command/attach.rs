@@ -92,6 +92,7 @@ struct Left {
 
 impl Runnable for AttachArgs {
     const NAME: &'static str = "attach";
+    const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let (run_id, _) = self.find(context)?;
