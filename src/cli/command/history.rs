@@ -20,6 +20,7 @@ Examples:
   jr history 'test-*' -n 20
   jr history --label team=web --since -2h
   jr history --slowest -n 5
+  jr history --tree -n 10
 
 Exit codes:
   0; 2 a filter that means nothing; 3 no such parent";

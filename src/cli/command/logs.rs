@@ -35,9 +35,10 @@ Examples:
   jr logs -f web
   jr logs -n 100 -t 'api-*'  # each line with name and time
   jr logs build --attempt 1 --stderr
+  jr logs 'api-*' -f --grep 'error|panic'
 
 Exit codes:
-  0; 3 no such run";
+  0; 1 with --grep: no line matches; 3 no such run";
 
 /// Print what runs printed
 ///
