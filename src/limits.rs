@@ -44,6 +44,15 @@ pub const GATHER_MS: u64 = 5;
 pub const COMMIT_EVENTS: usize = 4_096;
 /// Events of one segment; above it the segment is to be sealed.
 pub const SEGMENT_EVENTS: u64 = 500_000;
+/// The hot segment is sealed for a prune that takes so many records of it, or half of it; fewer
+/// wait for a later prune, so that small prunes make no small segments.
+pub const PRUNE_SEAL_EVENTS: u64 = 50_000;
+/// Sealed segments that a process keeps open at one time; who reads all of them opens one by one.
+pub const SEGMENTS_OPEN: usize = 4;
+/// Cache of a sealed segment: it is read in order, seldom twice.
+pub const SEALED_CACHE_BYTES: usize = 4 << 20;
+/// Pinned runs. They are part of every saved state.
+pub const PINS: usize = 10_000;
 /// Cache of each redb file. redb's own default, 1 GiB, really fills.
 pub const CACHE_BYTES: usize = 16 << 20;
 

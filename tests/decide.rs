@@ -12,6 +12,8 @@ mod fixture;
 mod order;
 #[path = "decide/pauses.rs"]
 mod pauses;
+#[path = "decide/pruning.rs"]
+mod pruning;
 #[path = "decide/queues.rs"]
 mod queues;
 #[path = "decide/recovery.rs"]

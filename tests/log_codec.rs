@@ -36,7 +36,7 @@ proptest! {
 
     #[test]
     fn no_bytes_break_decoding(
-        kind in 0..40_u16,
+        kind in 0..44_u16,
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         drop(decode_payload(Shape { kind, version: 1 }, &bytes));

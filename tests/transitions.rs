@@ -67,6 +67,9 @@ fn events() -> Vec<(String, Event)> {
         Event::QueueSet { queue: "q".parse().expect("a name"), limit: 1 },
         Event::QueuePaused { queue: "q".parse().expect("a name") },
         Event::QueueUnpaused { queue: "q".parse().expect("a name") },
+        Event::PruneRequested { before: 1, keep_days: None, keep_runs: Some(1) },
+        Event::RunsPruned { before: 1, runs: 0, events: 0, bytes: 0, error: None },
+        Event::RunPinned { run, pinned: true },
     ];
     let others = others.into_iter().map(|event| (event.kind_name().to_owned(), event));
     others.chain(ends).collect()

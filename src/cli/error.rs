@@ -100,6 +100,8 @@ impl From<QueryError> for CommandError {
         match error {
             QueryError::NoSuchRun { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
                 .hint("see what there is: jr history"),
+            QueryError::MaybePruned { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
+                .hint("it may have been pruned; see what there is: jr history"),
             QueryError::Ambiguous { .. } => {
                 Self::new("ambiguous", exit::USAGE, message).hint("give more of the id")
             }

@@ -49,6 +49,19 @@ fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Bytes as people say them: three digits or more, in the unit of 1,024 that fits.
+pub fn size(bytes: u64) -> String {
+    let mut unit = "bytes";
+    let mut count = bytes;
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if count < 10_240 {
+            break;
+        }
+        (count, unit) = (count / 1_024, larger);
+    }
+    format!("{count} {unit}")
+}
+
 /// Output of a job for a terminal; bytes that are not UTF-8 show as `\x..`.
 ///
 /// What `bytes` ends with may be the beginning of a character: so many bytes are left over.
@@ -150,6 +163,12 @@ mod tests {
         assert_eq!(line("a\u{1b}[2Jb\nc\u{7f}"), "a\\x1b[2Jb\\nc\\x7f");
         assert_eq!(line("\u{9b}31m\u{202e}x\u{2066}"), "\\x9b31m\\u{202e}x\\u{2066}");
         assert_eq!(lines("a\n\tb\r\u{7}"), "a\n\tb\\r\\x07");
+    }
+
+    #[test]
+    fn sizes_have_a_unit_that_fits() {
+        let texts = [0, 10_239, 10_240, 5 << 20, 40 << 30].map(size);
+        assert_eq!(texts, ["0 bytes", "10239 bytes", "10 KiB", "5120 KiB", "40 GiB"]);
     }
 
     #[test]

@@ -27,7 +27,15 @@ use crate::projections::query::{Document, Query, Scope};
 pub struct Admission {
     place: Place,
     /// Variables that are known to be on disk: the same for most commands of a person.
-    known: Arc<Mutex<BTreeSet<Digest>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What is known of blobs, under one lock, so that none is removed while somebody stores it.
+#[derive(Debug, Default)]
+struct Known {
+    digests: BTreeSet<Digest>,
+    /// Held by everybody who asks, until the answer: who stored a blob since the last sweep began.
+    asking: Arc<()>,
 }
 
 /// Variables, masked and stored, and what their markers stand for.
@@ -39,7 +47,34 @@ struct Stored {
 impl Admission {
     /// For one environment.
     pub fn new(place: Place) -> Self {
-        Self { place, known: Arc::new(Mutex::new(BTreeSet::new())) }
+        Self { place, known: Arc::default() }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held from before an ask is admitted until it is answered.
+    pub(super) fn hold(&self) -> Arc<()> {
+        Arc::clone(&self.known().asking)
+    }
+
+    /// Forgets which blobs are on disk. Who asked before holds what is given back.
+    pub(super) fn begin_sweep(&self) -> Arc<()> {
+        let mut known = self.known();
+        known.digests.clear();
+        std::mem::take(&mut known.asking)
+    }
+
+    /// Removes a blob that no record names, unless somebody has just stored it again.
+    pub(super) fn remove_blob(&self, digest: Digest) -> Result<bool, LogError> {
+        let known = self.known();
+        if known.digests.contains(&digest) {
+            return Ok(false);
+        }
+        let removed = Blobs::new(&self.place.blobs()).remove(digest);
+        drop(known);
+        removed
     }
 
     /// The command of a run.
@@ -162,10 +197,10 @@ impl Admission {
         let bytes = codec::encode(&masked.values);
         let digest = Digest(*blake3::hash(&bytes).as_bytes());
         // Held while it is written: two clients that bring the same would write the same file.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&digest) {
+        let mut known = self.known();
+        if !known.digests.contains(&digest) {
             Blobs::new(&self.place.blobs()).put(&bytes).map_err(|error| not_stored(&error))?;
-            known.insert(digest);
+            known.digests.insert(digest);
         }
         drop(known);
         Ok(Stored { variables: digest, secrets: masked.secrets })

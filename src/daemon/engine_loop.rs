@@ -10,8 +10,10 @@ use super::error::DaemonError;
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine, ToStorage};
 use super::orders::Orders;
+use super::prune::{News, ToPruner};
+use crate::log::snapshot;
 use crate::model::event::DaemonStopReason;
-use crate::model::{CommandId, Engine, Envelope, Input, Observation, Release, Reply};
+use crate::model::{Action, CommandId, Engine, Envelope, Input, Observation, Release, Reply};
 use crate::runners::linux::clock;
 
 /// Between two looks at the clock while something is delayed: the wait of a condition variable
@@ -29,6 +31,21 @@ pub struct EngineLoop {
     ending: Option<(u64, oneshot::Sender<bool>)>,
     /// On its way to the disk.
     decided: Vec<Envelope>,
+    /// Who prunes, and who hears of it.
+    pruner: Mailbox<ToPruner>,
+    news: watch::Sender<News>,
+    /// The seq from which on the hot segment is to be sealed; `None` while it is.
+    seal_at: Option<u64>,
+}
+
+/// Where the engine meets sealing and pruning.
+pub struct Keeping {
+    /// Who prunes.
+    pub pruner: Mailbox<ToPruner>,
+    /// Who hears of it.
+    pub news: watch::Sender<News>,
+    /// The seq from which on the hot segment is to be sealed.
+    pub seal_at: u64,
 }
 
 impl EngineLoop {
@@ -39,7 +56,9 @@ impl EngineLoop {
         storage: Mailbox<ToStorage>,
         orders: Orders,
         live: watch::Sender<usize>,
+        keeping: Keeping,
     ) -> Self {
+        let Keeping { pruner, news, seal_at } = keeping;
         Self {
             engine,
             inbox,
@@ -49,6 +68,9 @@ impl EngineLoop {
             replies: BTreeMap::new(),
             ending: None,
             decided: Vec::new(),
+            pruner,
+            news,
+            seal_at: Some(seal_at),
         }
     }
 
@@ -87,6 +109,9 @@ impl EngineLoop {
                 self.feed(Input::TimePassed)?;
             }
             self.hand_over();
+            if self.seal_at.is_some_and(|seq| self.engine.head() >= seq) {
+                self.seal(None);
+            }
             self.live.send_replace(self.engine.state().runs.len());
         }
     }
@@ -115,6 +140,14 @@ impl EngineLoop {
         }
     }
 
+    /// The state at the head goes after all that was decided up to there.
+    fn seal(&mut self, tell: Option<std::sync::mpsc::Sender<()>>) {
+        self.hand_over();
+        self.seal_at = None;
+        let (at, snapshot) = (self.engine.head(), snapshot::encode(self.engine.state()));
+        self.storage.post(ToStorage::Seal { at, snapshot, tell });
+    }
+
     fn take(&mut self, message: ToEngine) -> Result<bool, DaemonError> {
         match message {
             ToEngine::Ask { request, reply } => {
@@ -137,6 +170,8 @@ impl EngineLoop {
                 self.let_go(released);
                 return Ok(self.is_over());
             }
+            ToEngine::Seal(tell) => self.seal(Some(tell)),
+            ToEngine::SealOver { next_at } => self.seal_at = Some(next_at),
             ToEngine::StorageFailed(error) => return Err(DaemonError::Log(error)),
             ToEngine::End { reason, done } => self.end(reason, done)?,
         }
@@ -175,6 +210,12 @@ impl EngineLoop {
     fn let_go(&mut self, released: Vec<Release>) {
         for release in released {
             match release {
+                Release::Act(Action::Prune(pruning)) => {
+                    self.pruner.post(ToPruner::Prune(pruning));
+                }
+                Release::Act(Action::TellPruned(pruned)) => {
+                    self.news.send_modify(|news| news.outcome = Some(pruned));
+                }
                 Release::Act(action) => self.orders.post(Order::Act(action)),
                 Release::Say(answer) => {
                     let Some(waiting) = self.replies.get_mut(&answer.to) else { continue };

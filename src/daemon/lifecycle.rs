@@ -36,11 +36,14 @@ use crate::runners::linux::{clock, sockets};
 pub struct RunOptions {
     /// It exits after so long with nothing to do.
     pub idle_exit_ms: u64,
+    /// Events of one segment of the log.
+    pub segment_events: u64,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { idle_exit_ms: limits::IDLE_EXIT_MS }
+        let (idle_exit_ms, segment_events) = (limits::IDLE_EXIT_MS, limits::SEGMENT_EVENTS);
+        Self { idle_exit_ms, segment_events }
     }
 }
 
@@ -60,7 +63,7 @@ pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     let Some(lock) = take_lock(place)? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
-    let started = start::start(place)?;
+    let started = start::start(place, options)?;
     let served = runtime.block_on(live(place, options, started, starting));
     // With it goes the last hold on the log, which is written to once more when it is closed.
     drop(runtime);
@@ -162,7 +165,7 @@ async fn live(
     started: Started,
     starting: Lock,
 ) -> Result<(), DaemonError> {
-    let Started { engine, log, questions, applied, live, admission, threads } = started;
+    let Started { engine, log, questions, applied, live, admission, news, threads } = started;
     let (end, end_wish) = watch::channel(None);
     let shared = Arc::new(Shared {
         place: place.clone(),
@@ -171,6 +174,7 @@ async fn live(
         applied,
         live,
         admission,
+        news,
         connections: std::sync::atomic::AtomicUsize::new(0),
         began_ms: clock::boottime_ms(),
         end,

@@ -39,6 +39,13 @@ pub enum ToEngine {
     },
     /// All up to this seq is on disk.
     Durable(u64),
+    /// Seal the hot segment; tell when that is done.
+    Seal(std::sync::mpsc::Sender<()>),
+    /// It was sealed, and the next is due after this seq; or it could not be.
+    SealOver {
+        /// See above.
+        next_at: u64,
+    },
     /// The outcome of a commit is unknown: this daemon must end and the log be read again.
     StorageFailed(LogError),
     /// End in good order; answers `false` if something lives and the reason is `Idle`.
@@ -59,6 +66,15 @@ pub enum ToStorage {
         events: Vec<Envelope>,
         /// Somebody waits for them: they gather no others.
         waited_for: bool,
+    },
+    /// After what came before: begin the next segment with this state.
+    Seal {
+        /// The record that the state has last.
+        at: u64,
+        /// The state.
+        snapshot: Vec<u8>,
+        /// Who waits for it.
+        tell: Option<std::sync::mpsc::Sender<()>>,
     },
     /// Nothing more will come.
     End,

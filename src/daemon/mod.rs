@@ -6,6 +6,7 @@
 //! engine_loop the one owner of the engine            storage    the one writer of the log
 //! pool        gives attempts to shims                launch     what a shim needs for a start
 //! views_loop  the one owner of the views             recovery   what an earlier daemon left
+//! prune       takes away what a prune lets go
 //! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
 //! ```
@@ -27,6 +28,7 @@ pub mod orders;
 pub mod place;
 pub mod pool;
 pub mod protocol;
+pub mod prune;
 pub mod recovery;
 mod rerun;
 pub mod server;

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::error::DaemonError;
 use super::place::Place;
+use super::prune;
 use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
-use crate::model::{Digest, RunId, State};
+use crate::model::{Digest, Pruned, Pruning, RunId, State};
 use crate::projections::query::{Document, Query, QueryError};
-use crate::projections::{LogSource, MemoryLog, SourceError, Stored, Views, Where, answer};
+use crate::projections::{LogSource, MemoryLog, Policy, SourceError, Stored, Views, Where, answer};
 use crate::runners::linux::clock;
 
 /// Why the files could not be asked.
@@ -110,6 +111,17 @@ impl LogSource for Near<'_> {
         LogSource::start(self.0)
     }
 
+    fn floor(&self) -> Digest {
+        LogSource::floor(self.0)
+    }
+
+    fn scan_kept(
+        &self,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        LogSource::scan_kept(self.0, take)
+    }
+
     fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
         LogSource::get(self.0, seq)
     }
@@ -178,6 +190,24 @@ pub fn ask(place: &Place, query: &Query) -> Result<Document, OfflineError> {
     // The log has everything; the next daemon makes the file anew.
     let views = Views::in_memory(boot, &reader).map_err(DaemonError::from)?;
     Ok(with_world(place, |world| answer(query, &views, &reader, world, clock::now()))?)
+}
+
+/// What a prune would take away, by the files.
+///
+/// # Errors
+/// [`OfflineError`].
+pub fn survey_prune(place: &Place, policy: Policy) -> Result<Pruned, OfflineError> {
+    let Look { reader, _lock } = look(place)?;
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let views = Views::open_readonly(&place.views(), boot, &reader).map_err(DaemonError::from)?;
+    let before = views.prune_before(&reader, policy, clock::now().wall);
+    let (before, keep) = (before.map_err(DaemonError::from)?, views.state().to_keep());
+    let pruning = Pruning { request: 0, before, keep };
+    let surveyed = prune::survey(place, &reader, &pruning, |named, before| {
+        views.kept_before(named, before).map_err(QueryError::from)
+    });
+    surveyed.map_err(|error| OfflineError::Query(QueryError::Log { message: error.to_string() }))
 }
 
 /// What answers say of the world outside the log.

@@ -193,6 +193,8 @@ impl Pool {
             }
             Action::Forget { run, attempt } => self.forget(AttemptId { run, attempt }),
             Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
+            // The engine's thread keeps them from here.
+            Action::Prune(_) | Action::TellPruned(_) => {}
         }
     }
 

@@ -11,6 +11,8 @@
 //! | `POST /v1/pause` | [`HoldRequest`] | [`HoldReply`] |
 //! | `POST /v1/resume` | [`HoldRequest`] | [`HoldReply`] |
 //! | `POST /v1/queue` | [`QueueRequest`] | `{}` |
+//! | `POST /v1/prune` | [`PruneRequest`] | lines of [`PruneLine`] |
+//! | `POST /v1/pin` | [`PinRequest`] | [`PinReply`] |
 //! | `POST /v1/read` | `projections::query::Query` | its document |
 //! | `POST /v1/wait` | [`WaitRequest`] | `List<RunView>`, once they ended or the time is over |
 //! | `POST /v1/events` | `projections::query::EventsQuery` | lines of `EventView`, without end |
@@ -29,8 +31,8 @@ use serde::{Deserialize, Serialize};
 use crate::log::stat::Stat;
 use crate::log::verify::Verified;
 use crate::model::{
-    ByteString, Capture, CommandId, Condition, LockWish, OnInterrupt, QueueName, ResourceLimits,
-    Retry, RunId, Signal, Strays,
+    ByteString, Capture, CommandId, Condition, LockWish, OnInterrupt, Pruned, QueueName,
+    ResourceLimits, Retry, RunId, Signal, Strays,
 };
 use crate::projections::view::RunView;
 
@@ -306,6 +308,71 @@ pub struct QueueRequest {
     pub paused: Option<bool>,
 }
 
+/// `jr prune`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneRequest {
+    /// Sent again with the same id, it acts again, and finds nothing left to do.
+    pub command_id: CommandId,
+    /// Keep what ended in the last so many days.
+    pub keep_days: Option<u32>,
+    /// Keep the newest so many runs.
+    pub keep_runs: Option<u64>,
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// One line of the answer to a prune.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PruneLine {
+    /// So many records of so many have been looked at.
+    Progress {
+        /// Done.
+        done: u64,
+        /// Of.
+        total: u64,
+    },
+    /// It is over, and that is durable.
+    Done(PruneReply),
+}
+
+/// What is gone, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReply {
+    /// The first record of the history that is kept.
+    pub kept_from: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Records.
+    pub events: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// What could not be done.
+    pub error: Option<String>,
+}
+
+/// `jr pin`, `jr unpin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// Sent again with the same id, it acts once.
+    pub command_id: CommandId,
+    /// As typed; one run.
+    pub selector: String,
+    /// Keep it, or no longer.
+    pub pinned: bool,
+}
+
+/// The run that is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinReply {
+    /// Its id.
+    pub run_id: RunId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is pinned now.
+    pub pinned: bool,
+}
+
 /// `jr wait`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitRequest {
@@ -382,6 +449,14 @@ pub struct LogKindStat {
 pub struct LogRebuilt {
     /// The views hold everything up to here.
     pub seq: u64,
+}
+
+impl PruneReply {
+    /// In the words of the socket.
+    pub fn of(pruned: Pruned) -> Self {
+        let Pruned { before, runs, events, bytes, error } = pruned;
+        Self { kept_from: before, runs, events, bytes, error }
+    }
 }
 
 impl LogVerified {

@@ -1,19 +1,22 @@
 //! Opens what a daemon needs, finds what an earlier one left, and starts the threads.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 
 use tokio::sync::watch;
 
 use super::admission::Admission;
-use super::engine_loop::EngineLoop;
+use super::engine_loop::{EngineLoop, Keeping};
 use super::error::DaemonError;
-use super::lifecycle::Threads;
+use super::lifecycle::{RunOptions, Threads};
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine, ToStorage};
 use super::orders::Orders;
 use super::place::Place;
 use super::pool::Pool;
+use super::prune::{News, Pruner, ToPruner};
 use super::recovery;
 use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
@@ -39,6 +42,8 @@ pub struct Started {
     pub live: watch::Receiver<usize>,
     /// Turns asks into commands.
     pub admission: Admission,
+    /// How far a prune is.
+    pub news: watch::Receiver<News>,
     /// To be joined.
     pub threads: Threads,
 }
@@ -47,10 +52,12 @@ pub struct Started {
 ///
 /// # Errors
 /// [`DaemonError`]: nothing was started.
-pub fn start(place: &Place) -> Result<Started, DaemonError> {
+pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError> {
     let boot = clock::boot_id().map_err(DaemonError::io("read the boot id for", &place.root))?;
     let store = open_log(place)?;
     let reader = store.reader();
+    let segment_events = options.segment_events.max(1);
+    let seal_at = store.header().first_seq - 1 + segment_events;
     let views = Views::open(&place.views(), boot, &reader)?;
     let engine = Engine::new(views.state().clone());
     let inbox: Mailbox<ToEngine> = Mailbox::new();
@@ -70,25 +77,33 @@ pub fn start(place: &Place) -> Result<Started, DaemonError> {
         inbox: to_storage.clone(),
         engine: inbox.clone(),
         views: to_views.clone(),
+        segment_events,
     };
-    let views_loop = ViewsLoop {
-        views,
-        source: reader,
-        place: place.clone(),
-        boot,
-        inbox: to_views.clone(),
-        applied: applied_sender,
-        waiters: Vec::new(),
-    };
+    let inbox_of_views = to_views.clone();
+    let views_loop =
+        ViewsLoop::new(views, reader, place.clone(), boot, inbox_of_views, applied_sender);
     let (adopted, next_shim) = (found.adopted, found.next_shim);
     let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim);
     let begin = beginning(place, boot, found.findings);
-    let engine_loop =
-        EngineLoop::new(engine, inbox.clone(), to_storage.clone(), orders.clone(), live_sender);
+    let admission = Admission::new(place.clone());
+    let (engine_of, asked, stores) = (inbox.clone(), questions.clone(), admission.clone());
+    let pruner = Pruner::new(place.clone(), boot, log.clone(), engine_of, asked, stores);
+    let (to_pruner, pruner_ends) = (pruner.inbox.clone(), Arc::clone(&pruner.ending));
+    let (news_sender, news) = (pruner.news.clone(), pruner.news.subscribe());
+    let keeping = Keeping { pruner: to_pruner.clone(), news: news_sender, seal_at };
+    let engine_loop = EngineLoop::new(
+        engine,
+        inbox.clone(),
+        to_storage.clone(),
+        orders.clone(),
+        live_sender,
+        keeping,
+    );
 
     let root = &place.root;
     let storage = spawn("jr-storage", root, move || storage.run())?;
     let views = spawn("jr-views", root, move || views_loop.run())?;
+    let pruner = spawn("jr-prune", root, move || pruner.run())?;
     let pool = spawn("jr-shims", root, move || pool.run())?;
     let engine = spawn("jr-engine", root, move || {
         let ended = engine_loop.begin_and_run(begin);
@@ -96,17 +111,20 @@ pub fn start(place: &Place) -> Result<Started, DaemonError> {
         ended
     })?;
     let finish = Box::new(move || {
+        // It may wait for any of the others.
+        pruner_ends.store(true, Ordering::Relaxed);
+        to_pruner.post(ToPruner::End);
         to_storage.post(ToStorage::End);
         join(storage);
+        join(pruner);
         to_views.post(ToViews::End);
         let views = join(views);
         orders.post(Order::End);
         join(pool);
         views
     });
-    let admission = Admission::new(place.clone());
     let threads = Threads { failed, engine, finish };
-    Ok(Started { engine: inbox, log, questions, applied, live, admission, threads })
+    Ok(Started { engine: inbox, log, questions, applied, live, admission, news, threads })
 }
 
 /// Opens the log for writing, or makes it. Everything from the last record on is verified here;

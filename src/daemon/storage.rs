@@ -23,6 +23,8 @@ pub struct Storage {
     pub engine: Mailbox<ToEngine>,
     /// Who shows.
     pub views: Mailbox<ToViews>,
+    /// Events of one segment.
+    pub segment_events: u64,
 }
 
 impl Storage {
@@ -36,6 +38,16 @@ impl Storage {
             for message in self.inbox.gather(GATHER, may_gather) {
                 match message {
                     ToStorage::Batch { events, .. } => gathered.extend(events),
+                    ToStorage::Seal { at, snapshot, tell } => {
+                        let events = std::mem::take(&mut gathered);
+                        if !events.is_empty() && !self.commit(events) {
+                            return;
+                        }
+                        if !self.seal(at, &snapshot) {
+                            return;
+                        }
+                        drop(tell);
+                    }
                     ToStorage::End => return,
                 }
                 // A step is never torn apart: its events become durable together or not at all.
@@ -66,6 +78,25 @@ impl Storage {
                 false
             }
         }
+    }
+
+    /// Between two commits. A disk that has no room for another segment has some for this one yet.
+    fn seal(&mut self, at: u64, snapshot: &[u8]) -> bool {
+        let fits = self.store.head().seq == at;
+        let sealed = if fits { self.store.seal(snapshot) } else { Ok(()) };
+        // Another error means that nothing has changed: it is tried again later.
+        if let Err(error) = sealed
+            && self.store.is_poisoned()
+        {
+            self.engine.post(ToEngine::StorageFailed(error));
+            return false;
+        }
+        let first = self.store.header().first_seq;
+        let due = first - 1 + self.segment_events;
+        let next_at = due.max(at + (self.segment_events / 8).max(1));
+        let next_at = if self.store.hot_records() == 0 { due } else { next_at };
+        self.engine.post(ToEngine::SealOver { next_at });
+        true
     }
 
     /// One durable commit; the chain's hash at each event.

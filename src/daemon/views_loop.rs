@@ -4,6 +4,8 @@
 //! finds it in what is asked next.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -19,8 +21,11 @@ use crate::model::command::KeyHolder;
 use crate::model::{BootId, Event, Outcome, Run, RunId};
 use crate::projections::query::{Document, Query, QueryError};
 use crate::projections::view::RunView;
-use crate::projections::{BatchLineState, Scope, Stored, Views, ViewsError, answer};
+use crate::projections::{BatchLineState, Policy, Scope, Stored, Views, ViewsError, answer};
 use crate::runners::linux::clock;
+
+/// Between two looks of a thread for an answer.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What is true of older runs at `seq`.
 #[derive(Debug)]
@@ -45,12 +50,29 @@ pub enum ToViews {
     Facts(Option<String>, Vec<RunId>, oneshot::Sender<Result<Facts, QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
+    /// Where a prune by this policy cuts, and what is to be kept before that now.
+    PruneCut(Policy, oneshot::Sender<Result<PruneCut, QueryError>>),
+    /// Of what lies before a place: these, and the lines of those that are batches.
+    KeptBefore(BTreeSet<RunId>, u64, oneshot::Sender<Result<BTreeSet<RunId>, QueryError>>),
+    /// These were made anew in that file: they take the place of the others.
+    Renew(Box<Views>, PathBuf, oneshot::Sender<Result<(), QueryError>>),
     /// Make them anew from the log; the seq that they then have.
     Rebuild(oneshot::Sender<Result<u64, QueryError>>),
     /// Tell when they have ended.
     Ended(Waiter),
     /// Write what is in memory and end.
     End,
+}
+
+/// What a prune by some policy would be now.
+#[derive(Clone, Debug)]
+pub struct PruneCut {
+    /// The first record of the history that it keeps.
+    pub before: u64,
+    /// What it must keep besides.
+    pub keep: BTreeSet<RunId>,
+    /// Another one is under way.
+    pub under_way: bool,
 }
 
 /// Somebody waits for the end of runs.
@@ -109,6 +131,62 @@ impl Questions {
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
+    /// Where a prune by this policy cuts, and what is to be kept before that now.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn prune_cut(&self, policy: Policy) -> Result<PruneCut, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::PruneCut(policy, reply));
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Of what lies before a place: these, and the lines of those that are batches. Blocks until
+    /// it is answered or `over`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn kept_before_now(
+        &self,
+        named: BTreeSet<RunId>,
+        before: u64,
+        over: &AtomicBool,
+    ) -> Result<BTreeSet<RunId>, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::KeptBefore(named, before, reply));
+        block_on(answer, over)
+    }
+
+    /// As [`Self::kept_before_now`], for a task.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn kept_before(
+        &self,
+        named: BTreeSet<RunId>,
+        before: u64,
+    ) -> Result<BTreeSet<RunId>, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::KeptBefore(named, before, reply));
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Lets new views, made in that file, take the place of the others. Blocks until they have,
+    /// or `over`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn renew_now(
+        &self,
+        views: Box<Views>,
+        path: PathBuf,
+        over: &AtomicBool,
+    ) -> Result<(), QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::Renew(views, path, reply));
+        block_on(answer, over)
+    }
+
     /// Makes the views anew from the log; the seq that they then have.
     ///
     /// # Errors
@@ -128,6 +206,24 @@ impl Questions {
         let open = runs.iter().copied().collect();
         self.0.post(ToViews::Ended(Waiter { runs, open, any, reply }));
         answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+}
+
+/// Waits as a thread does. The views thread may be gone, and then nobody answers or hangs up.
+fn block_on<T>(
+    mut answer: oneshot::Receiver<Result<T, QueryError>>,
+    over: &AtomicBool,
+) -> Result<T, QueryError> {
+    loop {
+        match answer.try_recv() {
+            Ok(answered) => return answered,
+            Err(oneshot::error::TryRecvError::Closed) => return Err(ending()),
+            Err(oneshot::error::TryRecvError::Empty) => {}
+        }
+        if over.load(Ordering::Relaxed) {
+            return Err(ending());
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -154,6 +250,18 @@ pub struct ViewsLoop {
 }
 
 impl ViewsLoop {
+    /// One for whom nobody waits yet.
+    pub fn new(
+        views: Views,
+        source: Reader,
+        place: Place,
+        boot: BootId,
+        inbox: Mailbox<ToViews>,
+        applied: watch::Sender<u64>,
+    ) -> Self {
+        Self { views, source, place, boot, inbox, applied, waiters: Vec::new() }
+    }
+
     /// Runs until the end.
     ///
     /// # Errors
@@ -197,6 +305,23 @@ impl ViewsLoop {
             ToViews::BatchLines(batch, reply) => {
                 let lines = self.views.batch_lines(batch).map_err(QueryError::from);
                 let _gone = reply.send(lines);
+            }
+            ToViews::PruneCut(policy, reply) => {
+                let now = clock::now().wall;
+                let before = self.views.prune_before(&self.source, policy, now);
+                let before = before.map_err(QueryError::from);
+                let state = self.views.state();
+                let (keep, under_way) = (state.to_keep(), state.pruning.is_some());
+                let cut = before.map(|before| PruneCut { before, keep, under_way });
+                let _gone = reply.send(cut);
+            }
+            ToViews::KeptBefore(named, before, reply) => {
+                let kept = self.views.kept_before(&named, before).map_err(QueryError::from);
+                let _gone = reply.send(kept);
+            }
+            ToViews::Renew(views, path, reply) => {
+                let renewed = self.renew(*views, &path);
+                let _gone = reply.send(renewed);
             }
             ToViews::Rebuild(reply) => {
                 let rebuilt = self.rebuild();
@@ -257,6 +382,18 @@ impl ViewsLoop {
         // Where it cannot be deleted, opening it says why.
         let _refused = std::fs::remove_file(&path);
         self.views = Views::open(&path, self.boot, &self.source)?;
+        Ok(())
+    }
+
+    /// What came since they were made is taken from the log; what is still in the mailbox may be
+    /// in them already then.
+    fn renew(&mut self, mut views: Views, path: &Path) -> Result<(), QueryError> {
+        views.catch_up(&self.source)?;
+        views.flush()?;
+        std::fs::rename(path, self.place.views())
+            .map_err(|error| QueryError::Log { message: format!("{}: {error}", path.display()) })?;
+        self.views = views;
+        self.applied.send_replace(self.views.applied());
         Ok(())
     }
 

@@ -59,10 +59,55 @@ impl Blobs {
         }
     }
 
+    /// All that are there, with their sizes.
+    pub fn list(&self) -> Result<Vec<(Digest, u64)>, LogError> {
+        let mut found = Vec::new();
+        for first in entries(&self.directory)? {
+            let Some(start) = first.file_name().and_then(|name| name.to_str()) else { continue };
+            for blob in entries(&first)? {
+                let rest = blob.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if let Ok(digest) = format!("{start}{rest}").parse() {
+                    found.push((digest, fs::metadata(&blob).map_or(0, |data| data.len())));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what nothing names any more; whether it was there. A power cut may bring it back.
+    pub fn remove(&mut self, digest: Digest) -> Result<bool, LogError> {
+        self.durable.remove(&digest);
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(LogError::io(&path, "remove", error)),
+        }
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         let text = digest.to_string();
         let (first, rest) = text.split_at(2);
         self.directory.join(first).join(rest)
+    }
+}
+
+/// Of a directory; none of one that is not there, nor of a file.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let failed = |error| LogError::io(directory, "list", error);
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::chain::Head;
 use super::error::{Damage, LogError, Place};
-use super::reader::{self, Reader};
+use super::reader::{self, Reader, Segments};
 use super::record::Record;
 use super::segment::{Scan, Segment, Stored, View};
+use super::upcast::Shape;
 use crate::model::Envelope;
 
 /// Verified records, borrowed one after the other; ends at the head of when it was made.
@@ -17,6 +18,7 @@ pub struct Cursor {
     view: View,
     segment: Arc<Segment>,
     place: usize,
+    segments: Segments,
     reader: Reader,
     /// The record before the next one.
     previous: Head,
@@ -28,11 +30,13 @@ pub struct Cursor {
 impl Cursor {
     pub(super) fn new(reader: Reader, from: u64) -> Result<Self, LogError> {
         let from = from.max(1);
-        if from < reader.first_seq() {
-            return Err(LogError::Pruned { place: Place::of_record(reader.file(0), from) });
+        let segments = reader.segments();
+        if from < segments[0].first_seq {
+            let place = Place::of_record(&segments[0].file, from);
+            return Err(LogError::Pruned { place });
         }
-        let place = reader.place_of(from);
-        let segment = Arc::clone(reader.segment(place)?);
+        let place = reader::place_of(&segments, from);
+        let segment = reader.segment(&segments[place])?;
         let view = segment.view()?;
         let end = view.head()?;
         let before = segment.header.head_before();
@@ -52,12 +56,17 @@ impl Cursor {
         };
         let scan = view.scan(from)?;
         let (current, finished) = (None, false);
-        Ok(Self { current, scan, view, segment, place, reader, previous, end, finished })
+        Ok(Self { current, scan, view, segment, place, segments, reader, previous, end, finished })
     }
 
     /// The last record that was read, or the one before the first.
     pub fn position(&self) -> Head {
         self.previous
+    }
+
+    /// Kinds and versions in that segment.
+    pub(crate) fn kinds(&self) -> Result<std::collections::BTreeSet<Shape>, LogError> {
+        self.view.kinds()
     }
 
     /// The file that the next record lies in.
@@ -92,7 +101,7 @@ impl Cursor {
                 let seq = self.end.seq;
                 return Err(LogError::damaged_at(self.view.file(), seq, Damage::Head));
             }
-            if self.place + 1 == self.reader.count() {
+            if self.place + 1 == self.segments.len() {
                 return Ok(None);
             }
             self.enter(self.place + 1)?;
@@ -110,7 +119,7 @@ impl Cursor {
     }
 
     fn enter(&mut self, place: usize) -> Result<(), LogError> {
-        let segment = Arc::clone(self.reader.segment(place)?);
+        let segment = self.reader.segment(&self.segments[place])?;
         if segment.header.head_before() != self.previous {
             return Err(LogError::damaged(segment.file(), Damage::SegmentGap));
         }

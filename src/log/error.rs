@@ -162,6 +162,18 @@ pub enum Damage {
     /// The stored bytes are no record.
     #[error("the record is malformed: {0}")]
     Record(RecordFault),
+    /// A value that holds pruned records is not what was stored.
+    #[error("the pruned records from here on are damaged")]
+    Span,
+    /// `log/floor` is not what was stored.
+    #[error("it is malformed")]
+    Floor,
+    /// `log/floor` names a record that is not there, or another hash before it.
+    #[error("it does not fit the log beside it")]
+    FloorMisplaced,
+    /// The newest segment is sealed: there was one after it.
+    #[error("the segment after it, from record {0} on, is missing")]
+    NextMissing(u64),
     /// The record is not what its digest was made of.
     #[error("the record does not match its digest")]
     Digest,
@@ -202,6 +214,12 @@ pub enum Newer {
     /// The layout of a segment.
     #[error("format {0} of a segment is unknown here")]
     SegmentFormat(u8),
+    /// The layout of `log/floor`.
+    #[error("format {0} of the floor is unknown here")]
+    FloorFormat(u8),
+    /// The shape of a saved state.
+    #[error("version {0} of a saved state is unknown here")]
+    Snapshot(u16),
     /// The layout of a record.
     #[error("format {0} of a record is unknown here")]
     RecordFormat(u8),
@@ -280,6 +298,7 @@ impl LogError {
                 Self::OutOfSpace { path, operation }
             }
             io::ErrorKind::NotFound => Self::NotFound { path },
+            io::ErrorKind::ResourceBusy => Self::Busy { path },
             _ => Self::Io { path, operation, source },
         }
     }

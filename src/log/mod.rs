@@ -4,7 +4,9 @@
 //! <environment>/lock, starting         lock.rs       who may work here
 //!               log/<first seq>.redb   segments.rs   the highest is hot; the others are sealed
 //!                 records: seq → bytes record.rs     label │ seq │ time │ cause │ payload │ hashes
-//!                 meta: 4 rows         segments.rs   header, snapshot, head, kinds
+//!                 spans: seq → bytes   span.rs       pruned records, several in a row
+//!                 meta: 5 rows         segments.rs   header, snapshot, head, kinds, sealed
+//!               log/floor              floor.rs      where the kept history begins, after a prune
 //!               blobs/<2>/<62>         blobs.rs      what events refer to by digest
 //!               secrets/<run>          secrets.rs    what must not be in an event
 //!
@@ -20,15 +22,20 @@ pub mod blobs;
 pub mod chain;
 pub mod codec;
 mod cursor;
+pub mod directory;
 pub mod error;
+pub mod floor;
 mod guard;
 pub mod lock;
 pub mod overlay;
+pub mod prune;
 mod reader;
 pub mod record;
 pub mod secrets;
 mod segment;
 pub mod segments;
+pub mod snapshot;
+mod span;
 pub mod stat;
 mod store;
 pub mod upcast;
@@ -38,7 +45,9 @@ pub mod versions;
 pub use blobs::Blobs;
 pub use chain::Head;
 pub use cursor::{Cursor, Events};
+pub use directory::{Directory, Folder};
 pub use error::LogError;
+pub use floor::Floor;
 pub use lock::{Lock, Sharing};
 pub use reader::{Look, Reader, Snapshot};
 pub use secrets::Secrets;

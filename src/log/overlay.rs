@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
+use super::directory::Directory;
 use super::error::LogError;
 
 const PAGE: u64 = 4096;
@@ -35,6 +35,16 @@ impl Base for File {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.read_exact_at(out, offset)
+    }
+}
+
+impl Base for Box<dyn Base> {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, out)
     }
 }
 
@@ -67,11 +77,12 @@ struct Pages {
     len: u64,
 }
 
-impl Overlay<File> {
-    /// Over a file, opened for reading only.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(|error| LogError::io(path, "open", error))?;
-        Self::new(file).map_err(|error| LogError::io(path, "measure", error))
+impl Overlay<Box<dyn Base>> {
+    /// Over a file of a log, opened for reading only.
+    pub(crate) fn open(directory: &dyn Directory, name: &str) -> Result<Self, LogError> {
+        let path = directory.path().join(name);
+        let base = directory.base(name).map_err(|error| LogError::io(&path, "open", error))?;
+        Self::new(base).map_err(|error| LogError::io(&path, "measure", error))
     }
 }
 

@@ -166,11 +166,25 @@ impl<'a> Record<'a> {
 
     /// The same record without time, cause and payload.
     pub fn pruned(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(LABEL_AND_SEQ + TRAILER);
-        bytes.extend_from_slice(&self.bytes[..LABEL_AND_SEQ]);
-        trailer(&mut bytes, self.digest, self.hash, 0, PRUNED);
-        bytes
+        pruned_bytes(self.shape, self.seq, self.digest, self.hash)
     }
+
+    /// Whether a whole record is what its digest was made of, wherever it lies.
+    pub(crate) fn is_intact(&self) -> bool {
+        let hashed = &self.bytes[..self.bytes.len() - TRAILER];
+        self.content.is_some() && chain::matches(hashed, self.digest)
+    }
+}
+
+/// A pruned record.
+pub(crate) fn pruned_bytes(shape: Shape, seq: u64, digest: Digest, hash: Digest) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LABEL_AND_SEQ + TRAILER);
+    bytes.push(FORMAT);
+    bytes.extend_from_slice(&shape.kind.to_le_bytes());
+    bytes.extend_from_slice(&shape.version.to_le_bytes());
+    bytes.extend_from_slice(&seq.to_le_bytes());
+    trailer(&mut bytes, digest, hash, 0, PRUNED);
+    bytes
 }
 
 impl<'a> Content<'a> {

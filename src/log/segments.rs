@@ -9,13 +9,14 @@
 //! snapshot: bytes that the digest in the header vouches for; empty before seq 1
 //! head:     seq 8 │ hash 32 of the last record; first seq − 1 and the hash before, if none
 //! kinds:    (kind 2 │ version 2) of every record, ascending │ 8 bytes of blake3 of all that
+//! sealed:   first seq 8 of the segment after it; only in a sealed one
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::chain::{self, GENESIS, Head};
+use super::directory::{Directory, Folder};
 use super::error::{Damage, LogError, Newer, Place};
 use super::record::take;
 use super::upcast::Shape;
@@ -144,7 +145,12 @@ pub(crate) fn decode_kinds(row: &[u8]) -> Option<BTreeSet<Shape>> {
 
 /// The file of the segment that begins with `first_seq`.
 pub fn segment_path(directory: &Path, first_seq: u64) -> PathBuf {
-    directory.join(format!("{first_seq:0DIGITS$}.{EXTENSION}"))
+    directory.join(segment_name(first_seq))
+}
+
+/// The name of that file.
+pub(crate) fn segment_name(first_seq: u64) -> String {
+    format!("{first_seq:0DIGITS$}.{EXTENSION}")
 }
 
 /// The first seq that a file's name promises; `None` if it is no segment's.
@@ -156,19 +162,21 @@ pub fn first_seq_of(path: &Path) -> Option<u64> {
 
 /// The segments of a log directory, ascending; the last is hot. Other files are ignored.
 pub fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
-    let failed = |error| LogError::io(directory, "list", error);
-    let mut segments = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if let Some(first) = first_seq_of(&path) {
-            segments.push((first, path));
-        }
+    let firsts = list_in(&Folder::new(directory))?;
+    Ok(firsts.into_iter().map(|first| (first, segment_path(directory, first))).collect())
+}
+
+/// Where the segments begin, ascending.
+pub(crate) fn list_in(directory: &dyn Directory) -> Result<Vec<u64>, LogError> {
+    let path = directory.path();
+    let names = directory.names().map_err(|error| LogError::io(path, "list", error))?;
+    let mut firsts: Vec<u64> =
+        names.iter().filter_map(|name| first_seq_of(Path::new(name))).collect();
+    firsts.sort_unstable();
+    if firsts.is_empty() {
+        return Err(LogError::NotFound { path: segment_path(path, 1) });
     }
-    segments.sort();
-    if segments.is_empty() {
-        return Err(LogError::NotFound { path: segment_path(directory, 1) });
-    }
-    Ok(segments)
+    Ok(firsts)
 }
 
 #[cfg(test)]

@@ -42,11 +42,10 @@ pub struct KindStat {
 
 /// Counts a log.
 pub fn stat(reader: &Reader) -> Result<Stat, LogError> {
-    let size = |(_, file): (u64, &std::path::Path)| file.metadata().map_or(0, |data| data.len());
     let mut cursor = reader.cursor(reader.first_seq())?;
     let mut stat = Stat {
-        segments: reader.files().count(),
-        file_bytes: reader.files().map(size).sum(),
+        segments: reader.files().len(),
+        file_bytes: reader.file_bytes(),
         first_seq: reader.first_seq(),
         head: cursor.position(),
         record_bytes: 0,

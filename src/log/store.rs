@@ -1,17 +1,17 @@
 //! Writing: one durable commit per append, and nothing any more after the first error.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use redb::StorageBackend;
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::InMemoryBackend;
 
 use super::atomic;
 use super::chain::Head;
-use super::error::{LogError, Newer, Place, Refusal};
+use super::directory::{Boxed, Directory, Folder};
+use super::error::{Damage, LogError, Newer, Place, Refusal};
 use super::reader::{self, Reader};
 use super::record;
 use super::segment::{META, RECORDS, Segment};
@@ -102,17 +102,26 @@ impl Store {
         snapshot: &[u8],
     ) -> Result<Self, LogError> {
         atomic::create_directory(directory)?;
-        let file = segments::segment_path(directory, header.first_seq);
-        if file.exists() {
+        Self::create_in(Arc::new(Folder::new(directory)), header, snapshot)
+    }
+
+    /// As [`Self::create`], wherever the files lie.
+    pub fn create_in(
+        directory: Arc<dyn Directory>,
+        header: &SegmentHeader,
+        snapshot: &[u8],
+    ) -> Result<Self, LogError> {
+        let name = segments::segment_name(header.first_seq);
+        let file = segments::segment_path(directory.path(), header.first_seq);
+        if directory.size(&name).is_ok() {
             return Err(LogError::Busy { path: file });
         }
-        let temporary = atomic::temporary_path(&file);
-        let made = atomic::create_private(&temporary)
-            .map_err(|error| LogError::io(&temporary, "create", error))?;
-        let segment = Segment::create(&file, backend(&file, made)?, header, snapshot)?;
-        atomic::publish(&temporary, &file)?;
+        let segment = make(&*directory, header, snapshot)?;
+        publish(&*directory, &name)?;
         let segment = Arc::new(segment);
-        let reader = Reader::with_hot(directory, Arc::clone(&segment))?;
+        let mut sealed = segments::list_in(&*directory)?;
+        sealed.retain(|first| *first < header.first_seq);
+        let reader = Reader::of(directory, &sealed, Arc::clone(&segment))?;
         Ok(Self::new(segment, reader, header.head_before(), BTreeSet::new()))
     }
 
@@ -135,21 +144,40 @@ impl Store {
     }
 
     /// Opens the log in a directory: first read-only, and for writing only if this jr knows all
-    /// that is in the hot segment and everything in it from `verify_from` on verifies.
+    /// that is in the hot segment and everything in it from `verify_from` on verifies. Finishes
+    /// what a crash left half sealed, and removes what one left half made.
     pub fn open(directory: &Path, verify_from: u64) -> Result<Self, LogError> {
-        let (head, _) = check_tail(&Reader::open(directory)?, verify_from)?;
-        let hot = segments::list(directory)?.pop().map(|(_, file)| file);
-        let file = hot.unwrap_or_else(|| PathBuf::from(directory));
-        let opened = OpenOptions::new().read(true).write(true).open(&file);
-        let opened = opened.map_err(|error| LogError::io(&file, "open", error))?;
-        let segment = Arc::new(Segment::open(&file, backend(&file, opened)?)?);
+        Self::open_in(Arc::new(Folder::new(directory)), verify_from)
+    }
+
+    /// As [`Self::open`], wherever the files lie.
+    pub fn open_in(directory: Arc<dyn Directory>, verify_from: u64) -> Result<Self, LogError> {
+        let reader = Reader::open_in(Arc::clone(&directory))?;
+        let (mut head, _) = check_tail(&reader, verify_from)?;
+        drop(reader);
+        let mut firsts = segments::list_in(&*directory)?;
+        let mut hot = firsts.pop().unwrap_or(1);
+        let mut segment = open_hot(&*directory, hot)?;
+        if let Some(next) = segment.view()?.sealed()? {
+            // Died between the seal and the new name; the reader saw that the file is there.
+            drop(segment);
+            publish(&*directory, &segments::segment_name(next))?;
+            firsts.push(hot);
+            hot = next;
+            segment = open_hot(&*directory, hot)?;
+            if segment.header.head_before() != head {
+                return Err(LogError::damaged(segment.file(), Damage::SegmentGap));
+            }
+            head = segment.header.head_before();
+        }
         let view = segment.view()?;
         let (now, kinds) = (view.head()?, view.kinds()?);
         drop(view);
         if now != head {
-            return Err(LogError::damaged(&file, super::error::Damage::Head));
+            return Err(LogError::damaged(segment.file(), Damage::Head));
         }
-        let reader = Reader::with_hot(directory, Arc::clone(&segment))?;
+        remove_temporaries(&*directory)?;
+        let reader = Reader::of(directory, &firsts, Arc::clone(&segment))?;
         Ok(Self::new(segment, reader, head, kinds))
     }
 
@@ -233,6 +261,43 @@ impl Store {
         Ok(self.head)
     }
 
+    /// Records of the hot segment.
+    pub fn hot_records(&self) -> u64 {
+        self.head.seq + 1 - self.segment.header.first_seq
+    }
+
+    /// Seals the hot segment and goes on in a new one, which opens with the state at the head.
+    /// A log without a directory stays one segment.
+    ///
+    /// # Errors
+    /// Unless [`Self::is_poisoned`], nothing has changed, and the log goes on in the old segment.
+    pub fn seal(&mut self, snapshot: &[u8]) -> Result<(), LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned { file: self.segment.file().to_owned() });
+        }
+        let Some(directory) = self.reader.directory().cloned() else { return Ok(()) };
+        if self.hot_records() == 0 {
+            return Ok(());
+        }
+        let environment = self.segment.header.environment.clone();
+        let header = SegmentHeader::after(self.head, snapshot, environment);
+        let next = make(&*directory, &header, snapshot)?;
+        sync(&*directory)?;
+        // From here on until the new name is durable, only a new start can tell what is there.
+        self.poisoned = true;
+        self.segment.commit("seal", |transaction| {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("sealed", header.first_seq.to_le_bytes().as_slice())?;
+            Ok(())
+        })?;
+        publish(&*directory, &segments::segment_name(header.first_seq))?;
+        self.poisoned = false;
+        self.segment = Arc::new(next);
+        self.kinds = BTreeSet::new();
+        self.reader.push(Arc::clone(&self.segment));
+        Ok(())
+    }
+
     /// Whether an error ended all writing.
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
@@ -250,13 +315,53 @@ impl Store {
     }
 }
 
-fn backend(file: &Path, opened: std::fs::File) -> Result<FileBackend, LogError> {
-    FileBackend::new(opened).map_err(|error| LogError::redb(file, "open", error.into()))
+/// Makes a segment under its temporary name, durable but for that name.
+fn make(
+    directory: &dyn Directory,
+    header: &SegmentHeader,
+    snapshot: &[u8],
+) -> Result<Segment, LogError> {
+    let temporary = reader::temporary_name(&segments::segment_name(header.first_seq));
+    let file = segments::segment_path(directory.path(), header.first_seq);
+    let made = directory.create(&temporary);
+    let made = made.map_err(|error| LogError::io(&file, "create", error))?;
+    Segment::create(&file, Boxed(made), header, snapshot)
+}
+
+/// Gives a file its name, durably.
+pub(super) fn publish(directory: &dyn Directory, name: &str) -> Result<(), LogError> {
+    let file = directory.path().join(name);
+    let renamed = directory.rename(&reader::temporary_name(name), name);
+    renamed.map_err(|error| LogError::io(&file, "rename to", error))?;
+    sync(directory)
+}
+
+fn sync(directory: &dyn Directory) -> Result<(), LogError> {
+    directory.sync().map_err(|error| LogError::io(directory.path(), "sync", error))
+}
+
+fn open_hot(directory: &dyn Directory, first_seq: u64) -> Result<Arc<Segment>, LogError> {
+    let file = segments::segment_path(directory.path(), first_seq);
+    let opened = directory.open(&segments::segment_name(first_seq));
+    let opened = opened.map_err(|error| LogError::io(&file, "open", error))?;
+    Segment::open(&file, Boxed(opened)).map(Arc::new)
+}
+
+/// What a crash left half made means nothing.
+fn remove_temporaries(directory: &dyn Directory) -> Result<(), LogError> {
+    let failed = |error| LogError::io(directory.path(), "clean up", error);
+    for name in directory.names().map_err(failed)? {
+        if Path::new(&name).extension().is_some_and(|ending| ending == atomic::TEMPORARY) {
+            directory.remove(&name).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the tail of the hot segment, every record of it; returns the head and all kinds.
 fn check_tail(reader: &Reader, verify_from: u64) -> Result<(Head, BTreeSet<Shape>), LogError> {
-    let hot = reader.segment(reader.count() - 1)?;
+    let segments = reader.segments();
+    let hot = reader.segment(&segments[segments.len() - 1])?;
     let view = hot.view()?;
     let (head, kinds) = (view.head()?, view.kinds()?);
     drop(view);

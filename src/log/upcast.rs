@@ -53,6 +53,9 @@ pub fn shape_of(event: &Event) -> Shape {
         Event::UnpauseRequested { .. } => 35,
         Event::QueuePaused { .. } => 36,
         Event::QueueUnpaused { .. } => 37,
+        Event::PruneRequested { .. } => 38,
+        Event::RunsPruned { .. } => 39,
+        Event::RunPinned { .. } => 40,
     };
     Shape { kind, version: 1 }
 }
@@ -83,6 +86,17 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
         }
         Event::QueueUnpaused { queue } => {
             codec::encode_into(&v1::QueueUnpaused { queue: queue.as_str().to_owned() }, bytes)
+        }
+        &Event::PruneRequested { before, keep_days, keep_runs } => {
+            codec::encode_into(&v1::PruneRequested { before, keep_days, keep_runs }, bytes)
+        }
+        Event::RunsPruned { before, runs, events, bytes: freed, error } => {
+            let (before, runs, events, freed) = (*before, *runs, *events, *freed);
+            let error = error.clone();
+            codec::encode_into(&v1::RunsPruned { before, runs, events, bytes: freed, error }, bytes)
+        }
+        &Event::RunPinned { run, pinned } => {
+            codec::encode_into(&v1::RunPinned { run: run.to_u64(), pinned }, bytes)
         }
         Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
@@ -168,6 +182,9 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::PruneRequested { .. }
+        | Event::RunsPruned { .. }
+        | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }
         | Event::QueueUnpaused { .. } => unreachable!("not about a run"),
@@ -203,6 +220,9 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         35 => lift::<v1::UnpauseRequested>(bytes),
         36 => lift::<v1::QueuePaused>(bytes),
         37 => lift::<v1::QueueUnpaused>(bytes),
+        38 => lift::<v1::PruneRequested>(bytes),
+        39 => lift::<v1::RunsPruned>(bytes),
+        40 => lift::<v1::RunPinned>(bytes),
         _ => Err(UpcastError::Newer(shape)),
     }
 }

@@ -3,8 +3,10 @@
 use super::command::Rejection;
 use super::event::LostReason;
 use super::id::{CommandId, RunId};
+use super::observation::Pruned;
 use super::signal::Signal;
 use super::spec::RunSpec;
+use super::state::Pruning;
 use std::sync::Arc;
 
 /// An effect. The shell performs it; what comes of it returns as an observation.
@@ -60,6 +62,10 @@ pub enum Action {
         /// Which attempt.
         attempt: u32,
     },
+    /// Take away what a prune lets go. Idempotent; goes on where an earlier daemon died.
+    Prune(Pruning),
+    /// A prune is over, and that is durable.
+    TellPruned(Pruned),
     /// No run that needs these values can start any more.
     DropSecrets {
         /// The command that they came with.
@@ -85,6 +91,11 @@ pub enum Reply {
     Pausing(Vec<(RunId, PauseAnswer)>),
     /// Each run that was to go on.
     Resuming(Vec<(RunId, ResumeAnswer)>),
+    /// A prune has begun.
+    Pruning {
+        /// The record that asks for it.
+        request: u64,
+    },
     /// It is done.
     Done,
     /// It is not done.

@@ -31,6 +31,8 @@ pub struct Checker {
     state: State,
     ended: BTreeSet<RunId>,
     keys: BTreeMap<String, RunId>,
+    /// Where who holds a key ended.
+    key_ends: BTreeMap<RunId, u64>,
     signals: BTreeMap<RunId, BTreeSet<Signal>>,
     began_at: u64,
     daemon_stopped: bool,
@@ -41,7 +43,9 @@ impl Checker {
     pub fn from_snapshot(state: State) -> Self {
         let ended = state.ended_ids.clone();
         let (keys, began_at) = (state.keys.clone(), state.seq);
-        Self { state, ended, keys, began_at, ..Self::default() }
+        let key_ends = state.ended.iter().filter(|ended| ended.key.is_some());
+        let key_ends = key_ends.map(|ended| (ended.id, ended.seq)).collect();
+        Self { state, ended, keys, key_ends, began_at, ..Self::default() }
     }
 
     /// The fold so far.
@@ -84,6 +88,16 @@ impl Checker {
                     Some(holder) => Err((4, format!("key {key:?} of run {holder} starts {run}"))),
                     None => Ok(()),
                 }
+            }
+            Event::RunsPruned { error: None, .. } => {
+                let Some(done) = self.state.pruning.clone() else { return Ok(()) };
+                // The key of a run that is gone is free.
+                let ends = &self.key_ends;
+                self.keys.retain(|_, run| {
+                    let ended = ends.get(run).is_some_and(|seq| *seq < done.before);
+                    !ended || done.keep.contains(run)
+                });
+                Ok(())
             }
             Event::QueueSet { queue, limit: 0 } => Err((5, format!("queue {queue} has no slots"))),
             Event::AttemptIntended { run, .. } => self.may_begin(*run),
@@ -158,6 +172,9 @@ impl Checker {
                 self.signals.remove(run);
                 self.ended.insert(*run);
                 let Some(ended) = before else { return Ok(()) };
+                if ended.spec.key.is_some() {
+                    self.key_ends.insert(*run, self.state.seq);
+                }
                 match ended.spec.kind {
                     Kind::Job => job_end(ended, *outcome)?,
                     Kind::Batch => batch_end(ended, *outcome)?,

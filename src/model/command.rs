@@ -87,6 +87,22 @@ pub enum Command {
         /// Whether it gives none.
         paused: bool,
     },
+    /// Prune what lies wholly before a place of the log.
+    Prune {
+        /// The first record of the history that is kept.
+        before: u64,
+        /// What was asked: days.
+        keep_days: Option<u32>,
+        /// What was asked: runs.
+        keep_runs: Option<u64>,
+    },
+    /// Keep a run whatever is pruned, or no longer.
+    Pin {
+        /// Which.
+        run: RunId,
+        /// Keep it.
+        pinned: bool,
+    },
     /// Set the slots of a queue; creates it.
     SetQueue {
         /// Which.
@@ -154,6 +170,15 @@ pub enum Rejection {
     /// There is no such queue.
     #[error("there is no queue {0}")]
     NoSuchQueue(QueueName),
+    /// A prune is under way, and what is asked would have to know what it leaves.
+    #[error("a prune is under way")]
+    PruneUnderWay,
+    /// Pins are kept in memory.
+    #[error("{limit} runs are pinned, which is the limit")]
+    TooManyPins {
+        /// `limits::PINS`.
+        limit: usize,
+    },
     /// A batch has at least one line.
     #[error("the batch has no lines")]
     EmptyBatch,

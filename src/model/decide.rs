@@ -12,6 +12,7 @@ use super::hold;
 use super::id::{QueueName, RunId};
 use super::observation::Observation;
 use super::phase::Phase;
+use super::prune;
 use super::run::Run;
 use super::signal::Signal;
 use super::spec::{Condition, Kind, RunSpec};
@@ -49,6 +50,10 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
         Command::Pause { runs, asker } => Ok(hold::pause(state, runs, asker.as_ref())),
         Command::Resume { runs, asker } => Ok(hold::resume(state, runs, asker.as_ref())),
         Command::PauseQueue { queue, paused } => hold::pause_queue(state, queue, *paused),
+        Command::Prune { before, keep_days, keep_runs } => {
+            prune::request(state, *before, *keep_days, *keep_runs)
+        }
+        Command::Pin { run, pinned } => prune::pin(state, request, *run, *pinned),
         Command::SetQueue { queue, limit } => {
             if *limit == 0 {
                 return Err(Rejection::NoSlots);
@@ -101,6 +106,7 @@ fn admit_run(
             return Ok(Decision { events: Vec::new(), reply });
         }
     }
+    prune::check_named(state, request, spec.names())?;
     room_for(state, 1)?;
     fresh(state, run)?;
     let unmet = unmet_dependency(state, request, spec, ended)?;
@@ -142,7 +148,8 @@ fn unmet_dependency(
 /// What was looked up in the views holds only while memory covers all that came since.
 fn check_facts(state: &State, read_at: u64) -> Result<(), Rejection> {
     let head = state.seq;
-    if read_at.saturating_add(limits::ENDED_WINDOW) < head {
+    let too_old = read_at.saturating_add(limits::ENDED_WINDOW) < head;
+    if too_old || read_at < state.pruned_at {
         return Err(Rejection::StaleFacts { read_at, head });
     }
     Ok(())
@@ -174,6 +181,7 @@ fn admit_batch(
     if jobs == 0 {
         return Err(Rejection::NoSlots);
     }
+    prune::check_named(state, request, spec.names())?;
     room_for(state, lines.len() + 1)?;
     fresh(state, run)?;
     lines.iter().try_for_each(|line| fresh(state, line.run))?;
@@ -273,6 +281,7 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
             cores: *cores,
         }],
         Observation::DaemonEnds { reason } => vec![Event::DaemonStopped { reason: *reason }],
+        Observation::Pruned { request, pruned } => prune::done(state, *request, pruned),
         Observation::ClockJumped { by_ms } => vec![Event::ClockJumped { by_ms: *by_ms }],
         Observation::ProcessStarted { run, attempt, process } => {
             let (run, attempt, process) = (*run, *attempt, process.clone());

@@ -72,6 +72,8 @@ pub struct Engine {
     dispatched: Dispatched,
     unqueued: Vec<RunId>,
     recovering: Option<Tally>,
+    /// An earlier daemon died in the middle of a prune.
+    resumes_prune: bool,
     /// This daemon's last event is decided: what comes now is for the next one.
     over: bool,
 }
@@ -83,8 +85,18 @@ impl Engine {
         let durable = state.seq;
         let recovering = Some(Tally::default());
         let (held, awaited, dispatched) = (BTreeMap::new(), 0, Dispatched::default());
-        let (unqueued, over) = (Vec::new(), false);
-        Self { state, durable, held, awaited, dispatched, unqueued, recovering, over }
+        let (unqueued, over, resumes_prune) = (Vec::new(), false, state.pruning.is_some());
+        Self {
+            state,
+            durable,
+            held,
+            awaited,
+            dispatched,
+            unqueued,
+            recovering,
+            resumes_prune,
+            over,
+        }
     }
 
     /// The state at head.
@@ -236,7 +248,11 @@ impl Engine {
         let Some(tally) = self.recovering.take() else { return Ok(()) };
         let Tally { adopted, ended, lost, requeued } = tally;
         let event = Event::RecoveryFinished { adopted, ended, lost, requeued };
-        self.append_all(step, vec![event])
+        self.append_all(step, vec![event])?;
+        if let Some(pruning) = self.state.pruning.clone().filter(|_| self.resumes_prune) {
+            self.hold(self.state.seq, Release::Act(Action::Prune(pruning)));
+        }
+        Ok(())
     }
 
     /// Applies events and all that follows from them, each directly after its reason.

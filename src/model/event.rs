@@ -231,6 +231,35 @@ pub enum Event {
         /// Which attempt.
         attempt: u32,
     },
+    /// Runs that lie wholly before a place of the log will be pruned. Durable before any byte goes.
+    PruneRequested {
+        /// The first record of the history that is kept.
+        before: u64,
+        /// What was asked: days.
+        keep_days: Option<u32>,
+        /// What was asked: runs.
+        keep_runs: Option<u64>,
+    },
+    /// They are pruned, or as much of them as could be.
+    RunsPruned {
+        /// As in the request.
+        before: u64,
+        /// Runs that are gone.
+        runs: u64,
+        /// Records that lost their payloads, or are hidden until they do.
+        events: u64,
+        /// Bytes that the disk has back.
+        bytes: u64,
+        /// What it could not do.
+        error: Option<String>,
+    },
+    /// A run is to be kept, or no longer. Not a record of the run's own: it may have ended.
+    RunPinned {
+        /// Which.
+        run: RunId,
+        /// Kept until further notice.
+        pinned: bool,
+    },
     /// Some output is gone.
     OutputLost {
         /// Of which run.
@@ -416,6 +445,9 @@ impl Event {
             Self::UnpauseRequested { .. } => "unpause_requested",
             Self::RunUnpaused { .. } => "run_unpaused",
             Self::OutputLost { .. } => "output_lost",
+            Self::PruneRequested { .. } => "prune_requested",
+            Self::RunsPruned { .. } => "runs_pruned",
+            Self::RunPinned { .. } => "run_pinned",
         }
     }
 
@@ -442,6 +474,9 @@ impl Event {
             | Self::DaemonStopped { .. }
             | Self::RecoveryFinished { .. }
             | Self::ClockJumped { .. }
+            | Self::PruneRequested { .. }
+            | Self::RunsPruned { .. }
+            | Self::RunPinned { .. }
             | Self::QueueSet { .. }
             | Self::QueuePaused { .. }
             | Self::QueueUnpaused { .. } => None,

@@ -23,6 +23,7 @@ pub mod id;
 pub mod observation;
 pub mod outcome;
 pub mod phase;
+mod prune;
 pub mod react;
 pub mod reason;
 pub mod recover;
@@ -47,7 +48,7 @@ pub use event::{
     RunReason, SpawnError, Usage,
 };
 pub use id::{BadName, CommandId, EnvironmentId, LockName, QueueName, RunId};
-pub use observation::{Finding, Observation};
+pub use observation::{Finding, Observation, Pruned};
 pub use phase::{IllegalEvent, Phase};
 pub use run::Run;
 pub use signal::Signal;
@@ -55,5 +56,5 @@ pub use spec::{
     Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,
     Retry, RunSpec, Strays, WindowSize,
 };
-pub use state::State;
+pub use state::{Pruning, State};
 pub use time::{BootId, Now, UnixMillis};

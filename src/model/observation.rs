@@ -95,6 +95,13 @@ pub enum Observation {
         /// Which attempt.
         attempt: u32,
     },
+    /// A prune is over.
+    Pruned {
+        /// The record that asked for it.
+        request: u64,
+        /// What came of it.
+        pruned: Pruned,
+    },
     /// A shim lost output.
     OutputMissing {
         /// Of which run.
@@ -106,6 +113,21 @@ pub enum Observation {
         /// Why.
         reason: OutputLossReason,
     },
+}
+
+/// What came of a prune.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// As in its request.
+    pub before: u64,
+    /// Runs that are gone.
+    pub runs: u64,
+    /// Records that lost their payloads, or are hidden until they do.
+    pub events: u64,
+    /// Bytes that the disk has back.
+    pub bytes: u64,
+    /// What could not be done.
+    pub error: Option<String>,
 }
 
 /// What the shell found of one intended attempt when the daemon started (docs/recovery.md).

@@ -186,6 +186,9 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::PruneRequested { .. }
+        | Event::RunsPruned { .. }
+        | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }
         | Event::QueueUnpaused { .. } => illegal,

@@ -9,6 +9,7 @@ use super::event::{
     AttemptEnd, Due, Event, ExitStatus, Outcome, QueuedReason, RunReason, StopReason,
 };
 use super::id::RunId;
+use super::observation::Pruned;
 use super::phase::Phase;
 use super::run::Run;
 use super::spec::{Kind, OnInterrupt};
@@ -35,6 +36,9 @@ pub fn consequences(state: &State, event: &Event, now: Now) -> Vec<Event> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::PruneRequested { .. }
+        | Event::RunsPruned { .. }
+        | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }
         | Event::QueueUnpaused { .. }
@@ -181,6 +185,12 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
         Event::SignalRequested { run, attempt, signal, .. } => {
             vec![Action::Signal { run: *run, attempt: *attempt, signal: *signal }]
         }
+        Event::PruneRequested { .. } => state.pruning.iter().cloned().map(Action::Prune).collect(),
+        Event::RunsPruned { before, runs, events, bytes, error } => {
+            let (before, runs, events, bytes) = (*before, *runs, *events, *bytes);
+            let error = error.clone();
+            vec![Action::TellPruned(Pruned { before, runs, events, bytes, error })]
+        }
         Event::AttemptEnded { run, attempt, .. } => {
             vec![Action::Forget { run: *run, attempt: *attempt }]
         }
@@ -195,6 +205,7 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }
         | Event::QueueUnpaused { .. }

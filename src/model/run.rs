@@ -108,21 +108,7 @@ impl Run {
                 self.started_at = self.started_at.or(Some(process.at));
                 self.process = Some(process.clone());
             }
-            Event::AttemptEnded { end, .. } => {
-                self.attempt_lives = false;
-                self.paused_by = None;
-                if end.status != ExitStatus::NeverStarted {
-                    self.pause_wanted = false;
-                } else if self.pause_wanted && self.phase == Phase::Queued {
-                    self.phase = Phase::Paused;
-                }
-                if matches!(end.status, ExitStatus::Lost(_)) {
-                    self.interruptions += 1;
-                }
-                // No daemon was there to log the start; the shim measured from it to the end.
-                self.started_at = self.started_at.or(end.started_at());
-                self.last_end = Some(end.clone());
-            }
+            Event::AttemptEnded { end, .. } => self.end_attempt(end),
             Event::RestartScheduled { due, .. } => {
                 self.retries += 1;
                 self.due = Some(*due);
@@ -158,11 +144,30 @@ impl Run {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
+            | Event::PruneRequested { .. }
+            | Event::RunsPruned { .. }
+            | Event::RunPinned { .. }
             | Event::QueueSet { .. }
             | Event::QueuePaused { .. }
             | Event::QueueUnpaused { .. } => {}
         }
         Ok(())
+    }
+
+    fn end_attempt(&mut self, end: &AttemptEnd) {
+        self.attempt_lives = false;
+        self.paused_by = None;
+        if end.status != ExitStatus::NeverStarted {
+            self.pause_wanted = false;
+        } else if self.pause_wanted && self.phase == Phase::Queued {
+            self.phase = Phase::Paused;
+        }
+        if matches!(end.status, ExitStatus::Lost(_)) {
+            self.interruptions += 1;
+        }
+        // No daemon was there to log the start; the shim measured from it to the end.
+        self.started_at = self.started_at.or(end.started_at());
+        self.last_end = Some(end.clone());
     }
 
     /// Attempts come one at a time, numbered from 1 without gaps; a run ends after its attempt.

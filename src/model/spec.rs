@@ -203,6 +203,11 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Older runs that it refers to: they are kept while it lives.
+    pub fn names(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.parent.into_iter().chain(self.after.iter().map(|after| after.run))
+    }
+
     /// Whether it succeeds with this exit code.
     pub fn is_ok(&self, code: i32) -> bool {
         code == 0 || u8::try_from(code).is_ok_and(|code| self.ok_codes.contains(&code))

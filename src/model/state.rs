@@ -45,6 +45,23 @@ pub struct State {
     pub older_boot: BTreeSet<RunId>,
     /// The run that a command's id admitted, live or just ended.
     pub commands: BTreeMap<CommandId, RunId>,
+    /// Runs that no prune takes.
+    pub pins: BTreeSet<RunId>,
+    /// A prune that is under way.
+    pub pruning: Option<Pruning>,
+    /// The record that says that the latest prune is done: older facts may name what is gone.
+    pub pruned_at: u64,
+}
+
+/// A prune that was asked for and is not done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruning {
+    /// The request.
+    pub request: u64,
+    /// The first record of the history that is kept.
+    pub before: u64,
+    /// What stays whatever its place: pinned, or named by what lived at the request.
+    pub keep: BTreeSet<RunId>,
 }
 
 /// The lines of a batch that lives.
@@ -103,7 +120,7 @@ impl State {
 
     /// Whether any run or queue would make a daemon useful.
     pub fn is_idle(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && self.pruning.is_none()
     }
 
     /// Takes the next record.
@@ -152,6 +169,22 @@ impl State {
             Event::QueueUnpaused { queue } => {
                 self.waits.queues.entry(queue.clone()).or_default().paused = None;
             }
+            Event::PruneRequested { before, .. } => {
+                if self.pruning.is_some() || *before > envelope.seq {
+                    return Err(IllegalEvent::OutOfPlace { event });
+                }
+                let (request, before, keep) = (envelope.seq, *before, self.to_keep());
+                self.pruning = Some(Pruning { request, before, keep });
+            }
+            Event::RunsPruned { error, .. } => {
+                let done = self.pruning.take().ok_or(IllegalEvent::OutOfPlace { event })?;
+                self.pruned_at = envelope.seq;
+                if error.is_none() {
+                    self.free_keys(&done);
+                }
+            }
+            Event::RunPinned { run, pinned: true } => drop(self.pins.insert(*run)),
+            Event::RunPinned { run, pinned: false } => drop(self.pins.remove(run)),
             Event::RunAdmitted { .. } => self.admit(envelope)?,
             Event::AttemptIntended { run, .. }
             | Event::AttemptStarted { run, .. }
@@ -260,6 +293,24 @@ impl State {
         let seq = run.last_seq;
         self.ended_ids.insert(id);
         self.ended.push_back(EndedRun { seq, id, name, key, command, admitted_by, outcome });
+    }
+
+    /// What no prune may take now: pinned, or named by what lives.
+    pub fn to_keep(&self) -> BTreeSet<RunId> {
+        let named = self.runs.values().flat_map(|run| run.spec.names());
+        named.chain(self.pins.iter().copied()).collect()
+    }
+
+    /// The key of a run that is gone is free again.
+    fn free_keys(&mut self, done: &Pruning) {
+        let gone = |ended: &&EndedRun| ended.seq < done.before && !done.keep.contains(&ended.id);
+        for ended in self.ended.iter().filter(gone) {
+            if let Some(key) = &ended.key
+                && self.keys.get(key) == Some(&ended.id)
+            {
+                self.keys.remove(key);
+            }
+        }
     }
 
     /// Lets go of what ended more than `limits::ENDED_WINDOW` events ago.

@@ -41,6 +41,21 @@ pub fn answer(
     place: &Where<'_>,
     now: Now,
 ) -> Result<Document, QueryError> {
+    answer_plainly(query, views, source, place, now).map_err(|error| match error {
+        QueryError::NoSuchRun { selector } if source.first_seq() > 1 => {
+            QueryError::MaybePruned { selector }
+        }
+        error => error,
+    })
+}
+
+fn answer_plainly(
+    query: &Query,
+    views: &Views,
+    source: &dyn LogSource,
+    place: &Where<'_>,
+    now: Now,
+) -> Result<Document, QueryError> {
     let wall = now.wall;
     match query {
         Query::Ps(query) => {
@@ -76,6 +91,7 @@ pub fn answer(
         Query::Follow(query) => outputs::follow(query, views, place).map(Document::Follow),
         Query::Events(query) => events::events(query, views, source).map(Document::Events),
         Query::Candidates(query) => candidates::candidates(query, views).map(Document::Candidates),
+        Query::Pinned => resolve::pinned(views, place, wall).map(Document::Runs),
         Query::Queues => Ok(Document::Queues(queues::queues(views.state()))),
     }
 }

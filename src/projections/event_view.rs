@@ -11,7 +11,7 @@ use crate::model::event::{AttemptEnd, Process};
 use crate::model::{ByteString, Event, ExitStatus, LimitsBy, RunSpec};
 
 /// Kinds of events that this version writes, as `jr events --kind` takes them.
-pub(super) const KINDS: [&str; 23] = [
+pub(super) const KINDS: [&str; 26] = [
     "environment_created",
     "daemon_started",
     "daemon_stopped",
@@ -35,6 +35,9 @@ pub(super) const KINDS: [&str; 23] = [
     "unpause_requested",
     "run_unpaused",
     "output_lost",
+    "prune_requested",
+    "runs_pruned",
+    "run_pinned",
 ];
 
 /// The record with its kind's fields.
@@ -98,6 +101,13 @@ fn fields(event: &Event) -> Fields {
             "attempt": attempt, "signal": signal.number(), "errno": errno,
         })),
         Event::QueueSet { queue, limit } => object(json!({"queue": queue, "limit": limit})),
+        Event::PruneRequested { before, keep_days, keep_runs } => object(json!({
+            "before": before, "keep_days": keep_days, "keep_runs": keep_runs,
+        })),
+        Event::RunsPruned { before, runs, events, bytes, error } => object(json!({
+            "before": before, "runs": runs, "events": events, "bytes": bytes, "error": error,
+        })),
+        Event::RunPinned { run, pinned } => object(json!({"pinned_run": run, "pinned": pinned})),
         Event::OutputLost { run: _, attempt, bytes, reason } => object(json!({
             "attempt": attempt, "bytes": bytes, "reason": reason.word(),
         })),

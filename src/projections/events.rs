@@ -21,12 +21,14 @@ pub(super) fn events(
     }
     let first = source.first_seq();
     let from = query.from.unwrap_or(0);
-    if query.from.is_some() && from < first && first > 1 {
+    if query.from.is_some() && query.run.is_none() && from < first && first > 1 {
         return Err(QueryError::Pruned { first });
     }
     let fits = |stored: &Stored| {
         query.kind.as_ref().is_none_or(|kind| kind == stored.envelope.event.kind_name())
     };
+    // A run that is kept whatever is pruned keeps its records before that as well.
+    let from_of_run = from;
     let from = from.max(first);
     let records = match &query.run {
         Some(run) => {
@@ -35,7 +37,7 @@ pub(super) fn events(
             for row in rows {
                 seqs.extend(views.seqs_of(row.run.first_seq)?);
             }
-            seqs.retain(|seq| *seq >= from);
+            seqs.retain(|seq| *seq >= from_of_run);
             let mut records = source.get_many(&seqs)?;
             records.retain(fits);
             limited(records, query)

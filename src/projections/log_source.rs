@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::source::{LogSource, SourceError, Stored};
+use crate::log::prune::each_whole;
 use crate::log::record::Record;
-use crate::log::{LogError, Reader, codec};
+use crate::log::{LogError, Reader, snapshot};
 use crate::model::{Digest, Envelope, State};
 
 impl LogSource for Reader {
@@ -14,20 +15,32 @@ impl LogSource for Reader {
     }
 
     fn first_seq(&self) -> u64 {
-        Self::first_seq(self)
+        self.kept_from()
+    }
+
+    fn floor(&self) -> Digest {
+        Self::floor(self).map_or_else(Digest::default, |floor| floor.digest())
+    }
+
+    fn scan_kept(
+        &self,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let Some(floor) = Self::floor(self).filter(|floor| !floor.kept.is_empty()) else {
+            return Ok(());
+        };
+        each_whole(self, floor.seq, &mut |record, envelope| {
+            let kept = envelope.event.run().is_some_and(|run| floor.kept.contains(&run));
+            !kept || take(Stored { envelope, hash: record.hash }).is_continue()
+        })?;
+        Ok(())
     }
 
     fn start(&self) -> Result<(State, Digest), SourceError> {
-        let first = Self::first_seq(self);
-        let snapshot = self.snapshot_before(first)?;
-        let state = if snapshot.bytes.is_empty() {
-            State::default()
-        } else {
-            codec::decode_large(&snapshot.bytes).map_err(|error| SourceError::Log {
-                message: format!("the snapshot before record {first}: {error}"),
-            })?
-        };
-        Ok((state, snapshot.head.hash))
+        let first = self.kept_from();
+        let saved = self.snapshot_before(first)?;
+        let file = self.files().into_iter().next().map(|(_, file)| file).unwrap_or_default();
+        Ok((snapshot::decode(&file, &saved.bytes)?, saved.head.hash))
     }
 
     fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
@@ -54,7 +67,7 @@ impl LogSource for Reader {
     }
 
     fn hash_at(&self, seq: u64) -> Result<Option<Digest>, SourceError> {
-        let first = Self::first_seq(self);
+        let first = self.kept_from();
         if seq + 1 == first {
             return Ok(Some(self.snapshot_before(first)?.head.hash));
         }

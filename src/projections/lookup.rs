@@ -22,6 +22,11 @@ impl Views {
         if let Some(run) = self.state.runs.get(&run) {
             return Ok(Some(run.first_seq));
         }
+        self.first_seq_of_row(run)
+    }
+
+    /// The same by the index alone.
+    pub(super) fn first_seq_of_row(&self, run: RunId) -> Result<Option<u64>, ViewsError> {
         if let Some(seq) = self.delta.ids.get(&run) {
             return Ok(Some(*seq));
         }

@@ -90,7 +90,8 @@ impl<'a> Moment<'a> {
         let mut seqs = self.views.seqs_of(run.first_seq)?;
         seqs.retain(|seq| *seq <= at);
         let mut folded = None;
-        if run.first_seq < self.source.first_seq() {
+        // Its admission is not kept: it lived where the history begins.
+        if seqs.first() != Some(&run.first_seq) {
             folded = self.source.start()?.0.runs.remove(&run.id);
         }
         for stored in self.source.get_many(&seqs)? {

@@ -62,6 +62,8 @@ pub enum Query {
     Follow(FollowQuery),
     /// `jr events`.
     Events(EventsQuery),
+    /// `jr pin` without a run.
+    Pinned,
     /// `jr queue list`.
     Queues,
     /// What a shell may complete.
@@ -235,6 +237,12 @@ pub enum QueryError {
     /// Exit 3.
     #[error("no run matches {selector:?}")]
     NoSuchRun {
+        /// As typed.
+        selector: String,
+    },
+    /// Exit 3: the same, where runs were pruned.
+    #[error("no run matches {selector:?}")]
+    MaybePruned {
         /// As typed.
         selector: String,
     },

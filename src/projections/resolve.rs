@@ -29,3 +29,22 @@ pub(super) fn resolve(
     }
     Ok(List { schema: "jr.resolve/1".to_owned(), items })
 }
+
+/// Runs that no prune takes, newest first.
+pub(super) fn pinned(
+    views: &Views,
+    place: &Where<'_>,
+    now: UnixMillis,
+) -> Result<List<RunView>, QueryError> {
+    let mut places = Vec::new();
+    for run in &views.state().pins {
+        places.extend(views.first_seq_of(*run)?);
+    }
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    let mut items = Vec::with_capacity(places.len());
+    for at in places {
+        let row = views.row(at)?;
+        items.push(run_view(&row.run, row.tally, place.environment, now));
+    }
+    Ok(List { schema: "jr.pin/1".to_owned(), items })
+}

@@ -94,6 +94,10 @@ pub(super) struct Meta {
     pub(super) applied: u64,
     /// The chain's hash there.
     pub(super) hash: Digest,
+    /// The first record of the history that it is of, and what is kept before that.
+    pub(super) first_seq: u64,
+    /// See [`super::source::LogSource::floor`].
+    pub(super) floor: Digest,
     /// The boot that wrote it: nothing in it was ever synced.
     pub(super) boot: BootId,
 }

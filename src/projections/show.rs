@@ -8,7 +8,7 @@ use super::query::{QueryError, Scope};
 use super::rows::Child;
 use super::run_view::{exit_code, rfc3339, run_view, signal};
 use super::select::select_rows;
-use super::source::{LogSource, Stored};
+use super::source::{LogSource, SourceError, Stored};
 use super::view::{AttemptView, LimitsByView, ShowView};
 use super::views::Views;
 use crate::model::event::{AttemptEnd, Process};
@@ -23,9 +23,12 @@ pub(super) fn show(
 ) -> Result<ShowView, QueryError> {
     let row = select_rows(views, selector, Scope::One)?.into_iter().next();
     let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
-    let mut seqs = views.seqs_of(row.run.first_seq)?;
-    seqs.retain(|seq| *seq >= source.first_seq());
-    let records = source.get_many(&seqs)?;
+    let seqs = views.seqs_of(row.run.first_seq)?;
+    let records = source.get_many(&seqs).map_err(|error| match error {
+        // In the middle of a prune its records go before its row.
+        SourceError::Pruned { .. } => QueryError::MaybePruned { selector: selector.to_owned() },
+        error => error.into(),
+    })?;
     let children = views.children(row.run.first_seq)?;
     let spec = &row.run.spec;
     let is_batch = spec.kind == Kind::Batch;
@@ -101,6 +104,9 @@ fn attempts(records: &[Stored]) -> Vec<AttemptView> {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
+            | Event::PruneRequested { .. }
+            | Event::RunsPruned { .. }
+            | Event::RunPinned { .. }
             | Event::QueueSet { .. }
             | Event::QueuePaused { .. }
             | Event::QueueUnpaused { .. }

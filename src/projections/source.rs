@@ -41,8 +41,21 @@ pub trait LogSource {
     /// The last durable record and its hash; seq 0 before the first.
     fn head(&self) -> Result<(u64, Digest), SourceError>;
 
-    /// The first record that is kept.
+    /// The first record of the kept history: from here on all are whole.
     fn first_seq(&self) -> u64;
+
+    /// Tells apart what can be kept at one `first_seq`: views of another are of no use.
+    fn floor(&self) -> Digest {
+        Digest::default()
+    }
+
+    /// Hands over each record before `first_seq` of the runs that keep theirs, ascending.
+    fn scan_kept(
+        &self,
+        _take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// The state before the first kept record, and the hash there.
     fn start(&self) -> Result<(State, Digest), SourceError>;

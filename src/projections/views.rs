@@ -70,9 +70,13 @@ pub struct Views {
     pub(super) pace: Pace,
     hash: Digest,
     boot: BootId,
+    /// The first record of the history that they are of, and what tells it from others.
+    floor: (u64, Digest),
     last_checkpoint: u64,
     /// What the file has: of what came later there is nothing in it.
     pub(super) flushed: u64,
+    /// Marks stand at places of the kept history only.
+    marking: bool,
 }
 
 impl Views {
@@ -128,7 +132,8 @@ impl Views {
         if !fits || state.seq != meta.applied {
             return Ok(None);
         }
-        let mut views = Self::empty(store, boot, Pace::default());
+        let floor = (meta.first_seq, meta.floor);
+        let mut views = Self::empty(store, boot, Pace::default(), floor);
         (views.state, views.hash) = (state, meta.hash);
         views.note_live();
         Ok(Some(views))
@@ -172,11 +177,15 @@ impl Views {
     ) -> Result<Option<Self>, ViewsError> {
         let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };
         let (head, _) = source.head()?;
-        let fits = meta.name == NAME && meta.version == VERSION && meta.boot == boot;
+        let floor = (source.first_seq(), source.floor());
+        let fits = meta.name == NAME
+            && meta.version == VERSION
+            && meta.boot == boot
+            && (meta.first_seq, meta.floor) == floor;
         if !fits || meta.applied > head || source.hash_at(meta.applied)? != Some(meta.hash) {
             return Ok(None);
         }
-        let mut views = Self::empty(store, boot, pace);
+        let mut views = Self::empty(store, boot, pace, floor);
         views.last_checkpoint = match views.newest_checkpoint_seq(meta.applied)? {
             Some(seq) => seq,
             None => source.first_seq() - 1,
@@ -206,23 +215,55 @@ impl Views {
     ) -> Result<Self, ViewsError> {
         let tables = Table::ALL.into_iter().map(|table| (table, Rows::new()));
         store.commit(tables.collect())?;
-        let mut views = Self::empty(store, boot, pace);
+        let floor = (source.first_seq(), source.floor());
+        let mut views = Self::empty(store, boot, pace, floor);
+        views.take_kept(source)?;
         let (state, hash) = source.start()?;
         (views.state, views.hash) = (state, hash);
         views.last_checkpoint = views.state.seq;
         views.note_live();
         let live: Vec<Run> = views.state.runs.values().cloned().collect();
         for run in live {
-            views.admit(&run)?;
+            if views.first_seq_of_row(run.id)?.is_none() {
+                views.admit(&run)?;
+            }
         }
         views.catch_up(source)?;
         Ok(views)
     }
 
-    fn empty(store: Store, boot: BootId, pace: Pace) -> Self {
+    /// The runs that keep their records before the history: each is the fold of its own.
+    fn take_kept(&mut self, source: &dyn LogSource) -> Result<(), ViewsError> {
+        let mut result = Ok(());
+        self.marking = false;
+        source.scan_kept(&mut |stored| {
+            // Between these records there were others, of runs that are gone.
+            self.state.seq = stored.envelope.seq - 1;
+            result = self.take(&stored);
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.marking = true;
+        self.live.clear();
+        result
+    }
+
+    fn empty(store: Store, boot: BootId, pace: Pace, floor: (u64, Digest)) -> Self {
         let (delta, state, live) = (Delta::default(), State::default(), BTreeMap::new());
         let hash = Digest::default();
-        Self { store, delta, state, live, pace, hash, boot, last_checkpoint: 0, flushed: 0 }
+        let (last_checkpoint, marking, flushed) = (0, true, 0);
+        Self {
+            store,
+            delta,
+            state,
+            live,
+            pace,
+            hash,
+            boot,
+            floor,
+            last_checkpoint,
+            marking,
+            flushed,
+        }
     }
 
     fn note_live(&mut self) {
@@ -295,7 +336,9 @@ impl Views {
             self.sample(&run)?;
             self.delta.end(Row { run, tally });
         }
-        self.mark();
+        if self.marking {
+            self.mark();
+        }
         Ok(())
     }
 
@@ -333,7 +376,8 @@ impl Views {
         };
         let (name, version) = (NAME.to_owned(), VERSION);
         let (applied, hash, boot) = (self.state.seq, self.hash, self.boot);
-        let meta = encode(&Meta { name, version, applied, hash, boot });
+        let (first_seq, floor) = self.floor;
+        let meta = encode(&Meta { name, version, applied, hash, first_seq, floor, boot });
         let mut tables = self.delta.tables();
         tables.push((Table::Meta, vec![(LATEST.to_vec(), latest), (META.to_vec(), meta)]));
         self.store.commit(tables)?;

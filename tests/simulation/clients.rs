@@ -44,7 +44,7 @@ impl Clients {
     }
 
     fn command(&mut self, chance: &mut Chance) -> Command {
-        match chance.below(13) {
+        match chance.below(15) {
             0..=3 => {
                 let run = self.new_run(chance);
                 let after = self.dependencies(chance);
@@ -81,6 +81,15 @@ impl Clients {
             _ if chance.one_in(2) => {
                 Command::PauseQueue { queue: queue(chance), paused: chance.one_in(2) }
             }
+            12 => {
+                // A share of what there is when it is asked.
+                let (before, keep_days) = (chance.below(100), None);
+                Command::Prune { before, keep_days, keep_runs: Some(1) }
+            }
+            13 if !self.runs.is_empty() => {
+                let run = chance.pick(&self.runs).expect("there is one");
+                Command::Pin { run, pinned: !chance.one_in(3) }
+            }
             _ => {
                 let queue = queue(chance);
                 Command::SetQueue {
@@ -107,7 +116,8 @@ impl Clients {
         let base = spec(run, chance);
         let fail_fast = chance.one_in(3);
         let (kind, command, key) = (Kind::Batch, Vec::new(), None);
-        let spec = RunSpec { kind, command, key, queue, fail_fast, ..base };
+        let parent = chance.pick(&self.runs).filter(|older| *older != run && chance.one_in(3));
+        let spec = RunSpec { kind, command, key, queue, fail_fast, parent, ..base };
         let lines = (0..=chance.below(7)).map(|_| BatchLine {
             run: self.new_run(chance),
             name: name(chance),
@@ -203,6 +213,22 @@ impl World {
         let asked = &mut self.clients.asked[place];
         asked.sent_to = self.generation;
         let mut command = asked.command.clone();
+        let head = self.judge.state().seq;
+        match &mut command {
+            Command::Prune { before, .. } => *before = 1 + head * *before / 100,
+            Command::Run { spec, .. } | Command::Batch { spec, .. }
+                if spec.names().any(|run| self.judge.is_gone(run)) =>
+            {
+                // There is no such run: the shell does not ask.
+                asked.answered = true;
+                return;
+            }
+            Command::Pin { run, .. } if self.judge.is_gone(*run) => {
+                asked.answered = true;
+                return;
+            }
+            _ => {}
+        }
         if let Command::Run { spec, key_holder, ended, .. } = &mut command {
             // The views hold durable records only. Of what they never heard of, the shell would
             // have told the client.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jr::model::action::Answer as Said;
 use jr::model::event::{DaemonStopReason, LostReason};
 use jr::model::{
-    Action, BootId, Engine, Envelope, Finding, Input, Now, Observation, Phase, Release,
+    Action, BootId, Engine, Envelope, Finding, Input, Now, Observation, Phase, Pruning, Release,
+    RunId,
 };
 
 use super::World;
@@ -121,8 +122,8 @@ impl World {
     }
 
     fn begin_daemon(&mut self) -> Result<(), String> {
-        let log = self.disk.read()?;
-        let state = self.judge.read_again(&log)?;
+        let held = self.disk.read()?;
+        let state = self.judge.read_again(&held)?;
         self.generation += 1;
         let generation = self.generation;
         self.trace(|| format!("DAEMON {generation} begins at {}", state.seq));
@@ -248,7 +249,14 @@ impl World {
         let releases = self.daemon().engine.durable(seq);
         self.queue(releases);
         let engine = &self.daemon.as_ref().expect("it lives").engine;
-        self.judge.compare(engine)
+        self.judge.compare(engine)?;
+        if self.disk.is_long() {
+            let dies = self.rates.commit_fails > 0 && self.chance.one_in(4);
+            if self.disk.seal(self.judge.state(), dies, &mut self.chance).is_err() {
+                self.dies_in_between();
+            }
+        }
+        Ok(())
     }
 
     /// The daemon's memory is gone; its letters may still arrive.
@@ -328,7 +336,34 @@ impl World {
                     None => self.machine.forget(key),
                 }
             }
-            Action::DropSecrets { .. } => {}
+            Action::DropSecrets { .. } | Action::TellPruned(_) => {}
+            Action::Prune(pruning) => self.prune(&pruning),
+        }
+    }
+
+    /// What the thread that prunes does; it may be the last thing that this daemon does.
+    fn prune(&mut self, pruning: &Pruning) {
+        let dies = self.rates.commit_fails > 0 && self.chance.one_in(3);
+        let judge = &self.judge;
+        let kept = |named: &BTreeSet<RunId>, before: u64| judge.kept_before(named, before);
+        let pruned = self.disk.prune(pruning, judge.state(), &kept, dies, &mut self.chance);
+        match pruned {
+            Ok(pruned) => {
+                let request = pruning.request;
+                let seen = Observation::Pruned { request, pruned };
+                self.daemon().mailbox.push(Input::Observed(seen));
+            }
+            Err(_) => self.dies_in_between(),
+        }
+    }
+
+    /// The daemon is gone in the middle of something, perhaps with the machine.
+    fn dies_in_between(&mut self) {
+        let power = self.rates.reboot > 0 && self.chance.one_in(3);
+        self.trace(|| format!("  DIES in between, power {power}"));
+        self.daemon_gone(power);
+        if power {
+            self.machine.reboot(&mut self.chance);
         }
     }
 

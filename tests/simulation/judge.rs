@@ -7,9 +7,10 @@ use jr::model::command::KeyHolder;
 use jr::model::event::LostReason;
 use jr::model::{
     Action, Checker, Command, CommandId, Condition, Engine, Envelope, Event, ExitStatus, Kind,
-    Outcome, QueueName, Reply, Request, RunId, State,
+    Outcome, Pruning, QueueName, Reply, Request, RunId, State,
 };
 
+use super::disk::Held;
 use super::machine::{Key, Machine, Running};
 
 /// The laws, checked from outside: against the disk, the processes and the answers.
@@ -32,6 +33,15 @@ pub(crate) struct Judge {
     stopped: BTreeSet<RunId>,
     signalled: BTreeSet<RunId>,
     queues_set: BTreeSet<CommandId>,
+    /// Where runs were admitted, and where they ended.
+    places: BTreeMap<RunId, u64>,
+    ends: BTreeMap<RunId, u64>,
+    parents: BTreeMap<RunId, RunId>,
+    /// Pruned: nobody can name them any more.
+    gone: BTreeSet<RunId>,
+    /// The history begins there at least.
+    pruned_before: u64,
+    pinned_by: BTreeSet<CommandId>,
     /// Stops of what nobody knew.
     unknown: BTreeSet<(RunId, CommandId)>,
     acknowledged: BTreeSet<RunId>,
@@ -50,8 +60,42 @@ impl Judge {
         self.checker.state()
     }
 
+    /// What the views say of a cut: the named runs and the lines of batches among them.
+    pub(crate) fn kept_before(&self, named: &BTreeSet<RunId>, before: u64) -> BTreeSet<RunId> {
+        let lies_before = |run: &RunId| self.places.get(run).is_some_and(|place| *place < before);
+        let lines = self.parents.iter().filter(|(_, parent)| named.contains(parent));
+        let lines = lines.map(|(line, _)| *line);
+        let all = named.iter().copied().chain(lines).filter(lies_before);
+        all.filter(|run| !self.gone.contains(run)).collect()
+    }
+
+    pub(crate) fn is_gone(&self, run: RunId) -> bool {
+        self.gone.contains(&run)
+    }
+
+    /// A prune is over: what it let go is gone for everybody.
+    fn pruned(&mut self, done: &Pruning) {
+        let kept = self.kept_before(&done.keep, done.before);
+        let ended = self.ends.iter().filter(|(_, end)| **end < done.before);
+        let gone = ended.map(|(run, _)| *run).filter(|run| {
+            let batch = self.parents.get(run);
+            // The lines of a batch that ends later stay with it.
+            let stays = batch
+                .is_some_and(|batch| self.ends.get(batch).is_none_or(|end| *end >= done.before));
+            !kept.contains(run) && !stays
+        });
+        let gone: Vec<RunId> = gone.collect();
+        self.key_holders.retain(|_, holder| !gone.contains(&holder.run));
+        self.gone.extend(gone);
+        self.pruned_before = self.pruned_before.max(done.before);
+    }
+
     /// A client asks a daemon that is at `head`.
     pub(crate) fn asked(&mut self, request: &Request, head: &State) {
+        if matches!(request.command, Command::Pin { .. }) {
+            // To pin what is pinned changes nothing.
+            self.pinned_by.insert(request.cause.command);
+        }
         if matches!(request.command, Command::PauseQueue { .. }) {
             self.idle_wishes.insert(request.cause.command);
         }
@@ -122,6 +166,11 @@ impl Judge {
     /// A group is durable.
     pub(crate) fn durable(&mut self, group: &[Envelope]) -> Verdict {
         for envelope in group {
+            if let Event::RunsPruned { error: None, .. } = &envelope.event
+                && let Some(done) = self.state().pruning.clone()
+            {
+                self.pruned(&done);
+            }
             self.checker.feed(envelope).map_err(|violation| violation.to_string())?;
             let cause = envelope.cause.map(|cause| cause.command);
             match &envelope.event {
@@ -129,6 +178,10 @@ impl Judge {
                     self.admitted.insert(*run, cause);
                     if spec.kind == Kind::Batch {
                         self.batches.insert(*run);
+                    }
+                    self.places.insert(*run, envelope.seq);
+                    if spec.line.is_some() {
+                        self.parents.extend(spec.parent.map(|parent| (*run, parent)));
                     }
                     if let Some(key) = &spec.key {
                         let (run, command) = (*run, spec.command.clone());
@@ -144,6 +197,7 @@ impl Judge {
                 }
                 Event::RunEnded { run, outcome } => {
                     self.over.insert(*run, *outcome);
+                    self.ends.insert(*run, envelope.seq);
                 }
                 Event::PauseRequested { run, .. } => {
                     self.paused.insert(*run);
@@ -179,15 +233,18 @@ impl Judge {
         Ok(())
     }
 
-    /// A new daemon read the log: nothing that was told is gone.
-    pub(crate) fn read_again(&mut self, log: &[Envelope]) -> Result<State, String> {
-        let known = self.log.len();
-        if log.len() < known || log[..known] != self.log[..] {
-            return Err(format!("law 1: {known} events were durable, {} are left", log.len()));
+    /// A new daemon read the log: nothing that was told is gone, but what was pruned.
+    pub(crate) fn read_again(&mut self, held: &Held) -> Result<State, String> {
+        let (known, first) = (self.log.len(), held.state.seq);
+        let skipped = usize::try_from(first).expect("fits");
+        let end = skipped + held.events.len();
+        if end < known || skipped > known || held.events[..known - skipped] != self.log[skipped..] {
+            return Err(format!("law 1: {known} events were durable, {end} are left"));
         }
-        self.durable(&log[known..])?;
-        let mut state = State::default();
-        for envelope in log {
+        self.check_floor(held)?;
+        self.durable(&held.events[known - skipped..])?;
+        let mut state = held.state.clone();
+        for envelope in &held.events {
             state.apply(envelope).map_err(|illegal| format!("law 3: {illegal}"))?;
         }
         if state != *self.state() {
@@ -195,6 +252,43 @@ impl Judge {
         }
         self.ended = self.ended.iter().filter(|key| !lives(&state, **key)).copied().collect();
         Ok(state)
+    }
+
+    /// What is kept begins at a place that was asked for, with the state that was there, and with
+    /// all records of the runs that stay.
+    fn check_floor(&self, held: &Held) -> Verdict {
+        let first = held.state.seq + 1;
+        let asked = |envelope: &Envelope| match envelope.event {
+            Event::PruneRequested { before, .. } => before == first,
+            _ => false,
+        };
+        if first > 1 && !self.log.iter().any(asked) {
+            return Err(format!("law 2: the history begins at {first}, and nobody asked for it"));
+        }
+        let mut state = State::default();
+        let (before, _) = self.log.split_at(usize::try_from(first - 1).expect("fits"));
+        for envelope in before {
+            state.apply(envelope).map_err(|illegal| format!("law 3: {illegal}"))?;
+        }
+        if state != held.state {
+            return Err(format!("law 3: the state before {first} is another one"));
+        }
+        if let Some(run) = state.runs.keys().find(|run| first > 1 && !held.runs.contains(run)) {
+            return Err(format!("{run} lived at {first} and is not kept"));
+        }
+        let of_kept =
+            |envelope: &&Envelope| envelope.event.run().is_some_and(|run| held.runs.contains(&run));
+        if !before.iter().filter(of_kept).eq(held.kept.iter()) {
+            return Err(format!("records of runs that are kept before {first} are gone"));
+        }
+        let lives = self.state().runs.values();
+        for run in lives.filter_map(|run| run.spec.parent) {
+            let place = self.places.get(&run).copied().unwrap_or(u64::MAX);
+            if place < first && !held.runs.contains(&run) {
+                return Err(format!("{run} is named by what lives, and is gone"));
+            }
+        }
+        Ok(())
     }
 
     /// A shim made a process.
@@ -283,6 +377,13 @@ impl Judge {
             Action::Pause { run, .. } => self.paused.contains(run),
             Action::Unpause { run, .. } => self.unpaused.contains(run) || self.paused.contains(run),
             Action::Forget { run, attempt } => !lives(self.state(), (*run, *attempt)),
+            Action::Prune(pruning) => self.state().pruning.as_ref() == Some(pruning),
+            Action::TellPruned(told) => self.log.iter().any(|envelope| match &envelope.event {
+                Event::RunsPruned { before, runs, .. } => {
+                    (*before, *runs) == (told.before, told.runs)
+                }
+                _ => false,
+            }),
             Action::DropSecrets { owner } => {
                 self.secrets_dropped.insert(*owner);
                 !self.state().runs.values().any(|run| run.spec.secrets == Some(*owner))
@@ -300,7 +401,8 @@ impl Judge {
                     return Err(format!("law 1: {run} was acknowledged and is not durable"));
                 };
                 let first = *self.by_command.entry(to).or_insert(*run);
-                if first != *run {
+                // Of a key that was free again, the same command makes a new run.
+                if first != *run && !self.gone.contains(&first) {
                     return Err(format!("command {to} admitted {first} and {run}"));
                 }
                 if *by == Some(to) {
@@ -343,6 +445,14 @@ impl Judge {
                 }
             }
             Reply::Done if self.idle_wishes.contains(&to) => {}
+            Reply::Pruning { request } => {
+                let place = usize::try_from(request - 1).expect("fits");
+                let found = self.log.get(place).map(|envelope| &envelope.event);
+                if !matches!(found, Some(Event::PruneRequested { .. })) {
+                    return Err(format!("law 1: no prune is asked for at {request}"));
+                }
+            }
+            Reply::Done if self.pinned_by.contains(&to) => {}
             Reply::Done if !self.queues_set.contains(&to) => {
                 return Err("law 1: a queue's limit was acknowledged and is not durable".to_owned());
             }

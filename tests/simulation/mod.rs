@@ -7,6 +7,8 @@ mod daemon;
 mod disk;
 #[path = "../support/faulty.rs"]
 mod faulty;
+#[path = "../support/faulty_directory.rs"]
+mod faulty_directory;
 mod judge;
 mod machine;
 mod pause;

@@ -108,6 +108,9 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::RecoveryFinished { adopted: 1, ended: 2, lost: 3, requeued: 300 },
         Event::ClockJumped { by_ms: -3_600_000 },
         Event::QueueSet { queue: QueueName::default_queue(), limit: 2 },
+        Event::PruneRequested { before: 7, keep_days: Some(30), keep_runs: None },
+        Event::RunsPruned { before: 7, runs: 1, events: 5, bytes: 900, error: Some("why".into()) },
+        Event::RunPinned { run, pinned: true },
         Event::StopRequested {
             run,
             reason: StopReason::Asked,
@@ -389,6 +392,13 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             Event::SignalSent { run, attempt, signal, errno }
         }),
         (any_queue(), any::<u32>()).prop_map(|(queue, limit)| Event::QueueSet { queue, limit }),
+        (any::<u64>(), option::of(any::<u32>()), option::of(any::<u64>())).prop_map(
+            |(before, keep_days, keep_runs)| Event::PruneRequested { before, keep_days, keep_runs }
+        ),
+        (any::<[u64; 4]>(), option::of(".*")).prop_map(|([before, runs, events, bytes], error)| {
+            Event::RunsPruned { before, runs, events, bytes, error }
+        }),
+        (any_run(), any::<bool>()).prop_map(|(run, pinned)| Event::RunPinned { run, pinned }),
         (at(), any::<Option<u64>>(), proptest::sample::select(loss_reasons().to_vec())).prop_map(
             |((run, attempt), bytes, reason)| Event::OutputLost { run, attempt, bytes, reason }
         ),

@@ -36,6 +36,9 @@ enum Action {
         /// End after this time with nothing to do; 0 never ends [default: 60s]
         #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
         idle_exit: Option<u64>,
+        /// Events of one segment of the log
+        #[arg(long, value_name = "N", hide = true)]
+        segment_events: Option<u64>,
     },
     /// Start it if it does not run
     Start,
@@ -65,7 +68,9 @@ impl Runnable for DaemonArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::Run { idle_exit } => serve(&context.place, idle_exit).map(|()| exit::OK),
+            Action::Run { idle_exit, segment_events } => {
+                serve(&context.place, idle_exit, segment_events).map(|()| exit::OK)
+            }
             Action::Start => {
                 let mut waiting = Waiting::new();
                 let version = loop {
@@ -87,10 +92,15 @@ impl Runnable for DaemonArgs {
     }
 }
 
-fn serve(place: &Place, idle_exit_ms: Option<u64>) -> Result<(), CommandError> {
+fn serve(
+    place: &Place,
+    idle_exit_ms: Option<u64>,
+    segment_events: Option<u64>,
+) -> Result<(), CommandError> {
     let idle_exit_ms = idle_exit_ms.unwrap_or(limits::IDLE_EXIT_MS);
     let idle_exit_ms = if idle_exit_ms == 0 { u64::MAX } else { idle_exit_ms };
-    daemon::run(place, RunOptions { idle_exit_ms }).map_err(|error| {
+    let segment_events = segment_events.unwrap_or(limits::SEGMENT_EVENTS);
+    daemon::run(place, RunOptions { idle_exit_ms, segment_events }).map_err(|error| {
         let exit = match error {
             DaemonError::Io { ref source, .. }
                 if source.kind() == std::io::ErrorKind::PermissionDenied =>

@@ -11,7 +11,9 @@ pub mod log;
 pub mod logs;
 pub mod man;
 pub mod pause;
+pub mod pin;
 pub mod policy;
+pub mod prune;
 pub mod ps;
 pub mod queue;
 pub mod repro;
@@ -85,6 +87,9 @@ pub const COMMANDS: &[Entry] = &[
     pause::PauseArgs::ENTRY,
     pause::ResumeArgs::ENTRY,
     queue::QueueArgs::ENTRY,
+    prune::PruneArgs::ENTRY,
+    pin::PinArgs::ENTRY,
+    pin::UnpinArgs::ENTRY,
     log::LogArgs::ENTRY,
     daemon::DaemonArgs::ENTRY,
     completions::CompletionsArgs::ENTRY,

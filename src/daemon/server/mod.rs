@@ -3,6 +3,7 @@
 mod body;
 mod follow;
 mod log;
+mod prune;
 mod rerun;
 mod routes;
 mod run;
@@ -27,6 +28,7 @@ use super::admission::Admission;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::place::Place;
+use super::prune::News;
 use super::views_loop::Questions;
 use crate::limits;
 use crate::log::Reader;
@@ -48,6 +50,8 @@ pub struct Shared {
     pub live: watch::Receiver<usize>,
     /// Turns asks into commands.
     pub admission: Admission,
+    /// How far a prune is.
+    pub news: watch::Receiver<News>,
     /// Who is connected.
     pub connections: AtomicUsize,
     /// `CLOCK_BOOTTIME` at the start.

@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{Out, Refusal, read, whole};
-use super::{EndWish, Peer, Shared, follow, log, rerun, run, steer};
+use super::{EndWish, Peer, Shared, follow, log, prune, rerun, run, steer};
 use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{DaemonStopRequest, PROTOCOL, VersionReply, WaitRequest};
 use crate::model::event::Cause;
@@ -36,6 +36,8 @@ pub(super) async fn answer(
         (&Method::POST, "/v1/pause") => steer::pause(&shared, peer, request).await,
         (&Method::POST, "/v1/resume") => steer::resume(&shared, peer, request).await,
         (&Method::POST, "/v1/queue") => steer::queue(&shared, peer, request).await,
+        (&Method::POST, "/v1/prune") => prune::prune(shared, peer, request).await,
+        (&Method::POST, "/v1/pin") => prune::pin(&shared, peer, request).await,
         (&Method::POST, "/v1/read") => read_views(&shared, request).await,
         (&Method::POST, "/v1/wait") => wait(&shared, request).await,
         (&Method::POST, "/v1/events") => follow::events(shared, request).await,
@@ -93,6 +95,8 @@ fn refuse(rejection: &Rejection) -> Refusal {
         Rejection::NoSuchQueue(_) => (StatusCode::NOT_FOUND, 3, "no_such_queue"),
         Rejection::NoSlots => (StatusCode::BAD_REQUEST, 2, "no_slots"),
         Rejection::EmptyBatch => (StatusCode::BAD_REQUEST, 4, "empty_batch"),
+        Rejection::PruneUnderWay => (StatusCode::SERVICE_UNAVAILABLE, 75, "prune_under_way"),
+        Rejection::TooManyPins { .. } => (StatusCode::BAD_REQUEST, 1, "too_many_pins"),
         Rejection::StaleFacts { .. } | Rejection::IdTaken(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, 75, "busy")
         }
@@ -102,6 +106,8 @@ fn refuse(rejection: &Rejection) -> Refusal {
         Rejection::TooManyRuns { .. } => refusal.hint("wait for some to end: jr ps"),
         Rejection::KeyConflict { .. } => refusal.hint("take another --key"),
         Rejection::NoSuchQueue(_) => refusal.hint("see what there is: jr queue list"),
+        Rejection::PruneUnderWay => refusal.hint("try again in a moment"),
+        Rejection::TooManyPins { .. } => refusal.hint("let some go: jr unpin RUN"),
         _ => refusal,
     }
 }
@@ -112,6 +118,12 @@ pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
         QueryError::NoSuchRun { .. } => {
             (StatusCode::NOT_FOUND, 3, "no_such_run", "see what there is: jr history")
         }
+        QueryError::MaybePruned { .. } => (
+            StatusCode::NOT_FOUND,
+            3,
+            "no_such_run",
+            "it may have been pruned; see what there is: jr history",
+        ),
         QueryError::Ambiguous { .. } => {
             (StatusCode::CONFLICT, 2, "ambiguous", "give more of the id")
         }
@@ -178,17 +190,39 @@ async fn daemon_stop(shared: &Shared, request: Request<Incoming>) -> Answered {
 impl Shared {
     /// Fills in what the command needs to know of older runs; the seq at which it was read.
     async fn look_up(&self, command: &mut Command) -> Result<u64, Refusal> {
+        let named = self.look_up_named(command).await?;
         let Command::Run { spec, key_holder, ended, .. } = command else {
-            return Ok(u64::MAX);
+            return Ok(named);
         };
         let key = spec.key.clone();
         let runs: Vec<RunId> = spec.after.iter().map(|after| after.run).collect();
         if key.is_none() && runs.is_empty() {
-            return Ok(u64::MAX);
+            return Ok(named);
         }
         let facts = self.questions.facts(key, runs).await;
         let facts = facts.map_err(|error| refuse_query(&error))?;
         (*key_holder, *ended) = (facts.key_holder, facts.ended);
-        Ok(facts.seq)
+        Ok(facts.seq.min(named))
+    }
+
+    /// The older runs that a command names are there yet; the seq at which they were.
+    async fn look_up_named(&self, command: &Command) -> Result<u64, Refusal> {
+        let named: Vec<RunId> = match command {
+            Command::Run { spec, .. } | Command::Batch { spec, .. } => spec.names().collect(),
+            Command::Pin { run, .. } => vec![*run],
+            Command::Stop { .. }
+            | Command::Signal { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::PauseQueue { .. }
+            | Command::Prune { .. }
+            | Command::SetQueue { .. } => Vec::new(),
+        };
+        let seq = *self.applied.borrow();
+        for run in &named {
+            let query = Query::Resolve { selectors: vec![run.to_string()], scope: Scope::One };
+            self.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
+        }
+        Ok(if named.is_empty() { u64::MAX } else { seq })
     }
 }

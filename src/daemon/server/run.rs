@@ -29,6 +29,7 @@ pub(super) async fn run(
     let (attached, waits) = (asked.attached, asked.wait);
     let cause = peer.cause(asked.command_id);
     let after = dependencies(&shared, std::mem::take(&mut asked.after)).await?;
+    let held = shared.admission.hold();
     let (run, command) = shared.admission.run(asked, after).await?;
     let (attach, attaching) = mpsc::channel(4);
     if attached {
@@ -38,6 +39,7 @@ pub(super) async fn run(
         drop(attach);
     }
     let first = admitted(&ask(&shared, cause, command).await?, 0)?;
+    drop(held);
     let (sender, receiver) = mpsc::channel(LINES);
     tokio::spawn(tell(shared, first, waits, attaching, sender));
     Ok(lines(receiver))
@@ -52,12 +54,14 @@ pub(super) async fn batch(
     let asked: BatchRequest = read(request).await?;
     let waits = asked.wait;
     let cause = peer.cause(asked.command_id);
+    let held = shared.admission.hold();
     let command = shared.admission.batch(asked, &shared.questions).await?;
     let count = match &command {
         Command::Batch { lines, .. } => u32::try_from(lines.len()).unwrap_or(u32::MAX),
         _ => 0,
     };
     let first = admitted(&ask(&shared, cause, command).await?, count)?;
+    drop(held);
     let (sender, receiver) = mpsc::channel(LINES);
     let (_, attaching) = mpsc::channel(1);
     tokio::spawn(tell(shared, first, waits, attaching, sender));

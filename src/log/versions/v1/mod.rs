@@ -6,6 +6,7 @@
 mod attempt;
 mod daemon;
 mod hold;
+mod prune;
 mod reason;
 mod run;
 mod spec;
@@ -22,6 +23,7 @@ pub use hold::{
     Due, PauseRequested, PausedBy, QueuePaused, QueueUnpaused, QueuedReason, RestartScheduled,
     RunPaused, RunQueued, RunUnpaused, UnpauseRequested,
 };
+pub use prune::{PruneRequested, RunPinned, RunsPruned};
 pub use reason::{LostReason, OutputLossReason, SpawnError, StopReason};
 pub use run::{
     Asker, Outcome, QueueSet, RejectReason, RunAdmitted, RunEnded, RunReason, SignalRequested,

@@ -1,0 +1,83 @@
+//! `jr pin`, `jr unpin`.
+
+use super::Runnable;
+use super::ps::print_runs;
+use crate::cli::context::{Context, command_id, parse};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, render, time_arg};
+use crate::daemon::protocol::{PinReply, PinRequest};
+use crate::projections::query::{Query, QueryError};
+use crate::projections::view::{List, RunView};
+
+/// Keep a run whatever is pruned; without RUN, list those that are kept so
+///
+/// The lines of a pinned batch stay with it.
+#[derive(clap::Args, Debug)]
+pub struct PinArgs {
+    /// Run id, name, last
+    #[arg(value_name = "RUN")]
+    selector: Option<String>,
+}
+
+/// Let a pinned run go with the next prune
+#[derive(clap::Args, Debug)]
+pub struct UnpinArgs {
+    /// Run id, name, last
+    #[arg(value_name = "RUN")]
+    selector: String,
+}
+
+#[derive(serde::Serialize)]
+struct Document {
+    schema: &'static str,
+    #[serde(flatten)]
+    reply: PinReply,
+}
+
+impl Runnable for PinArgs {
+    const NAME: &'static str = "pin";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        match self.selector {
+            Some(selector) => set(context, selector, true),
+            None => list(context),
+        }
+    }
+}
+
+impl Runnable for UnpinArgs {
+    const NAME: &'static str = "unpin";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        set(context, self.selector, false)
+    }
+}
+
+fn set(context: &mut Context, selector: String, pinned: bool) -> Result<u8, CommandError> {
+    if context.is_unused() {
+        return Err(QueryError::NoSuchRun { selector }.into());
+    }
+    let request = PinRequest { command_id: command_id()?, selector, pinned };
+    let reply: PinReply = context.post("/v1/pin", &request)?;
+    if context.ui.json {
+        let schema = if pinned { "jr.pin/1" } else { "jr.unpin/1" };
+        context.ui.json(&Document { schema, reply });
+    } else {
+        let word = if pinned { "stays whatever is pruned" } else { "may be pruned" };
+        context.ui.status(&format!("{} ({}) {word}", reply.run_id, reply.name));
+    }
+    Ok(exit::OK)
+}
+
+fn list(context: &mut Context) -> Result<u8, CommandError> {
+    let document = context.read_bytes(&Query::Pinned)?;
+    if context.ui.json {
+        context.ui.document(&document);
+        return Ok(exit::OK);
+    }
+    let list: List<RunView> = parse(&document)?;
+    print_runs(context, &list.items, |runs, medium| {
+        render::history(runs, &time_arg::now(), medium)
+    });
+    Ok(exit::OK)
+}
