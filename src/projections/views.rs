@@ -261,8 +261,8 @@ impl Views {
             boot,
             floor,
             last_checkpoint,
-            marking,
             flushed,
+            marking,
         }
     }
 
