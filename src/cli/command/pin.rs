@@ -9,18 +9,38 @@ use crate::daemon::protocol::{PinReply, PinRequest};
 use crate::projections::query::{Query, QueryError};
 use crate::projections::view::{List, RunView};
 
+/// Below the options.
+const PIN_HELP: &str = "\
+Examples:
+  jr pin release       # it and its output stay
+  jr pin               # what is kept so
+
+Exit codes:
+  0; 2 the word could mean several runs; 3 no such run";
+
 /// Keep a run whatever is pruned; without RUN, list those that are kept so
 ///
 /// The lines of a pinned batch stay with it.
 #[derive(clap::Args, Debug)]
+#[command(after_help = PIN_HELP)]
 pub struct PinArgs {
     /// Run id, name, last
     #[arg(value_name = "RUN")]
     selector: Option<String>,
 }
 
+/// Below the options.
+const UNPIN_HELP: &str = "\
+Examples:
+  jr unpin release
+  jr unpin last
+
+Exit codes:
+  0; 2 the word could mean several runs; 3 no such run";
+
 /// Let a pinned run go with the next prune
 #[derive(clap::Args, Debug)]
+#[command(after_help = UNPIN_HELP)]
 pub struct UnpinArgs {
     /// Run id, name, last
     #[arg(value_name = "RUN")]

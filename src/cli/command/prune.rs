@@ -9,6 +9,16 @@ use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::protocol::{PruneLine, PruneReply, PruneRequest};
 use crate::projections::Policy;
 
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr prune --keep-days 90 --dry-run
+  jr prune --keep-days 30
+  jr prune --keep-runs 10000
+
+Exit codes:
+  0; 2 nothing says what to keep; 75 busy, try again";
+
 /// Remove old runs with their records and output, so that the disk shrinks
 ///
 /// A run goes if all of it is older than what is to be kept; with both options, what either keeps
@@ -16,6 +26,7 @@ use crate::projections::Policy;
 /// pin`). The chain of hashes stays whole: of a pruned record its digest is kept. Before the kept
 /// part there is no `--at`. A pruned run's key is free again.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct PruneArgs {
     /// Keep runs that ended in the last N days
     #[arg(long, value_name = "N")]

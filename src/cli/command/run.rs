@@ -25,7 +25,6 @@ Examples:
   jr run -- make -j8                         # as make, and recorded
   jr run --timeout 10m --label ci=1 -- npm test
   jr run -d --name train -- ./train.sh       # prints the id; jr logs -f train
-  jr run -d --queue gpu -- ./train.sh        # waits for a slot
   jr run -d --key nightly-11-21 -- ./backup  # at most once, ever
 
 Exit codes:
