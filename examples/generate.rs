@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use jr::daemon::place::{Place, PlaceVariables};
 use jr::limits;
-use jr::log::{SegmentHeader, Store};
+use jr::log::{SegmentHeader, Store, snapshot};
 use jr::model::command::BatchLine;
 use jr::model::event::{AttemptEnd, Cause, ExitStatus, OutputEnd, Process, Tracking, Usage};
 use jr::model::{
@@ -66,6 +66,9 @@ impl World {
 
     fn commit(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         self.store.append(&std::mem::take(&mut self.gathered))?;
+        if self.store.hot_records() >= limits::SEGMENT_EVENTS {
+            self.store.seal(&snapshot::encode(self.engine.state()))?;
+        }
         Ok(())
     }
 
