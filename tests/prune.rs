@@ -43,7 +43,9 @@ fn history(views: &Views, log: &dyn LogSource, at: Option<u64>) -> Vec<RunView> 
 
 fn fold(events: &[Envelope]) -> State {
     let mut state = State::default();
-    events.iter().for_each(|event| state.apply(event).expect("legal"));
+    for event in events {
+        state.apply(event).expect("legal");
+    }
     state
 }
 
@@ -54,7 +56,9 @@ fn write(directory: &std::path::Path, events: &[Envelope], size: usize) -> Store
     let mut state = State::default();
     for piece in events.chunks(size) {
         store.append(piece).expect("appends");
-        piece.iter().for_each(|event| state.apply(event).expect("legal"));
+        for event in piece {
+            state.apply(event).expect("legal");
+        }
         store.seal(&snapshot::encode(&state)).expect("seals");
     }
     store
