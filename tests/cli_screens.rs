@@ -91,7 +91,8 @@ impl Desk {
         command.env("JR_HOME", self.home.path()).env("SHELL", "/bin/sh").env("TERM", "xterm");
         let output = command.current_dir(self.place.path()).output().expect("script(1) starts");
         let mut screen = String::new();
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
+        // What script(1) types at the end of its own input, and the terminal echoes, is not jr's.
+        for line in String::from_utf8_lossy(&output.stdout).replace("^@", "").lines() {
             // What a bar that replaces itself has left in the end.
             screen.push_str(line.rsplit("\u{1b}[K").next().unwrap_or(line).trim_end_matches('\r'));
             screen.push('\n');
