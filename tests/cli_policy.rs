@@ -17,7 +17,7 @@ fn why(home: &Home, run: &str) -> (String, String, Vec<Value>) {
     let word = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
     let seqs = item["events"].as_array().expect("a list").iter();
     let seqs: Vec<u64> = seqs.map(|seq| seq.as_u64().expect("a number")).collect();
-    let log = home.events(&["events"]);
+    let log = home.events(&[]);
     let records =
         log.into_iter().filter(|event| seqs.contains(&event["seq"].as_u64().unwrap_or(0)));
     (word("code"), word("message"), records.collect())
@@ -33,9 +33,9 @@ fn the_foreground_shows_every_attempt_and_shares_its_input_among_them() {
     let script = "read word; echo $word; echo $JR_ATTEMPT >&2; test $word = c";
     let words = ["run", "--retries", "5", "--backoff", "0", "--", "sh", "-c", script];
     let output = home.jr_with_input(&words, b"a\nb\nc\nd\n");
-    assert_eq!((code(&output), text(&output.stdout)), (0, "a\nb\nc\n".to_owned()), "{output:?}");
-    assert_eq!(text(&output.stderr), "1\n2\n3\n");
-    assert_eq!(text(&home.jr(&["logs", "last", "--stdout"]).stdout), "a\nb\nc\n");
+    assert_eq!((code(&output), text(&output.stdout)), (0, "a\nb\nc".to_owned()), "{output:?}");
+    assert_eq!(text(&output.stderr), "1\n2\n3");
+    assert_eq!(text(&home.jr(&["logs", "last", "--stdout"]).stdout), "a\nb\nc");
     assert_eq!(home.show("last")["attempt"], 3);
 }
 
@@ -57,17 +57,16 @@ fn accepted_codes_are_a_success_and_still_the_commands_own() {
 #[test]
 fn a_failure_skips_what_needed_a_success_and_why_names_it() {
     let home = Home::new();
-    let first =
-        home.detach(&["run", "-d", "--name", "first", "--", "sh", "-c", "sleep 0.3; exit 5"]);
-    home.detach(&["run", "-d", "--name", "second", "--after", "first", "--", "true"]);
-    home.detach(&["run", "-d", "--name", "third", "--after", "second:any", "--", "true"]);
+    let first = home.detach(&["--name", "first", "--", "sh", "-c", "sleep 0.3; exit 5"]);
+    home.detach(&["--name", "second", "--after", "first", "--", "true"]);
+    home.detach(&["--name", "third", "--after", "second:any", "--", "true"]);
     let output = home.jr(&["run", "--name", "fourth", "--after", "second", "--", "true"]);
     assert_eq!(code(&output), 1, "skipped: {output:?}");
     assert_eq!(code(&home.jr(&["wait", "third"])), 0);
     let (reason, message, records) = why(&home, "second");
     assert_eq!(reason, "dependency_failed");
     assert!(message.contains(&first), "{message}");
-    assert_eq!(kinds(&records), ["run_ended", "run_admitted", "run_ended"]);
+    assert_eq!(kinds(&records), ["run_admitted", "run_ended", "run_ended"]);
     let output = home.jr(&["run", "--after", "nobody", "--", "true"]);
     assert_eq!(code(&output), 3, "{output:?}");
     assert_eq!(code(&home.jr(&["run", "--after", "first", "--", "true"])), 1, "it failed long ago");
@@ -77,9 +76,9 @@ fn a_failure_skips_what_needed_a_success_and_why_names_it() {
 #[test]
 fn a_lock_is_waited_for_or_not() {
     let home = Home::new();
-    let holder = home.detach(&["run", "-d", "--lock", "db", "--", "sleep", "100"]);
+    let holder = home.detach(&["--lock", "db", "--", "sleep", "100"]);
     home.until_state(&holder, "running");
-    let waiting = home.detach(&["run", "-d", "--name", "waiting", "--lock", "db", "--", "true"]);
+    let waiting = home.detach(&["--name", "waiting", "--lock", "db", "--", "true"]);
     assert_eq!(code(&home.jr(&["run", "--lock", "db:fail", "--", "true"])), 125);
     assert_eq!(code(&home.jr(&["run", "--lock", "db:skip", "--", "true"])), 1);
     let (reason, message, records) = why(&home, "waiting");
@@ -93,7 +92,7 @@ fn a_lock_is_waited_for_or_not() {
 #[test]
 fn a_paused_run_stands_still_over_the_death_of_the_daemon_and_goes_on() {
     let home = Home::new();
-    let run = home.detach(&["run", "-d", "--timeout", "60", "--", "sleep", "0.5"]);
+    let run = home.detach(&["--timeout", "60", "--", "sleep", "0.5"]);
     home.until_state(&run, "running");
     home.ok(&["pause", &run]);
     assert_eq!(home.show(&run)["state"], "paused");
@@ -115,7 +114,7 @@ fn a_paused_run_stands_still_over_the_death_of_the_daemon_and_goes_on() {
 fn a_paused_queue_gives_no_starts() {
     let home = Home::new();
     home.ok(&["queue", "pause", "default"]);
-    let run = home.detach(&["run", "-d", "--", "true"]);
+    let run = home.detach(&["--", "true"]);
     assert_eq!(why(&home, &run).0, "queue_paused");
     let queue = home.items(&["queue", "list"]).remove(0);
     assert_eq!((&queue["paused"], &queue["queued"]), (&true.into(), &1.into()));
@@ -128,14 +127,14 @@ fn a_paused_queue_gives_no_starts() {
 fn a_rerun_is_a_child_of_what_it_repeats_and_asks_for_its_secrets() {
     let home = Home::new();
     let mut command = home.command(&["run", "--name", "said", "--", "sh", "-c", "echo $MY_TOKEN"]);
-    assert_eq!(text(&command.env("MY_TOKEN", "hush").output().expect("runs").stdout), "hush\n");
+    assert_eq!(text(&command.env("MY_TOKEN", "hush").output().expect("runs").stdout), "hush");
     let output = home.jr(&["rerun", "said"]);
     assert_eq!((code(&output), text(&output.stderr).contains("MY_TOKEN")), (2, true), "{output:?}");
     let again = home.ok(&["rerun", "said", "--set", "MY_TOKEN=new", "--wait"]);
     let again = again.trim();
     let parent = home.show(again)["parent"].clone();
     assert_eq!(home.show(parent.as_str().expect("a parent"))["name"], "said");
-    assert_eq!(text(&home.jr(&["logs", again]).stdout), "new\n");
+    assert_eq!(text(&home.jr(&["logs", again]).stdout), "new");
     home.jr_with_input(&["batch", "--name", "lines"], b"true\nfalse\nexit 3\n");
     let output = home.jr(&["rerun", "--failed", "lines", "--wait"]);
     assert_eq!(code(&output), 1);
@@ -153,7 +152,7 @@ fn every_reason_is_true_after_a_day_of_work() {
     let mut names: Vec<String> = Vec::new();
     for number in 0..60_usize {
         let name = format!("job-{number}");
-        let mut words = vec!["run".to_owned(), "-d".to_owned(), "--name".to_owned(), name.clone()];
+        let mut words = vec!["--name".to_owned(), name.clone()];
         let mut option =
             |words_: &[&str]| words.extend(words_.iter().map(|word| (*word).to_owned()));
         option(&["--queue", ["default", "etl", "late"][number % 3]]);
@@ -179,7 +178,7 @@ fn every_reason_is_true_after_a_day_of_work() {
     }
     home.ok(&["queue", "unpause", "late"]);
     home.jr(&["wait", "all"]);
-    let events = home.events(&["events"]);
+    let events = home.events(&[]);
     let mut ends: BTreeMap<&str, &Value> = BTreeMap::new();
     for event in events.iter().filter(|event| event["kind"] == "run_ended") {
         assert!(ends.insert(event["run_id"].as_str().expect("an id"), event).is_none(), "{event}");

@@ -302,7 +302,7 @@ fn on_a_terminal_tables_fit_colours_show_and_typing_reaches_the_command() {
     assert!(!table.contains('\u{1b}'), "NO_COLOR is honoured: {table:?}");
     assert!(on_terminal("history", &[]).contains("\u{1b}[32m"));
     assert!(!on_terminal("logs last", &[]).contains("\u{1b}[31m"), "output cannot steer it");
-    let typed = on_terminal("run head -n 1", &[]);
+    let typed = on_terminal("run --no-tty head -n 1", &[]);
     // Once as the terminal's echo, once from the command.
     assert_eq!(typed.matches("typed").count(), 2, "{typed:?}");
 }
