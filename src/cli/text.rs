@@ -147,7 +147,7 @@ fn escaped(bytes: &[u8]) -> (String, usize) {
     (out, 0)
 }
 
-/// How many columns a text takes on a terminal. It must be safe to show: see [`line`].
+/// How many columns a text takes on a terminal. It must be safe to show: see [`line()`].
 pub fn width(text: &str) -> usize {
     text.width()
 }

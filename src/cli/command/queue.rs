@@ -95,7 +95,8 @@ impl Runnable for QueueArgs {
                     let schema = "jr.queue_set/1";
                     context.ui.json(&SetDocument { schema, name: queue, limit: jobs });
                 } else {
-                    context.ui.status(&format!("queue {queue} has {jobs} slots"));
+                    let slots = if jobs == 1 { "slot" } else { "slots" };
+                    context.ui.status(&format!("queue {queue} has {jobs} {slots}"));
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::daemon::protocol::{After, RunLine, RunRequest};
 use crate::limits;
 use crate::model::id::check_run_name;
 use crate::model::spec::WindowSize;
-use crate::model::{LockWish, QueueName, RunId};
+use crate::model::{Capture, LockWish, QueueName, RunId};
 use crate::projections::view::RunView;
 use crate::runners::linux::signals::Blocked;
 
@@ -124,8 +124,13 @@ impl Runnable for RunArgs {
 
 impl RunArgs {
     fn into_request(self, json: bool) -> Result<RunRequest, CommandError> {
-        let tty = self.terminal.size(!self.detach && !json);
         let mut common = self.common.to_common()?;
+        let is_copied = common.capture == Capture::Pipe;
+        if is_copied && self.terminal.tty {
+            let message = "--tty and --capture pipe exclude each other: a terminal is one stream";
+            return Err(CommandError::usage(message).hint("leave one of them out"));
+        }
+        let tty = self.terminal.size(!self.detach && !json && !is_copied);
         let has_term = common.variables.iter().any(|(name, _)| name.as_bytes() == b"TERM");
         if tty.is_some() && !has_term {
             common.variables.push(("TERM".into(), TERM_DEFAULT.into()));
