@@ -443,3 +443,43 @@ fn a_reused_process_number_is_left_alone() {
     assert!(outcome == "lost" || outcome == "signalled", "{outcome}");
     drop(bystander.output());
 }
+
+/// F9: a machine that slept for an hour, as a daemon in a time namespace sees it
+/// (`time_namespaces(7)`).
+#[test]
+fn an_hour_that_nobody_saw_pass_counts_for_a_retry() {
+    let unshare = |words: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--time", "--boottime", "3605", "--fork"]).args(words);
+        command
+    };
+    if !unshare(&["true"]).output().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED (no time namespace can be made here)");
+        return;
+    }
+    let home = Home::new();
+    let id = home.detach(&[
+        "--retries",
+        "1",
+        "--backoff",
+        "1h,jitter=0",
+        "--",
+        "sh",
+        "-c",
+        "test $JR_ATTEMPT = 2",
+    ]);
+    home.until_state(&id, "delayed");
+    home.without_daemon();
+    let mut command = unshare(&[home::JR, "daemon", "run"]);
+    let mut daemon = command.env("JR_HOME", home.path()).spawn().expect("starts");
+    until_so("that daemon", || UnixStream::connect(home.socket()).is_ok());
+    let waited = home.jr(&["wait", "--timeout", "60", &id]);
+    assert_eq!(code(&waited), 0, "its second attempt came at once: {waited:?}");
+    let run = home.show(&id);
+    assert_eq!((&run["outcome"], &run["attempt"]), (&"succeeded".into(), &2.into()));
+    for attempt in run["attempts"].as_array().expect("a list") {
+        assert!(attempt["duration_ms"].as_i64().is_some_and(|took| took >= 0), "{attempt}");
+    }
+    home.ok(&["daemon", "stop"]);
+    daemon.wait().expect("it ended");
+}
