@@ -157,3 +157,19 @@ fn a_queue_runs_so_many_at_a_time_and_the_rest_waits() {
     home.ok(&["queue", "set", "one", "-j", "2"]);
     assert_eq!(code(&home.jr(&["wait", &third])), 0, "more slots start what waits");
 }
+
+/// More than one page of the question that the command line asks.
+#[test]
+fn all_records_are_printed_however_many_there_are() {
+    let home = Home::new();
+    let output = batch(&home, &["-j", "4"], &"true\n".repeat(1_050));
+    assert_eq!(code(&output), 0, "{output:?}");
+    home.ok(&["daemon", "stop"]);
+    let stat = home.json(&["log", "stat"]);
+    let seqs: Vec<u64> =
+        home.events(&[]).iter().map(|event| event["seq"].as_u64().expect("a number")).collect();
+    assert!(seqs.len() > 5_250 && stat["seq"] == seqs.len(), "{} of {stat}", seqs.len());
+    assert!(seqs.iter().zip(1..).all(|(seq, place)| *seq == place), "dense, from 1");
+    let exported = home.ok(&["log", "export", "--json"]);
+    assert_eq!(exported.lines().count(), seqs.len());
+}

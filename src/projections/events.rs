@@ -10,6 +10,7 @@ use super::view::{EventView, List};
 use super::views::Views;
 
 /// With a limit and a place to begin, the first ones from there; with a limit alone, the newest.
+/// From place 0 on is from the first that is kept.
 pub(super) fn events(
     query: &EventsQuery,
     views: &Views,
@@ -21,7 +22,8 @@ pub(super) fn events(
     }
     let first = source.first_seq();
     let from = query.from.unwrap_or(0);
-    if query.from.is_some() && query.run.is_none() && from < first && first > 1 {
+    // 0 is before every record: all that is kept.
+    if from > 0 && query.run.is_none() && from < first {
         return Err(QueryError::Pruned { first });
     }
     let fits = |stored: &Stored| {

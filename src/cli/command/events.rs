@@ -79,6 +79,7 @@ impl Runnable for EventsArgs {
 /// Prints what is there, page by page; `query` then begins behind it.
 fn print_all(context: &mut Context, query: &mut EventsQuery) -> Result<(), CommandError> {
     query.limit = Some(PAGE);
+    query.from.get_or_insert(0);
     loop {
         let list: List<EventView> = context.read(&Query::Events(query.clone()))?;
         let is_last = list.items.len() < PAGE;
