@@ -1,9 +1,9 @@
 //! What a run was started with, to the byte: for `jr repro` and `jr diff`.
 
 use super::answer::Where;
-use super::query::{QueryError, Scope};
+use super::query::QueryError;
 use super::run_view::run_view;
-use super::select::select_rows;
+use super::select::select_one;
 use super::view::RecordedView;
 use super::views::Views;
 use crate::model::UnixMillis;
@@ -14,8 +14,7 @@ pub(super) fn recorded(
     place: &Where<'_>,
     now: UnixMillis,
 ) -> Result<RecordedView, QueryError> {
-    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
-    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let row = select_one(views, selector)?;
     let spec = &row.run.spec;
     let variables = spec.variables.map(|digest| (place.variables)(digest));
     let (variables, variables_error) = match variables {

@@ -48,6 +48,12 @@ pub(super) fn select_rows(
     Ok(rows)
 }
 
+/// The row of the one run that the selector means.
+pub(super) fn select_one(views: &Views, selector: &str) -> Result<Row, QueryError> {
+    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
+    row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })
+}
+
 fn find(views: &Views, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
     let bad =
         |why: &str| QueryError::BadSelector { selector: selector.to_owned(), why: why.into() };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::answer::Where;
 use super::event_view::{event_view, status_reason, status_word};
-use super::query::{QueryError, Scope};
+use super::query::QueryError;
 use super::rows::Child;
 use super::run_view::{exit_code, rfc3339, run_view, signal};
-use super::select::select_rows;
+use super::select::select_one;
 use super::source::{LogSource, SourceError, Stored};
 use super::view::{AttemptView, LimitsByView, ShowView};
 use super::views::Views;
@@ -21,8 +21,7 @@ pub(super) fn show(
     place: &Where<'_>,
     now: UnixMillis,
 ) -> Result<ShowView, QueryError> {
-    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
-    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let row = select_one(views, selector)?;
     let seqs = views.seqs_of(row.run.first_seq)?;
     let records = source.get_many(&seqs).map_err(|error| match error {
         // In the middle of a prune its records go before its row.

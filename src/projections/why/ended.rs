@@ -4,7 +4,6 @@ use super::evidence::{Evidence, end_words, item, name_of, stop_words, who};
 use crate::model::event::{Event, Outcome, RejectReason, RunReason, SkipReason, StopReason};
 use crate::model::{LostReason, Run, RunId, Signal, SpawnError};
 use crate::projections::query::QueryError;
-use crate::projections::source::Stored;
 use crate::projections::view::WhyItem;
 
 /// Records between the failure of one line and the stop of the others, which came of it.
@@ -122,24 +121,20 @@ fn timed_out(evidence: &Evidence<'_>) -> WhyItem {
 }
 
 fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, QueryError> {
-    let first = evidence.events().find(|(_, event)| matches!(event, Event::StopRequested { .. }));
-    let Some(seq) = first.map(|(seq, _)| seq) else { return Ok(Vec::new()) };
-    let stop = evidence.record(seq)?;
-    let asker = stop.as_ref().and_then(|stored| match &stored.envelope.event {
-        Event::StopRequested { asker, .. } => asker.clone(),
-        _ => None,
-    });
-    let who = who(stop.as_ref().and_then(|stored| stored.envelope.cause), asker.as_ref());
+    let Some(stop) = evidence.first(is_stop) else { return Ok(Vec::new()) };
+    let Event::StopRequested { asker, .. } = &stop.envelope.event else { return Ok(Vec::new()) };
+    let seq = stop.envelope.seq;
     let begun = evidence.run.started_at.is_some();
-    let (code, verb) = if begun { ("stopped", "stopped") } else { ("cancelled", "cancelled") };
+    let verb = if begun { "stopped" } else { "cancelled" };
+    let who = who(stop.envelope.cause, asker.as_ref());
     let mut message = format!("it was {verb} {}", stop_words(reason, &who));
     let mut rests_on = vec![seq];
     match reason {
         StopReason::ParentStopped => rests_on.extend(stop_of_parent(evidence)?),
         StopReason::FailFast => {
-            if let Some(failure) = failure_before(evidence, seq)? {
-                message = format!("{message}: {}", failure.1);
-                rests_on.push(failure.0);
+            if let Some((failure, words)) = failure_before(evidence, seq)? {
+                message = format!("{message}: {words}");
+                rests_on.push(failure);
             }
         }
         StopReason::Asked | StopReason::Interrupted => {}
@@ -149,15 +144,19 @@ fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, 
         message = format!("{message}; attempt {attempt} {}", last_words(evidence.run));
     }
     rests_on.extend(ends(evidence));
-    Ok(vec![item(code, message, &rests_on)])
+    Ok(vec![item(verb, message, &rests_on)])
+}
+
+fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::StopRequested { .. })
 }
 
 fn stop_of_parent(evidence: &Evidence<'_>) -> Result<Option<u64>, QueryError> {
     let Some(parent) = evidence.run.spec.parent else { return Ok(None) };
-    let Some(parent) = evidence.other(parent)? else { return Ok(None) };
-    let records = evidence.records_of(&parent)?;
-    let is_stop = |stored: &&Stored| matches!(stored.envelope.event, Event::StopRequested { .. });
-    Ok(records.iter().find(is_stop).map(|stored| stored.envelope.seq))
+    match evidence.other(parent)? {
+        Some(parent) => evidence.first_of(&parent, is_stop),
+        None => Ok(None),
+    }
 }
 
 /// The line whose end brought the stop at `seq` with it.
@@ -165,13 +164,10 @@ fn failure_before(evidence: &Evidence<'_>, seq: u64) -> Result<Option<(u64, Stri
     for before in (seq.saturating_sub(FAIL_FAST_LOOK).max(1)..seq).rev() {
         let Some(stored) = evidence.record(before)? else { return Ok(None) };
         let Event::RunEnded { run, outcome } = stored.envelope.event else { continue };
-        let failed = !outcome.is_success()
-            && !matches!(
-                outcome,
-                Outcome::Cancelled(_)
-                    | Outcome::Stopped(StopReason::FailFast | StopReason::ParentStopped)
-            );
-        let Some(other) = evidence.other(run)?.filter(|_| failed) else { continue };
+        if !outcome.is_own_failure() {
+            continue;
+        }
+        let Some(other) = evidence.other(run)? else { continue };
         if other.spec.parent == evidence.run.spec.parent {
             return Ok(Some((before, format!("{} {}", name_of(&other), last_words(&other)))));
         }
@@ -214,10 +210,7 @@ fn locked_out(evidence: &Evidence<'_>, holder: RunId) -> Result<Vec<WhyItem>, Qu
     let mut rests_on = vec![evidence.admission()];
     let message = match evidence.other(holder)? {
         Some(holder) => {
-            let intent = evidence.records_of(&holder)?;
-            let is_intent =
-                |stored: &&Stored| matches!(stored.envelope.event, Event::AttemptIntended { .. });
-            rests_on.extend(intent.iter().find(is_intent).map(|stored| stored.envelope.seq));
+            rests_on.extend(evidence.first_intent(&holder)?);
             format!("{} held lock {lock}, and it was not to wait for it", name_of(&holder))
         }
         None => format!("run {holder} held lock {lock}, and it was not to wait for it"),

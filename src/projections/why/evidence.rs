@@ -35,6 +35,11 @@ impl<'a> Evidence<'a> {
         self.records.iter().rev().find(|stored| fits(&stored.envelope.event))
     }
 
+    /// The first record that fits.
+    pub(super) fn first(&self, fits: impl Fn(&Event) -> bool) -> Option<&Stored> {
+        self.records.iter().find(|stored| fits(&stored.envelope.event))
+    }
+
     /// The seq of the latest record that fits, as a list to rest on.
     pub(super) fn last_seq(&self, fits: impl Fn(&Event) -> bool) -> Vec<u64> {
         self.last(fits).map(|stored| stored.envelope.seq).into_iter().collect()
@@ -50,9 +55,20 @@ impl<'a> Evidence<'a> {
         Ok(self.views.run(run)?)
     }
 
-    /// The records of another run.
-    pub(super) fn records_of(&self, run: &Run) -> Result<Vec<Stored>, QueryError> {
-        records_of(run.first_seq, self.views, self.source)
+    /// The seq of the first record of another run that fits.
+    pub(super) fn first_of(
+        &self,
+        run: &Run,
+        fits: impl Fn(&Event) -> bool,
+    ) -> Result<Option<u64>, QueryError> {
+        let records = records_of(run.first_seq, self.views, self.source)?;
+        let found = records.iter().find(|stored| fits(&stored.envelope.event));
+        Ok(found.map(|stored| stored.envelope.seq))
+    }
+
+    /// Since when another run has had a slot or a lock.
+    pub(super) fn first_intent(&self, run: &Run) -> Result<Option<u64>, QueryError> {
+        self.first_of(run, |event| matches!(event, Event::AttemptIntended { .. }))
     }
 
     /// One record of the log, if it is kept.

@@ -68,15 +68,8 @@ fn lock(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
         holder.shown_state()
     );
     let mut rests_on = vec![evidence.admission()];
-    rests_on.extend(first_intent(evidence, holder)?);
+    rests_on.extend(evidence.first_intent(holder)?);
     Ok(Some(item("lock", message, &rests_on)))
-}
-
-fn first_intent(evidence: &Evidence<'_>, run: &Run) -> Result<Option<u64>, QueryError> {
-    let records = evidence.records_of(run)?;
-    let is_intent = |event: &Event| matches!(event, Event::AttemptIntended { .. });
-    let intent = records.iter().find(|stored| is_intent(&stored.envelope.event));
-    Ok(intent.map(|stored| stored.envelope.seq))
 }
 
 fn place_in_queue(evidence: &Evidence<'_>) -> Result<WhyItem, QueryError> {
@@ -103,7 +96,7 @@ fn place_in_queue(evidence: &Evidence<'_>) -> Result<WhyItem, QueryError> {
     let mut rests_on = vec![evidence.admission()];
     rests_on.extend(evidence.last_seq(|event| matches!(event, Event::AttemptIntended { .. })));
     for holder in holders.iter().take(NAMED) {
-        rests_on.extend(first_intent(evidence, holder)?);
+        rests_on.extend(evidence.first_intent(holder)?);
     }
     Ok(item("queue", message, &rests_on))
 }

@@ -8,9 +8,9 @@ mod evidence;
 mod living;
 
 use super::answer::Where;
-use super::query::{QueryError, Scope};
+use super::query::QueryError;
 use super::run_view::run_view;
-use super::select::select_rows;
+use super::select::select_one;
 use super::source::LogSource;
 use super::view::{WhyItem, WhyView};
 use super::views::Views;
@@ -24,8 +24,7 @@ pub(super) fn why(
     place: &Where<'_>,
     now: Now,
 ) -> Result<WhyView, QueryError> {
-    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
-    let row = row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })?;
+    let row = select_one(views, selector)?;
     let evidence = Evidence::new(&row.run, views, source)?;
     let run = run_view(&row.run, row.tally, place.environment, now.wall);
     let mut items = again(&evidence);
