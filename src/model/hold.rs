@@ -23,13 +23,9 @@ pub(super) fn pause(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Dec
             continue;
         };
         let answer = match live.spec.kind {
-            Kind::Job => answer_to_pause(live),
+            Kind::Job => pause_job(live, asker, &mut events),
             Kind::Batch => pause_batch(state, live, asker, &mut events),
         };
-        let is_new = matches!(answer, PauseAnswer::Held | PauseAnswer::Pausing);
-        if is_new && live.spec.kind == Kind::Job {
-            events.push(Event::PauseRequested { run, asker: asker.cloned() });
-        }
         answers.push((run, answer));
     }
     // A line may be named beside its batch.
@@ -41,14 +37,16 @@ pub(super) fn pause(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Dec
     Decision { events, reply: Reply::Pausing(answers) }
 }
 
-fn answer_to_pause(run: &Run) -> PauseAnswer {
-    match run.phase {
-        _ if run.pause_wanted => PauseAnswer::AlreadyPaused,
+fn pause_job(run: &Run, asker: Option<&Asker>, events: &mut Vec<Event>) -> PauseAnswer {
+    let answer = match run.phase {
+        _ if run.pause_wanted => return PauseAnswer::AlreadyPaused,
         Phase::Queued | Phase::Delayed => PauseAnswer::Held,
         Phase::Starting | Phase::Running | Phase::Paused => PauseAnswer::Pausing,
-        Phase::Stopping => PauseAnswer::Stopping,
-        Phase::Ended => PauseAnswer::AlreadyEnded,
-    }
+        Phase::Stopping => return PauseAnswer::Stopping,
+        Phase::Ended => return PauseAnswer::AlreadyEnded,
+    };
+    events.push(Event::PauseRequested { run: run.id, asker: asker.cloned() });
+    answer
 }
 
 fn pause_batch(
@@ -66,9 +64,8 @@ fn pause_batch(
     let before = events.len();
     for line in lines(state, batch.id) {
         // With a queue of its own, what has not begun is held by the queue.
-        let counts = line.attempt_lives || own.is_none();
-        if counts && matches!(answer_to_pause(line), PauseAnswer::Held | PauseAnswer::Pausing) {
-            events.push(Event::PauseRequested { run: line.id, asker: asker.cloned() });
+        if line.attempt_lives || own.is_none() {
+            pause_job(line, asker, events);
         }
     }
     if batch.phase == Phase::Stopping {

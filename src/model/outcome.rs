@@ -95,6 +95,28 @@ impl Outcome {
         matches!(self, Self::Succeeded)
     }
 
+    /// Whether it began, or was to, and came to another end than it should. What was cancelled is
+    /// neither a success nor a failure.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Cancelled(_) => false,
+            Self::Failed(_)
+            | Self::Signalled(_)
+            | Self::TimedOut
+            | Self::Stopped(_)
+            | Self::Lost(_)
+            | Self::Skipped(_)
+            | Self::Rejected(_) => true,
+        }
+    }
+
+    /// Whether it failed by itself, and not because of its batch or of another line of that.
+    pub fn is_own_failure(self) -> bool {
+        let followed = Self::Stopped(StopReason::FailFast) == self
+            || Self::Stopped(StopReason::ParentStopped) == self;
+        self.is_failure() && !followed
+    }
+
     /// The reason of `--json`, where the outcome has one beyond a code or signal.
     pub fn reason(self) -> Option<String> {
         match self {

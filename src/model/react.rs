@@ -59,18 +59,7 @@ pub fn batch_consequences(state: &State, parent: RunId, outcome: Outcome) -> Vec
     if batch.open.is_empty() {
         return vec![Event::RunEnded { run: parent, outcome: batch_outcome(run, batch) }];
     }
-    let follows = |reason| matches!(reason, StopReason::FailFast | StopReason::ParentStopped);
-    let failed = match outcome {
-        Outcome::Succeeded | Outcome::Cancelled(_) => false,
-        Outcome::Stopped(reason) => !follows(reason),
-        Outcome::Failed(_)
-        | Outcome::Signalled(_)
-        | Outcome::TimedOut
-        | Outcome::Lost(_)
-        | Outcome::Skipped(_)
-        | Outcome::Rejected(_) => true,
-    };
-    if !(failed && run.spec.fail_fast) {
+    if !(outcome.is_own_failure() && run.spec.fail_fast) {
         return Vec::new();
     }
     let lines = batch.open.values().filter_map(|line| state.runs.get(line));

@@ -271,17 +271,8 @@ impl State {
         if let Some(batch) = batch
             && batch.open.remove(&run.first_seq).is_some()
         {
-            match outcome {
-                Outcome::Succeeded => {}
-                Outcome::Cancelled(_) => batch.cancelled += 1,
-                Outcome::Failed(_)
-                | Outcome::Signalled(_)
-                | Outcome::TimedOut
-                | Outcome::Stopped(_)
-                | Outcome::Lost(_)
-                | Outcome::Skipped(_)
-                | Outcome::Rejected(_) => batch.failed += 1,
-            }
+            batch.failed += u32::from(outcome.is_failure());
+            batch.cancelled += u32::from(matches!(outcome, Outcome::Cancelled(_)));
         }
         if self.batches.remove(&id).is_some() {
             self.waits.queues.remove(&QueueName::of_batch(id));

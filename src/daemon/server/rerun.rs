@@ -58,6 +58,7 @@ async fn selected(shared: &Shared, asked: &RerunRequest) -> Result<Vec<Run>, Ref
     Ok(runs.into_iter().filter(alone).collect())
 }
 
+/// As [`Outcome::is_failure`], before what is not wanted is fetched.
 fn has_failed(run: &RunView) -> bool {
     run.outcome.as_deref().is_some_and(|outcome| !matches!(outcome, "succeeded" | "cancelled"))
 }
@@ -73,8 +74,9 @@ async fn once_more(
     let command = if run.spec.kind == Kind::Batch {
         let lines = shared.questions.batch_lines(run.id).await;
         let lines = lines.map_err(|error| refuse_query(&error))?.unwrap_or_default();
-        let wanted =
-            lines.into_iter().filter(|line| !asked.failed || line.outcome.is_some_and(is_failure));
+        let wanted = lines
+            .into_iter()
+            .filter(|line| !asked.failed || line.outcome.is_some_and(Outcome::is_failure));
         let lines: Vec<_> = wanted.map(|line| line.line).collect();
         if lines.is_empty() {
             return Ok(None);
@@ -89,10 +91,6 @@ async fn once_more(
         Reply::Admitted { run, .. } => Ok(Some(run)),
         _ => Err(Refusal::ending()),
     }
-}
-
-fn is_failure(outcome: Outcome) -> bool {
-    !outcome.is_success() && !matches!(outcome, Outcome::Cancelled(_))
 }
 
 /// An id for each run of one command: sent again, each acts once.
