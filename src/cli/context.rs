@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::place::{Place, PlaceVariables};
 use crate::model::{CommandId, EnvironmentId};
-use crate::projections::query::{Query, Scope};
+use crate::projections::query::{Query, QueryError, Scope};
 use crate::projections::view::{List, RunView};
 
 use super::error::CommandError;
@@ -173,6 +173,17 @@ impl Context {
     /// and no daemon is started to find that out.
     pub fn is_unused(&self) -> bool {
         !self.place.root.exists()
+    }
+
+    /// What is to be done to runs needs an environment that has some.
+    ///
+    /// # Errors
+    /// No run matches, since there never was one.
+    pub fn must_have_runs(&self, selectors: &[String]) -> Result<(), CommandError> {
+        match selectors.first().filter(|_| self.is_unused()) {
+            Some(selector) => Err(QueryError::NoSuchRun { selector: selector.clone() }.into()),
+            None => Ok(()),
+        }
     }
 }
 

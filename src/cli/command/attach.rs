@@ -14,6 +14,7 @@ use crate::cli::attach::find_shim;
 use crate::cli::context::{Context, parse};
 use crate::cli::copy::{Growth, Step, Tail};
 use crate::cli::error::CommandError;
+use crate::cli::foreground::FORWARDED;
 use crate::cli::keys::{DETACH_DEFAULT, DetachKeys};
 use crate::cli::session::{Session, Standing, View};
 use crate::cli::{exit, text, ui};
@@ -27,16 +28,6 @@ use crate::runners::capture::StreamName;
 use crate::runners::linux::signals::Blocked;
 use crate::runners::protocol::AttemptId;
 
-/// What a client at a terminal must not die of before it has restored that.
-const HANDLED: [Signal; 7] = [
-    Signal::INT,
-    Signal::TERM,
-    Signal::HUP,
-    Signal::QUIT,
-    Signal::TSTP,
-    Signal::CONT,
-    Signal::WINCH,
-];
 /// Of a run without a terminal, so much of what it has printed is shown first.
 const RECENT_BYTES: u64 = 64 << 10;
 /// A line that was cut in two is left out if it ends within this.
@@ -177,7 +168,8 @@ impl AttachArgs {
             follows_files: false,
         };
         let signals =
-            Blocked::new(&HANDLED).map_err(|error| CommandError::io("signals", &error))?;
+            // None of these may end it before the terminal is restored.
+            Blocked::new(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
         let session = Session::connect(&socket, run, id.attempt, view).map_err(|error| {
             let message = format!("the shim of run {run} does not answer: {error}");
             CommandError::new("shim", exit::UNAVAILABLE, message).hint(format!("jr show {run}"))

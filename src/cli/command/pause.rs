@@ -6,7 +6,6 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::daemon::protocol::{HoldReply, HoldRequest};
 use crate::model::RunId;
-use crate::projections::query::QueryError;
 
 /// Below the options of `pause`.
 const PAUSE_HELP: &str = "\
@@ -87,9 +86,7 @@ fn hold(
     schema: &'static str,
     selectors: Vec<String>,
 ) -> Result<u8, CommandError> {
-    if context.is_unused() {
-        return Err(QueryError::NoSuchRun { selector: selectors[0].clone() }.into());
-    }
+    context.must_have_runs(&selectors)?;
     let request = HoldRequest { command_id: command_id()?, selectors, asker: Some(asker()) };
     let reply: HoldReply = context.post(route, &request)?;
     let code = exit_code(&reply.runs);

@@ -6,7 +6,7 @@ use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
 use crate::daemon::protocol::{PinReply, PinRequest};
-use crate::projections::query::{Query, QueryError};
+use crate::projections::query::Query;
 use crate::projections::view::{List, RunView};
 
 /// Below the options.
@@ -74,9 +74,7 @@ impl Runnable for UnpinArgs {
 }
 
 fn set(context: &mut Context, selector: String, pinned: bool) -> Result<u8, CommandError> {
-    if context.is_unused() {
-        return Err(QueryError::NoSuchRun { selector }.into());
-    }
+    context.must_have_runs(std::slice::from_ref(&selector))?;
     let request = PinRequest { command_id: command_id()?, selector, pinned };
     let reply: PinReply = context.post("/v1/pin", &request)?;
     if context.ui.json {

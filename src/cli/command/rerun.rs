@@ -9,7 +9,6 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::daemon::protocol::{RerunItem, RerunReply, RerunRequest, WaitRequest};
 use crate::model::ByteString;
-use crate::projections::query::QueryError;
 use crate::projections::view::{List, RunView};
 
 /// Below the options.
@@ -58,9 +57,7 @@ impl Runnable for RerunArgs {
     const NAME: &'static str = "rerun";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        if context.is_unused() {
-            return Err(QueryError::NoSuchRun { selector: self.selectors[0].clone() }.into());
-        }
+        context.must_have_runs(&self.selectors)?;
         let variables = std::env::vars_os()
             .map(|(name, value)| (ByteString::from(name.into_vec()), ByteString::from(value)));
         let set =

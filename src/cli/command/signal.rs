@@ -6,7 +6,6 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::daemon::protocol::{SignalReply, SignalRequest};
 use crate::model::{RunId, Signal};
-use crate::projections::query::QueryError;
 
 /// Below the options.
 const HELP: &str = "\
@@ -46,10 +45,7 @@ impl Runnable for SignalArgs {
     const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        if context.is_unused() {
-            let selector = self.selectors[0].clone();
-            return Err(QueryError::NoSuchRun { selector }.into());
-        }
+        context.must_have_runs(&self.selectors)?;
         let command_id = command_id()?;
         let signal = self.signal;
         let request =

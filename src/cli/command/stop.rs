@@ -8,7 +8,7 @@ use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
 use crate::daemon::protocol::{StopReply, StopRequest, WaitRequest};
 use crate::model::RunId;
-use crate::projections::query::{Query, QueryError};
+use crate::projections::query::Query;
 use crate::projections::view::{List, RunView, ShowView};
 
 /// Below the options.
@@ -57,10 +57,7 @@ impl Runnable for StopArgs {
     const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        if context.is_unused() {
-            let selector = self.selectors[0].clone();
-            return Err(QueryError::NoSuchRun { selector }.into());
-        }
+        context.must_have_runs(&self.selectors)?;
         let request = StopRequest {
             command_id: command_id()?,
             selectors: self.selectors,
