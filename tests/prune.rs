@@ -14,7 +14,7 @@ use jr::daemon::prune::plan;
 use jr::log::verify::verify;
 use jr::log::{Reader, SegmentHeader, Store, prune, snapshot};
 use jr::model::{BootId, Checker, Envelope, Now, Pruning, RunId, State, UnixMillis};
-use jr::projections::query::{At, Document, HistoryQuery, PsQuery, Query, QueryError};
+use jr::projections::query::{At, Document, HistoryQuery, PsQuery, Query, QueryError, Question};
 use jr::projections::view::RunView;
 use jr::projections::{LogSource, Policy, Views, Where, answer};
 use proptest::prelude::*;
@@ -26,16 +26,20 @@ fn now() -> Now {
     Now { wall: UnixMillis(10_000_000), boottime_ms: 0 }
 }
 
-fn ask(query: &Query, views: &Views, log: &dyn LogSource) -> Result<Document, QueryError> {
+fn ask(
+    question: impl Into<Question>,
+    views: &Views,
+    log: &dyn LogSource,
+) -> Result<Document, QueryError> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(vec![("A".into(), "1".into())]);
     let place = Where { environment: "local", output: &output, variables: &variables };
-    answer(query, views, log, &place, now())
+    answer(&question.into(), views, log, &place, now())
 }
 
 fn history(views: &Views, log: &dyn LogSource, at: Option<u64>) -> Vec<RunView> {
-    let query = HistoryQuery { at: at.map(At::Seq), ..HistoryQuery::default() };
-    match ask(&Query::History(query), views, log) {
+    let query = Query::History(HistoryQuery::default());
+    match ask(Question { query, at: at.map(At::Seq) }, views, log) {
         Ok(Document::Runs(runs)) => runs.items,
         other => panic!("{other:?}"),
     }
@@ -130,15 +134,16 @@ proptest! {
             .iter()
             .map(|run| {
                 let query = Query::Show { selector: run.run_id.clone() };
-                (run.run_id.clone(), ask(&query, &before, &reader))
+                (run.run_id.clone(), ask(query, &before, &reader))
             })
             .collect();
         let ats: Vec<u64> = (cut..=head).step_by(7).collect();
         let told: Vec<_> = ats.iter().map(|at| history(&before, &reader, Some(*at))).collect();
         let ps = |at: u64| {
-            Query::Ps(PsQuery { all: false, limit: None, at: Some(At::Seq(at)) })
+            let query = Query::Ps(PsQuery { all: false, limit: None });
+            Question { query, at: Some(At::Seq(at)) }
         };
-        let lived: Vec<_> = ats.iter().map(|at| ask(&ps(*at), &before, &reader)).collect();
+        let lived: Vec<_> = ats.iter().map(|at| ask(ps(*at), &before, &reader)).collect();
         let digest = verify(directory.path()).expect("whole").head;
 
         let kept = prune_log(&store, &pruning, &before);
@@ -154,7 +159,7 @@ proptest! {
         prop_assert_eq!(history(&after, &reader, None), expected);
         for run in &all {
             let query = Query::Show { selector: run.run_id.clone() };
-            let found = ask(&query, &after, &reader);
+            let found = ask(query, &after, &reader);
             if stays(run) {
                 // What came from it is told as far as it stays.
                 let gone: BTreeSet<&str> =
@@ -169,10 +174,10 @@ proptest! {
         for ((at, told), lived) in ats.iter().zip(told).zip(lived) {
             let told: Vec<_> = told.into_iter().filter(|run| stays(run)).collect();
             prop_assert_eq!(history(&after, &reader, Some(*at)), told, "at {}", at);
-            prop_assert_eq!(ask(&ps(*at), &after, &reader), lived, "at {}", at);
+            prop_assert_eq!(ask(ps(*at), &after, &reader), lived, "at {}", at);
         }
         if cut > 1 {
-            let early = ask(&ps(cut - 1), &after, &reader);
+            let early = ask(ps(cut - 1), &after, &reader);
             prop_assert_eq!(early, Err(QueryError::Pruned { first: cut }));
         }
         // Views that were folded before and are opened again, by whoever opens them.

@@ -34,7 +34,7 @@ fn stdout_bytes(end: &AttemptEnd) -> u64 {
 /// Both streams, in the order of the index.
 fn in_order(shim: &Shim, id: AttemptId) -> String {
     let mut output = Output::open(&shim.base(id), u64::MAX).expect("opens");
-    let pieces = output.pieces(None).expect("reads");
+    let pieces = output.pieces().expect("reads");
     let parts = pieces.iter().map(|piece| output.bytes(piece).expect("reads"));
     String::from_utf8(parts.flatten().collect()).expect("text")
 }

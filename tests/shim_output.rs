@@ -40,7 +40,7 @@ fn a_flood_is_bounded_on_disk_and_its_newest_bytes_are_kept() {
     let mut output = Output::open(&shim.base(start.id), start.output_bytes_max).expect("opens");
     let kept = output.kept(StreamName::Stdout);
     assert_eq!((kept.start, kept.end), (total.1.expect("counted"), 300_000_006));
-    let pieces = output.pieces(None).expect("reads");
+    let pieces = output.pieces().expect("reads");
     assert!(pieces[0].is_pruned && !pieces[pieces.len() - 1].is_pruned);
     let text: Vec<u8> =
         pieces.iter().flat_map(|piece| output.bytes(piece).expect("reads")).collect();
@@ -69,8 +69,12 @@ fn both_streams_read_back_in_the_order_in_which_they_were_written() {
     assert_eq!(end.status, exited(0));
     let base = shim.base(id);
     let read = |until| {
-        let mut output = Output::open(&base, u64::MAX).expect("opens");
-        let pieces = output.pieces(until).expect("reads");
+        let output = match until {
+            Some(until) => Output::open_until(&base, u64::MAX, until),
+            None => Output::open(&base, u64::MAX),
+        };
+        let mut output = output.expect("opens");
+        let pieces = output.pieces().expect("reads");
         let parts = pieces.iter().map(|piece| output.bytes(piece).expect("reads"));
         let bytes: Vec<u8> = parts.flatten().collect();
         (String::from_utf8(bytes).expect("text"), pieces)

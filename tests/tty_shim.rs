@@ -144,7 +144,7 @@ fn all_who_look_see_the_same_and_who_comes_later_what_was_before() {
         viewer.until("the end", |viewer| viewer.has_ended);
     }
     assert_eq!(shim.stdout(id), first.text());
-    let output = Output::open(&shim.base(id), u64::MAX).expect("opens").pieces(None);
+    let output = Output::open(&shim.base(id), u64::MAX).expect("opens").pieces();
     let pieces = output.expect("reads");
     assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.stream == StreamName::Stdout));
     assert!(pieces.iter().all(|piece| piece.at.is_some()), "each has its time");

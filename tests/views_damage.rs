@@ -18,7 +18,7 @@ use jr::daemon::offline::{self, OfflineError};
 use jr::daemon::place::{Place, PlaceVariables};
 use jr::log::{SegmentHeader, Store};
 use jr::model::Envelope;
-use jr::projections::query::{EventsQuery, Query, QueryError, Scope};
+use jr::projections::query::{EventsQuery, Query, QueryError, Question, Scope};
 use jr::projections::{MemoryLog, Views};
 use jr::runners::linux::clock;
 use serde_json::Value;
@@ -48,7 +48,7 @@ enum Refusal {
 struct Environment {
     _home: tempfile::TempDir,
     place: Place,
-    questions: Vec<Query>,
+    questions: Vec<Question>,
     expected: Vec<Answer>,
     /// Where the next copy's questions begin.
     next: usize,
@@ -89,14 +89,15 @@ impl Environment {
         log.append(&envelopes);
         let mut questions = oracle::questions(log.records());
         let histories = oracle::history_queries(&[9, 700, 3]).into_iter().map(Query::History);
-        questions.extend(histories);
+        questions.extend(histories.map(Question::from));
         for kind in ["run_ended", "attempt_started"] {
             let kind = Some(kind.to_owned());
-            questions.push(Query::Events(EventsQuery { kind, ..EventsQuery::default() }));
+            let query = Query::Events(EventsQuery { kind, ..EventsQuery::default() });
+            questions.push(query.into());
         }
-        questions.push(Query::Show { selector: "absent".to_owned() });
+        questions.push(Query::Show { selector: "absent".to_owned() }.into());
         let selectors = vec!["state:failed".to_owned(), "label:team=a".to_owned()];
-        questions.push(Query::Resolve { selectors, scope: Scope::Any });
+        questions.push(Query::Resolve { selectors, scope: Scope::Any }.into());
         let expected: Vec<Answer> = questions.iter().map(|query| ask(&place, query)).collect();
         let asked = |answer: &&Answer| answer.is_ok();
         assert!(expected.iter().filter(asked).count() > 60, "most questions have an answer");
@@ -173,8 +174,8 @@ fn pieces(envelopes: &[Envelope], kept: usize) -> impl Iterator<Item = &[Envelop
     first.chunks(61).chain(second.chunks(17))
 }
 
-fn ask(place: &Place, query: &Query) -> Answer {
-    let document = offline::ask(place, query).map_err(|error| match error {
+fn ask(place: &Place, question: &Question) -> Answer {
+    let document = offline::ask(place, question).map_err(|error| match error {
         OfflineError::Query(QueryError::Damaged { message } | QueryError::Log { message }) => {
             Refusal::Files(message)
         }

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 use jr::model::{BootId, Now, State, UnixMillis};
 use jr::projections::query::{
-    At, Document, EventsQuery, HistoryQuery, PsQuery, Query, QueryError, StatsQuery,
+    At, Document, EventsQuery, HistoryQuery, PsQuery, Query, QueryError, Question,
 };
+use jr::projections::view::RunChange;
 use jr::projections::{LogSource, MemoryLog, Pace, Start, Views, Where, answer};
 use proptest::prelude::*;
 use world::{Disk, World};
@@ -32,11 +33,41 @@ fn now() -> Now {
     Now { wall: UnixMillis(10_000_000), boottime_ms: 0 }
 }
 
-fn ask(query: &Query, views: &Views, log: &dyn LogSource) -> Result<Document, QueryError> {
+fn ask(
+    question: impl Into<Question>,
+    views: &Views,
+    log: &dyn LogSource,
+) -> Result<Document, QueryError> {
+    ask_when(&question.into(), views, log, now())
+}
+
+fn ask_when(
+    question: &Question,
+    views: &Views,
+    log: &dyn LogSource,
+    now: Now,
+) -> Result<Document, QueryError> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(vec![("A".into(), "1".into())]);
     let place = Where { environment: "local", output: &output, variables: &variables };
-    answer(query, views, log, &place, now())
+    answer(question, views, log, &place, now)
+}
+
+fn past(query: Query, at: Option<u64>) -> Question {
+    Question { query, at: at.map(At::Seq) }
+}
+
+/// Only the files of output go on after a moment: how far they count is told of the past alone.
+fn as_of_present(mut document: Document) -> Document {
+    let outputs = match &mut document {
+        Document::Outputs(list) => &mut list.items,
+        Document::Follow(view) => &mut view.items,
+        _ => return document,
+    };
+    for view in outputs {
+        view.until_ms = None;
+    }
+    document
 }
 
 fn open(disk: &Disk, log: &dyn LogSource) -> Views {
@@ -119,37 +150,34 @@ proptest! {
         ats.extend(places.iter().map(|place| Some(u64::from(*place) % (head + 1))));
         for at in ats {
             for all in [false, true] {
-                let query = Query::Ps(PsQuery { all, limit: None, at: at.map(At::Seq) });
+                let query = Query::Ps(PsQuery { all, limit: None });
                 let expected = oracle::ps(log.records(), all, at, now());
-                let found = ask(&query, &views, &log);
+                let found = ask(past(query, at), &views, &log);
                 prop_assert_eq!(found, Ok(Document::Runs(expected)), "{:?}", at);
             }
             for query in oracle::history_queries(&places) {
-                let query = HistoryQuery { at: at.map(At::Seq), ..query };
                 let expected = oracle::history(log.records(), &query, at, now());
-                let found = ask(&Query::History(query.clone()), &views, &log);
+                let found = ask(past(Query::History(query.clone()), at), &views, &log);
                 prop_assert_eq!(found, Ok(Document::Runs(expected)), "{:?}", query);
             }
         }
         for at in [None, Some(u64::from(places[2]) % (head + 1))] {
-            let at_seq = at.map(At::Seq);
-            let flat = HistoryQuery { limit: Some(5), at: at_seq, ..HistoryQuery::default() };
+            let flat = HistoryQuery { limit: Some(5), ..HistoryQuery::default() };
             let tree = HistoryQuery { tree: true, ..flat.clone() };
-            let of = |query| match ask(&Query::History(query), &views, &log) {
+            let of = |query| match ask(past(Query::History(query), at), &views, &log) {
                 Ok(Document::Runs(list)) => list.items,
                 other => panic!("{other:?}"),
             };
             oracle::check_tree(log.records(), at, &of(flat), &of(tree));
             for query in oracle::stats_queries(&places) {
-                let query = StatsQuery { at: at.map(At::Seq), ..query };
                 let expected = oracle::stats(log.records(), &query, at, now());
-                let found = ask(&Query::Stats(query.clone()), &views, &log);
+                let found = ask(past(Query::Stats(query.clone()), at), &views, &log);
                 prop_assert_eq!(found, Ok(Document::Stats(expected)), "{:?}", query);
             }
         }
         for run in oracle::runs(log.records(), head) {
             let query = Query::Show { selector: run.id.to_string() };
-            let Document::Show(show) = ask(&query, &views, &log).expect("shows") else {
+            let Document::Show(show) = ask(query, &views, &log).expect("shows") else {
                 panic!("another document")
             };
             oracle::check_show(log.records(), &run, &show);
@@ -161,6 +189,59 @@ proptest! {
 proptest! {
     #![proptest_config(cases(48))]
 
+    /// Whatever is asked of a moment of the past is what it would have been told then.
+    #[test]
+    fn the_past_is_told_as_it_was(script in script(), places in any::<[u16; 3]>()) {
+        let log = log_of(&script);
+        let mut views = open(&Disk::default(), &log);
+        if places[0] % 2 == 0 { views.flush().expect("flushes"); }
+        let head = views.applied();
+        for place in places {
+            let seq = u64::from(place) % (head + 1);
+            let mut then = MemoryLog::default();
+            let kept = log.records().iter().take(usize::try_from(seq).expect("fits"));
+            then.append(&kept.map(|one| one.envelope.clone()).collect::<Vec<_>>());
+            let last = then.records().last().map(|one| one.envelope.time);
+            let at_that_time = Now { wall: last.unwrap_or_default(), boottime_ms: 0 };
+            let views_then = open(&Disk::default(), &then);
+            for query in oracle::queries(then.records(), seq) {
+                let told_then = ask_when(&query.clone().into(), &views_then, &then, at_that_time);
+                let told = ask(past(query.clone(), Some(seq)), &views, &log).map(as_of_present);
+                prop_assert_eq!(told, told_then, "{:?} at {} of {}", query, seq, head);
+            }
+        }
+    }
+
+    /// What changed between two moments is what is different in lists of all runs then.
+    #[test]
+    fn changes_are_the_difference_of_two_lists(script in script(), places in any::<[u16; 2]>()) {
+        let log = log_of(&script);
+        let views = open(&Disk::default(), &log);
+        let head = views.applied();
+        let mut seqs = places.map(|place| u64::from(place) % (head + 1));
+        seqs.sort_unstable();
+        let list = |at| {
+            let query = Query::Ps(PsQuery { all: true, limit: None });
+            match ask(past(query, Some(at)), &views, &log) {
+                Ok(Document::Runs(list)) => list.items,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (old, new) = (list(seqs[0]), list(seqs[1]));
+        let mut expected = Vec::new();
+        for b in new.into_iter().rev().filter(|run| run.last_seq > seqs[0]) {
+            let a = old.iter().find(|run| run.run_id == b.run_id).cloned();
+            expected.push(RunChange { a, b });
+        }
+        let query = Query::Changes { from: At::Seq(seqs[0]) };
+        let Ok(Document::Changes(found)) = ask(past(query, Some(seqs[1])), &views, &log) else {
+            panic!("another document")
+        };
+        prop_assert_eq!(&found.items, &expected);
+        let later = past(Query::Changes { from: At::Seq(seqs[1]) }, Some(seqs[0]));
+        prop_assert_eq!(ask(later, &views, &log).is_ok(), seqs[0] == seqs[1]);
+    }
+
     /// A time means the greatest place whose running maximum of time is not later.
     #[test]
     fn a_time_is_a_place(script in script(), times in any::<[u16; 8]>()) {
@@ -171,8 +252,8 @@ proptest! {
             let time = i64::from(time % 9_000) + world::EPOCH - 100;
             let seq = oracle::seq_at(log.records(), time);
             let by = |at| {
-                let query = PsQuery { all: true, limit: None, at: Some(at) };
-                ask(&Query::Ps(query), &views, &log)
+                let query = Query::Ps(PsQuery { all: true, limit: None });
+                ask(Question { query, at: Some(at) }, &views, &log)
             };
             prop_assert_eq!(by(At::Time(time)), by(At::Seq(seq)));
         }
@@ -183,7 +264,7 @@ proptest! {
     fn events_are_the_records(script in script(), from in 1_u64..300, limit in 0_usize..40) {
         let log = log_of(&script);
         let views = open(&Disk::default(), &log);
-        let seqs = |query: EventsQuery| match ask(&Query::Events(query), &views, &log) {
+        let seqs = |query: EventsQuery| match ask(Query::Events(query), &views, &log) {
             Ok(Document::Events(list)) => {
                 list.items.iter().map(|event| event.seq).collect::<Vec<_>>()
             }
@@ -245,11 +326,12 @@ proptest! {
         drop(views);
         let questions = oracle::questions(log.records());
         let fresh = open(&Disk::default(), &log);
-        let expected: Vec<_> = questions.iter().map(|query| ask(query, &fresh, &log)).collect();
+        let told = questions.iter().map(|question| ask(question.clone(), &fresh, &log));
+        let expected: Vec<_> = told.collect();
         disk.damage(&flips);
         let views = open(&disk, &log);
         for (query, expected) in questions.iter().zip(expected) {
-            match ask(query, &views, &log) {
+            match ask(query.clone(), &views, &log) {
                 Err(QueryError::Damaged { .. }) => {}
                 found => prop_assert_eq!(found, expected, "{:?}", query),
             }
@@ -300,8 +382,8 @@ fn reading_changes_no_byte_and_tells_the_same() {
     let before = std::fs::read(&path).expect("reads");
     let views = Views::open_readonly(&path, BOOT, &log).expect("opens");
     for query in oracle::questions(log.records()) {
-        let answer = ask(&query, &views, &log);
-        assert_eq!(answer, ask(&query, &absent, &log));
+        let answer = ask(query.clone(), &views, &log);
+        assert_eq!(answer, ask(query.clone(), &absent, &log));
         assert!(answer.is_ok(), "{query:?}: {answer:?}");
     }
     drop(views);

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::place::{Place, PlaceVariables};
 use crate::model::{CommandId, EnvironmentId};
-use crate::projections::query::{Query, QueryError, Scope};
+use crate::projections::query::{At, Query, QueryError, Question, Scope};
 use crate::projections::view::{List, RunView};
 
+use super::command::read::ReadArgs;
 use super::error::CommandError;
 use super::exit;
 use super::offline;
@@ -70,6 +71,8 @@ pub struct Context {
     pub place: Place,
     /// Where words go.
     pub ui: Ui,
+    /// Of which moment questions are.
+    at: Option<At>,
 }
 
 impl Context {
@@ -79,7 +82,7 @@ impl Context {
     /// A bad name or directory, or nowhere to keep state.
     pub fn new(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
         match Self::place(globals) {
-            Ok(place) => Ok(Self { place, ui }),
+            Ok(place) => Ok(Self { place, ui, at: None }),
             Err(error) => Err((error, ui)),
         }
     }
@@ -102,6 +105,11 @@ impl Context {
             CommandError::new("bad_environment", exit::USAGE, format!("{name:?} is {error}"))
         })?;
         Ok(Place::of(id, &variables)?)
+    }
+
+    /// From now on what is read is of that moment.
+    pub fn look(&mut self, read: &ReadArgs) {
+        self.at = read.at;
     }
 
     /// Asks something that changes things; starts a daemon if none runs.
@@ -133,12 +141,13 @@ impl Context {
     /// # Errors
     /// Why there is no answer.
     pub fn read_bytes(&self, query: &Query) -> Result<Vec<u8>, CommandError> {
+        let question = Question { query: query.clone(), at: self.at };
         let mut waiting = Waiting::new();
         loop {
-            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", query)? {
+            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", &question)? {
                 return Ok(bytes);
             }
-            if let Some(document) = offline::answer(&self.place, query)? {
+            if let Some(document) = offline::answer(&self.place, &question)? {
                 return serde_json::to_vec(&document).map_err(|error| {
                     let message = format!("cannot write JSON: {error}");
                     CommandError::new("internal", exit::FAILED, message)

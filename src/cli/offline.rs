@@ -2,21 +2,21 @@
 
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::place::Place;
-use crate::projections::query::{Document, FollowQuery, Query, QueryError, Scope};
+use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::view::{FollowView, List};
 
 use super::error::CommandError;
 use super::exit;
 
-/// The answer to `query` as of the last durable record; `None` if a daemon has come up: ask it.
+/// The answer as of the last durable record; `None` if a daemon has come up: ask it.
 ///
 /// # Errors
 /// As the daemon would refuse it, or why the files cannot be read.
-pub fn answer(place: &Place, query: &Query) -> Result<Option<Document>, CommandError> {
-    match offline::ask(place, query) {
+pub fn answer(place: &Place, question: &Question) -> Result<Option<Document>, CommandError> {
+    match offline::ask(place, question) {
         Ok(document) => Ok(Some(document)),
         Err(OfflineError::DaemonLives) => Ok(None),
-        Err(OfflineError::NoState(_)) => nothing(query).map(Some),
+        Err(OfflineError::NoState(_)) => nothing(&question.query).map(Some),
         Err(OfflineError::Query(error)) => Err(error.into()),
         Err(OfflineError::Files(error)) => {
             let error = CommandError::new("log", exit::FAILED, error.to_string());
@@ -40,6 +40,7 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         Query::Show { selector } | Query::Why { selector } | Query::Recorded { selector } => {
             no_such_run(selector)
         }
+        Query::Changes { .. } => Err(QueryError::Beyond { head: 0 }.into()),
         Query::Resolve { selectors, scope } => match selectors.first() {
             Some(selector) if *scope == Scope::One || selector != "all" => no_such_run(selector),
             _ => Ok(Document::Runs(list("jr.resolve/1"))),

@@ -327,7 +327,7 @@ mod tests {
             let base = directory.path().join(format!("x.{number}"));
             std::fs::write(StreamName::Stdout.path(&base), text).expect("a file");
             let mut output = Output::open(&base, u64::MAX).expect("files");
-            let mut pieces = output.pieces(None).expect("pieces");
+            let mut pieces = output.pieces().expect("pieces");
             last.keep(&output, &mut pieces).expect("read");
             let bytes = pieces.iter().flat_map(|piece| output.bytes(piece).expect("bytes"));
             found.insert(0, String::from_utf8(bytes.collect()).expect("text"));

@@ -11,9 +11,22 @@ use super::error::CommandError;
 use super::output::{BLOCK_BYTES, LastLines, Printer};
 use super::{text, time_arg};
 use crate::limits;
+use crate::model::UnixMillis;
 use crate::projections::view::OutputView;
 use crate::runners::capture::StreamName;
 use crate::runners::capture::reader::{Output, Piece};
+
+/// The output of an attempt, as it was at the moment that is looked at.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn open_output(view: &OutputView) -> io::Result<Output> {
+    let base = Path::new(&view.base);
+    match view.until_ms {
+        Some(until) => Output::open_until(base, limits::OUTPUT_BYTES_MAX, UnixMillis(until)),
+        None => Output::open(base, limits::OUTPUT_BYTES_MAX),
+    }
+}
 
 /// What of the output is asked for.
 #[derive(Clone, Debug)]
@@ -130,7 +143,7 @@ impl RunOutput {
         context: &Context,
     ) -> Result<(Output, Vec<Piece>), CommandError> {
         let mut output = self.files(attempt)?;
-        let mut pieces = output.pieces(None).map_err(|error| self.failed(attempt, &error))?;
+        let mut pieces = output.pieces().map_err(|error| self.failed(attempt, &error))?;
         for stream in StreamName::BOTH {
             self.printed.insert((attempt, stream), output.kept(stream).end);
         }
@@ -160,8 +173,7 @@ impl RunOutput {
     }
 
     fn files(&self, attempt: u32) -> Result<Output, CommandError> {
-        let base = Path::new(&self.attempts[&attempt].base);
-        Output::open(base, limits::OUTPUT_BYTES_MAX).map_err(|error| self.failed(attempt, &error))
+        open_output(&self.attempts[&attempt]).map_err(|error| self.failed(attempt, &error))
     }
 
     fn failed(&self, attempt: u32, error: &io::Error) -> CommandError {

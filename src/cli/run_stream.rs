@@ -1,9 +1,8 @@
 //! One stream of a run from its first attempt to its last, read as one file.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
 
-use crate::limits;
+use super::run_output::open_output;
 use crate::projections::view::OutputView;
 use crate::runners::capture::StreamName;
 use crate::runners::capture::reader::Output;
@@ -13,22 +12,21 @@ const LINE_BYTES: u64 = 1 << 20;
 
 /// Reads one attempt after the other; one file is open at a time.
 #[derive(Debug)]
-pub struct RunStream {
-    bases: std::vec::IntoIter<String>,
+pub struct RunStream<'a> {
+    attempts: std::slice::Iter<'a, OutputView>,
     stream: StreamName,
     /// What is read now, from where.
     current: Option<(Output, u64)>,
 }
 
-impl RunStream {
+impl<'a> RunStream<'a> {
     /// Of the attempts of one run, in their order.
-    pub fn new(views: &[OutputView], stream: StreamName) -> Self {
-        let bases: Vec<String> = views.iter().map(|view| view.base.clone()).collect();
-        Self { bases: bases.into_iter(), stream, current: None }
+    pub fn new(views: &'a [OutputView], stream: StreamName) -> Self {
+        Self { attempts: views.iter(), stream, current: None }
     }
 }
 
-impl Read for RunStream {
+impl Read for RunStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some((output, from)) = &mut self.current {
@@ -38,8 +36,8 @@ impl Read for RunStream {
                     return Ok(count);
                 }
             }
-            let Some(base) = self.bases.next() else { return Ok(0) };
-            let output = Output::open(Path::new(&base), limits::OUTPUT_BYTES_MAX)?;
+            let Some(view) = self.attempts.next() else { return Ok(0) };
+            let output = open_output(view)?;
             let from = output.kept(self.stream).start;
             self.current = Some((output, from));
         }

@@ -11,7 +11,7 @@ use super::prune;
 use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
 use crate::model::{Digest, Pruned, Pruning, RunId, State};
-use crate::projections::query::{Document, Query, QueryError};
+use crate::projections::query::{Document, QueryError, Question};
 use crate::projections::{LogSource, MemoryLog, Policy, SourceError, Stored, Views, Where, answer};
 use crate::runners::linux::clock;
 
@@ -146,7 +146,7 @@ impl LogSource for Near<'_> {
 ///
 /// # Errors
 /// [`OfflineError`]; also if the views would have to be made anew.
-pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> {
+pub fn ask_soon(place: &Place, question: &Question) -> Result<Document, OfflineError> {
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let lock = hold(place)?;
@@ -155,7 +155,9 @@ pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> 
     {
         let views = ManuallyDrop::new(views);
         let source = MemoryLog::default();
-        return Ok(with_world(place, |world| answer(query, &views, &source, world, clock::now()))?);
+        return Ok(with_world(place, |world| {
+            answer(question, &views, &source, world, clock::now())
+        })?);
     }
     drop(lock);
     let Look { reader, _lock } = look(place)?;
@@ -163,7 +165,7 @@ pub fn ask_soon(place: &Place, query: &Query) -> Result<Document, OfflineError> 
     let near = Near(&reader);
     let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
     let views = ManuallyDrop::new(views);
-    Ok(with_world(place, |world| answer(query, &views, &near, world, clock::now()))?)
+    Ok(with_world(place, |world| answer(question, &views, &near, world, clock::now()))?)
 }
 
 /// By how much a daemon that ended in good order makes its views newer than its log.
@@ -187,18 +189,19 @@ fn views_are_newest(place: &Place) -> bool {
 ///
 /// # Errors
 /// [`OfflineError`].
-pub fn ask(place: &Place, query: &Query) -> Result<Document, OfflineError> {
+pub fn ask(place: &Place, question: &Question) -> Result<Document, OfflineError> {
     let Look { reader, _lock } = look(place)?;
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let views = Views::open_readonly(&place.views(), boot, &reader).map_err(DaemonError::from)?;
-    let answered = with_world(place, |world| answer(query, &views, &reader, world, clock::now()));
+    let answered =
+        with_world(place, |world| answer(question, &views, &reader, world, clock::now()));
     if !matches!(answered, Err(QueryError::Damaged { .. })) {
         return Ok(answered?);
     }
     // The log has everything; the next daemon makes the file anew.
     let views = Views::in_memory(boot, &reader).map_err(DaemonError::from)?;
-    Ok(with_world(place, |world| answer(query, &views, &reader, world, clock::now()))?)
+    Ok(with_world(place, |world| answer(question, &views, &reader, world, clock::now()))?)
 }
 
 /// What a prune would take away, by the files.

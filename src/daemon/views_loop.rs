@@ -19,7 +19,7 @@ use crate::log::Reader;
 
 use crate::model::command::KeyHolder;
 use crate::model::{BootId, Event, Outcome, Run, RunId};
-use crate::projections::query::{Document, Query, QueryError};
+use crate::projections::query::{Document, Query, QueryError, Question};
 use crate::projections::view::RunView;
 use crate::projections::{BatchLineState, Policy, Scope, Stored, Views, ViewsError, answer};
 use crate::runners::linux::clock;
@@ -43,7 +43,7 @@ pub enum ToViews {
     /// These are durable now.
     Applied(Vec<Stored>),
     /// A question.
-    Ask(Box<Query>, oneshot::Sender<Result<Document, QueryError>>),
+    Ask(Box<Question>, oneshot::Sender<Result<Document, QueryError>>),
     /// Runs as they are.
     Runs(Vec<RunId>, oneshot::Sender<Result<Vec<Run>, QueryError>>),
     /// What an admission needs to know of older runs.
@@ -92,9 +92,9 @@ impl Questions {
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn ask(&self, query: Query) -> Result<Document, QueryError> {
+    pub async fn ask(&self, question: impl Into<Question>) -> Result<Document, QueryError> {
         let (reply, answer) = oneshot::channel();
-        self.0.post(ToViews::Ask(Box::new(query), reply));
+        self.0.post(ToViews::Ask(Box::new(question.into()), reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
@@ -366,13 +366,13 @@ impl ViewsLoop {
     }
 
     /// Views that turn out to be damaged are made anew from the log, and asked once more.
-    fn answer(&mut self, query: &Query) -> Result<Document, QueryError> {
-        let answered = self.answer_once(query);
+    fn answer(&mut self, question: &Question) -> Result<Document, QueryError> {
+        let answered = self.answer_once(question);
         if !matches!(answered, Err(QueryError::Damaged { .. })) {
             return answered;
         }
         self.rebuild()?;
-        self.answer_once(query)
+        self.answer_once(question)
     }
 
     /// What the log has beyond the last `Applied` may be in them already then: `apply` takes
@@ -397,9 +397,9 @@ impl ViewsLoop {
         Ok(())
     }
 
-    fn answer_once(&self, query: &Query) -> Result<Document, QueryError> {
+    fn answer_once(&self, question: &Question) -> Result<Document, QueryError> {
         offline::with_world(&self.place, |world| {
-            answer(query, &self.views, &self.source, world, clock::now())
+            answer(question, &self.views, &self.source, world, clock::now())
         })
     }
 
@@ -427,7 +427,7 @@ impl ViewsLoop {
         if selectors.is_empty() {
             return Ok(Vec::new());
         }
-        match self.answer(&Query::Resolve { selectors, scope: Scope::Any })? {
+        match self.answer(&Query::Resolve { selectors, scope: Scope::Any }.into())? {
             Document::Runs(runs) => Ok(runs.items),
             _ => Ok(Vec::new()),
         }

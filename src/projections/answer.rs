@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use super::error::ViewsError;
-use super::query::{Document, Query, QueryError};
+use super::query::{Document, Query, QueryError, Question};
 use super::rows::Row;
 use super::run_view::run_view;
 use super::source::{LogSource, SourceError};
 use super::view::RunView;
 use super::views::Views;
 use super::{
-    candidates, events, history, moment::Moment, outputs, ps, queues, recorded, resolve, show,
-    stats, why,
+    candidates, changes, events, history, moment::Moment, outputs, ps, queues, recorded, resolve,
+    show, stats, why,
 };
 use crate::model::{ByteString, Digest, Now, RunId};
 
@@ -35,13 +35,13 @@ pub struct Where<'a> {
 /// [`QueryError`]. After [`QueryError::Damaged`] the views are to be opened again and the
 /// question asked once more.
 pub fn answer(
-    query: &Query,
+    question: &Question,
     views: &Views,
     source: &dyn LogSource,
     place: &Where<'_>,
     now: Now,
 ) -> Result<Document, QueryError> {
-    answer_plainly(query, views, source, place, now).map_err(|error| match error {
+    answer_plainly(question, views, source, place, now).map_err(|error| match error {
         QueryError::NoSuchRun { selector } if source.first_seq() > 1 => {
             QueryError::MaybePruned { selector }
         }
@@ -50,50 +50,39 @@ pub fn answer(
 }
 
 fn answer_plainly(
-    query: &Query,
+    question: &Question,
     views: &Views,
     source: &dyn LogSource,
     place: &Where<'_>,
     now: Now,
 ) -> Result<Document, QueryError> {
-    let wall = now.wall;
-    match query {
-        Query::Ps(query) => {
-            let moment = Moment::new(views, source, query.at, wall)?;
-            ps::ps(query, views, &moment, place).map(Document::Runs)
-        }
-        Query::History(query) => {
-            let moment = Moment::new(views, source, query.at, wall)?;
-            history::history(query, views, source, &moment, place).map(Document::Runs)
-        }
-        Query::Stats(query) => {
-            let moment = Moment::new(views, source, query.at, wall)?;
-            stats::stats(query, views, source, &moment).map(Document::Stats)
-        }
-        Query::Show { selector } => {
-            let shown = show::show(selector, views, source, place, wall)?;
-            Ok(Document::Show(Box::new(shown)))
-        }
-        Query::Why { selector } => {
-            let told = why::why(selector, views, source, place, now)?;
-            Ok(Document::Why(Box::new(told)))
-        }
+    let moment = &Moment::new(views, source, question.at, now.wall)?;
+    Ok(match &question.query {
+        Query::Ps(query) => Document::Runs(ps::ps(query, moment, place)?),
+        Query::History(query) => Document::Runs(history::history(query, moment, place)?),
+        Query::Stats(query) => Document::Stats(stats::stats(query, moment)?),
+        Query::Show { selector } => Document::Show(Box::new(show::show(selector, moment, place)?)),
+        Query::Why { selector } => Document::Why(Box::new(why::why(selector, moment, place)?)),
         Query::Recorded { selector } => {
-            let recorded = recorded::recorded(selector, views, place, wall)?;
-            Ok(Document::Recorded(Box::new(recorded)))
+            Document::Recorded(Box::new(recorded::recorded(selector, moment, place)?))
+        }
+        Query::Changes { from } => {
+            let from = Moment::new(views, source, Some(*from), now.wall)?;
+            Document::Changes(Box::new(changes::changes(&from, moment, place)?))
         }
         Query::Resolve { selectors, scope } => {
-            resolve::resolve(selectors, *scope, views, place, wall).map(Document::Runs)
+            Document::Runs(resolve::resolve(selectors, *scope, moment, place)?)
         }
         Query::Outputs { selectors, attempt } => {
-            outputs::outputs(selectors, *attempt, views, place).map(Document::Outputs)
+            Document::Outputs(outputs::outputs(selectors, *attempt, moment, place)?)
         }
-        Query::Follow(query) => outputs::follow(query, views, place).map(Document::Follow),
-        Query::Events(query) => events::events(query, views, source).map(Document::Events),
-        Query::Candidates(query) => candidates::candidates(query, views).map(Document::Candidates),
-        Query::Pinned => resolve::pinned(views, place, wall).map(Document::Runs),
-        Query::Queues => Ok(Document::Queues(queues::queues(views.state()))),
-    }
+        Query::Follow(query) => Document::Follow(outputs::follow(query, moment, place)?),
+        Query::Events(query) => Document::Events(events::events(query, moment)?),
+        // A shell completes what is typed now.
+        Query::Candidates(query) => Document::Candidates(candidates::candidates(query, views)?),
+        Query::Pinned => Document::Runs(resolve::pinned(moment, place)?),
+        Query::Queues => Document::Queues(queues::queues(moment.state()?)),
+    })
 }
 
 /// The run object of a row at a moment.

@@ -3,24 +3,23 @@
 use std::ops::ControlFlow;
 
 use super::event_view::{KINDS, event_view};
+use super::moment::Moment;
 use super::query::{EventsQuery, QueryError, Scope};
 use super::select::select_rows;
-use super::source::{LogSource, Stored};
+use super::source::Stored;
 use super::view::{EventView, List};
-use super::views::Views;
 
 /// With a limit and a place to begin, the first ones from there; with a limit alone, the newest.
 /// From place 0 on is from the first that is kept.
 pub(super) fn events(
     query: &EventsQuery,
-    views: &Views,
-    source: &dyn LogSource,
+    moment: &Moment<'_>,
 ) -> Result<List<EventView>, QueryError> {
     if let Some(kind) = query.kind.as_ref().filter(|kind| !KINDS.contains(&kind.as_str())) {
         let why = format!("a kind of event is one of {}", KINDS.join(", "));
         return Err(QueryError::BadSelector { selector: kind.clone(), why });
     }
-    let first = source.first_seq();
+    let first = moment.source.first_seq();
     let from = query.from.unwrap_or(0);
     // 0 is before every record: all that is kept.
     if from > 0 && query.run.is_none() && from < first {
@@ -34,20 +33,18 @@ pub(super) fn events(
     let from = from.max(first);
     let records = match &query.run {
         Some(run) => {
-            let rows = select_rows(views, run, Scope::One)?;
+            let rows = select_rows(moment, run, Scope::One)?;
             let mut seqs = Vec::new();
             for row in rows {
-                seqs.extend(views.seqs_of(row.run.first_seq)?);
+                seqs.extend(moment.seqs_of(row.run.first_seq)?);
             }
             seqs.retain(|seq| *seq >= from_of_run);
-            let mut records = source.get_many(&seqs)?;
+            let mut records = moment.source.get_many(&seqs)?;
             records.retain(fits);
             limited(records, query)
         }
-        None if query.from.is_none() && query.limit.is_some() => {
-            newest(query, views, source, &fits)?
-        }
-        None => scanned(query, from, views, source, &fits)?,
+        None if query.from.is_none() && query.limit.is_some() => newest(query, moment, &fits)?,
+        None => scanned(query, from, moment, &fits)?,
     };
     let items = records.iter().map(event_view).collect();
     Ok(List { schema: "jr.events/1".to_owned(), items })
@@ -66,14 +63,13 @@ fn limited(mut records: Vec<Stored>, query: &EventsQuery) -> Vec<Stored> {
 fn scanned(
     query: &EventsQuery,
     from: u64,
-    views: &Views,
-    source: &dyn LogSource,
+    moment: &Moment<'_>,
     fits: &dyn Fn(&Stored) -> bool,
 ) -> Result<Vec<Stored>, QueryError> {
     let limit = query.limit.unwrap_or(usize::MAX);
     let mut records = Vec::new();
-    source.scan(from, &mut |stored| {
-        if stored.envelope.seq > views.applied() || records.len() >= limit {
+    moment.source.scan(from, &mut |stored| {
+        if stored.envelope.seq > moment.seq() || records.len() >= limit {
             return ControlFlow::Break(());
         }
         if fits(&stored) {
@@ -87,19 +83,18 @@ fn scanned(
 /// From the end backwards, piece by piece, until there are enough.
 fn newest(
     query: &EventsQuery,
-    views: &Views,
-    source: &dyn LogSource,
+    moment: &Moment<'_>,
     fits: &dyn Fn(&Stored) -> bool,
 ) -> Result<Vec<Stored>, QueryError> {
     let limit = query.limit.unwrap_or_default();
-    let first = source.first_seq();
-    let (mut end, mut size) = (views.applied() + 1, 256_u64.max(limit as u64));
+    let first = moment.source.first_seq();
+    let (mut end, mut size) = (moment.seq() + 1, 256_u64.max(limit as u64));
     let mut pieces: Vec<Vec<Stored>> = Vec::new();
     let mut count = 0;
     while count < limit && end > first {
         let begin = end.saturating_sub(size).max(first);
         let mut piece = Vec::new();
-        source.scan(begin, &mut |stored| {
+        moment.source.scan(begin, &mut |stored| {
             if stored.envelope.seq >= end {
                 return ControlFlow::Break(());
             }

@@ -12,9 +12,7 @@ use super::query::{HistoryQuery, QueryError};
 use super::rows::Row;
 use super::run_view::{between, kind_word};
 use super::select::{self, has_glob};
-use super::source::LogSource;
 use super::view::{List, OUTCOMES, RunView};
-use super::views::Views;
 use super::{error::ViewsError, query::Scope, rows::Table};
 use crate::model::{ByteString, Run};
 
@@ -23,50 +21,47 @@ const SUCCEEDED: &str = "succeeded";
 
 pub(super) fn history(
     query: &HistoryQuery,
-    views: &Views,
-    source: &dyn LogSource,
     moment: &Moment<'_>,
     place: &Where<'_>,
 ) -> Result<List<RunView>, QueryError> {
     let limit = query.limit.unwrap_or(usize::MAX);
-    let filter = Filter::new(query, views)?;
+    let filter = Filter::new(query, moment)?;
     let mut rows =
         Kept { slowest: query.slowest, limit, by_duration: BTreeMap::new(), newest: Vec::new() };
-    let range = (oldest(query, views, source)?, moment.seq());
-    let mut result = Ok(());
+    let range = (oldest(query, moment)?, moment.seq());
     let mut take = |row: Row| {
-        result = moment.row(row).map(|row| {
-            if filter.takes(&row.run) {
-                rows.push(row, moment);
-            }
-        });
-        result.is_ok() && !rows.is_full()
+        if filter.takes(&row.run) {
+            rows.push(row, moment);
+        }
+        !rows.is_full()
     };
     if limit > 0 {
-        match filter.places(query, views, range)? {
+        match filter.places(query, moment, range)? {
             Some(mut places) => {
                 while let Some(place) = places.next()? {
-                    if !take(views.row(place)?) {
+                    if !take(moment.row_of(place)?) {
                         break;
                     }
                 }
             }
-            None => views.each_row(range, &mut take)?,
+            None => moment.each_row(range, &mut take)?,
         }
     }
-    result?;
     let mut rows = rows.into_vec();
     if query.tree {
-        rows = lineage::tree(rows, views, moment)?;
+        rows = lineage::tree(rows, moment)?;
     }
     let items = rows.iter().map(|row| view_at(row, moment, place)).collect();
     Ok(List { schema: "jr.history/1".to_owned(), items })
 }
 
 /// What was admitted earlier is older than `since`, whatever the clock did.
-fn oldest(query: &HistoryQuery, views: &Views, source: &dyn LogSource) -> Result<u64, ViewsError> {
+fn oldest(query: &HistoryQuery, moment: &Moment<'_>) -> Result<u64, ViewsError> {
     match query.since.and_then(|since| since.checked_sub(1)) {
-        Some(before) => Ok(moment::seq_at(views, source, before)?.saturating_add(1)),
+        Some(before) => {
+            let seq = moment::seq_at(moment.views, moment.source, before)?;
+            Ok(seq.saturating_add(1))
+        }
         None => Ok(0),
     }
 }
@@ -127,7 +122,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn new(query: &'a HistoryQuery, views: &Views) -> Result<Self, QueryError> {
+    fn new(query: &'a HistoryQuery, moment: &Moment<'_>) -> Result<Self, QueryError> {
         known(query.outcome.as_ref(), &OUTCOMES, "an outcome")?;
         known_kind(query.kind.as_ref())?;
         let glob = query.pattern.as_ref().filter(|pattern| has_glob(pattern));
@@ -137,7 +132,7 @@ impl<'a> Filter<'a> {
         });
         let parent = match &query.parent {
             Some(parent) => {
-                let rows = select::select_rows(views, parent, Scope::One)?;
+                let rows = select::select_rows(moment, parent, Scope::One)?;
                 rows.first().map(|row| (row.run.first_seq, row.run.id))
             }
             None => None,
@@ -149,18 +144,17 @@ impl<'a> Filter<'a> {
     fn places<'v>(
         &self,
         query: &HistoryQuery,
-        views: &'v Views,
+        moment: &Moment<'v>,
         range: (u64, u64),
     ) -> Result<Option<Places<'v>>, ViewsError> {
         if let Some((parent, _)) = &self.parent {
-            let children = views.children(*parent)?.into_iter().rev().map(|(place, _)| place);
+            let children = moment.children(*parent)?.into_iter().rev().map(|(place, _)| place);
             let children = children.filter(|place| (range.0..=range.1).contains(place));
             return Ok(Some(Places::These(children.collect())));
         }
-        let named = query
-            .name
-            .as_ref()
-            .map(|name| Places::Listed(Listed::new(views, Table::Names, name.clone(), range)));
+        let named = query.name.as_ref().map(|name| {
+            Places::Listed(Listed::new(moment.views, Table::Names, name.clone(), range))
+        });
         let outcomes: Vec<&str> = match &query.outcome {
             Some(word) if word != SUCCEEDED => vec![word],
             None if query.failed => {
@@ -170,7 +164,7 @@ impl<'a> Filter<'a> {
         };
         let outcomes = outcomes
             .into_iter()
-            .map(|word| (Listed::new(views, Table::Outcomes, word.to_owned(), range), None));
+            .map(|word| (Listed::new(moment.views, Table::Outcomes, word.to_owned(), range), None));
         let outcomes: Vec<_> = outcomes.collect();
         let outcomes = (!outcomes.is_empty()).then_some(Places::Any(outcomes));
         Ok(match (named, outcomes) {

@@ -14,29 +14,24 @@ const TREE_LINES: usize = 20;
 
 /// The runs with all that they came from and all that came from them: lines, continuations,
 /// reruns. Each parent stands before its children, the oldest child first.
-pub(super) fn tree(
-    asked: Vec<Row>,
-    views: &Views,
-    moment: &Moment<'_>,
-) -> Result<Vec<Row>, ViewsError> {
+pub(super) fn tree(asked: Vec<Row>, moment: &Moment<'_>) -> Result<Vec<Row>, ViewsError> {
     let places: BTreeSet<u64> = asked.iter().map(|row| row.run.first_seq).collect();
     let (mut seen, mut rows) = (BTreeSet::new(), Vec::new());
     let mut root_of: BTreeMap<RunId, u64> = BTreeMap::new();
     for row in asked {
-        let root = root(&row.run, views, &mut root_of)?;
+        let root = root(&row.run, moment, &mut root_of)?;
         let mut open = vec![root];
         while let Some(place) = open.pop() {
             if !seen.insert(place) {
                 continue;
             }
-            let row = moment.row(views.row(place)?)?;
+            let row = moment.row_of(place)?;
             let mut lines = 0;
-            let mut children = views.children(place)?;
+            let mut children = moment.children(place)?;
             children.retain(|(child, kind)| {
                 let is_line = row.run.spec.kind == Kind::Batch && !kind.is_batch;
                 lines += usize::from(is_line);
-                let is_wanted = !is_line || lines <= TREE_LINES || places.contains(child);
-                *child <= moment.seq() && is_wanted
+                !is_line || lines <= TREE_LINES || places.contains(child)
             });
             open.extend(children.iter().rev().map(|(child, _)| *child));
             rows.push(row);
@@ -46,7 +41,11 @@ pub(super) fn tree(
 }
 
 /// Where the first of a run's lineage was admitted.
-fn root(run: &Run, views: &Views, known: &mut BTreeMap<RunId, u64>) -> Result<u64, ViewsError> {
+fn root(
+    run: &Run,
+    moment: &Moment<'_>,
+    known: &mut BTreeMap<RunId, u64>,
+) -> Result<u64, ViewsError> {
     let (mut place, mut parent, mut passed) = (run.first_seq, run.spec.parent, Vec::new());
     while let Some(id) = parent {
         if let Some(root) = known.get(&id) {
@@ -54,10 +53,10 @@ fn root(run: &Run, views: &Views, known: &mut BTreeMap<RunId, u64>) -> Result<u6
             break;
         }
         // What was pruned is the root of nothing.
-        let Some(above) = views.first_seq_of(id)?.filter(|above| *above < place) else { break };
+        let Some(above) = moment.first_seq_of(id)?.filter(|above| *above < place) else { break };
         passed.push(id);
         place = above;
-        parent = views.row(above)?.run.spec.parent;
+        parent = moment.row_of(above)?.run.spec.parent;
     }
     known.extend(passed.into_iter().map(|id| (id, place)));
     Ok(place)

@@ -11,6 +11,7 @@
 pub mod answer;
 mod backend;
 mod candidates;
+mod changes;
 mod delta;
 mod error;
 mod event_view;
@@ -48,7 +49,7 @@ pub use error::ViewsError;
 pub use event_view::event_view;
 pub use keep::Policy;
 pub use lineage::BatchLineState;
-pub use query::{At, Document, Query, QueryError, Scope};
+pub use query::{At, Document, Query, QueryError, Question, Scope};
 pub use run_view::run_view;
 pub use source::{LogSource, MemoryLog, SourceError, Stored};
 pub use views::{Pace, Start, Views};

@@ -1,20 +1,25 @@
 //! `--at`: what was true at a place of the log.
+//!
+//! A moment is the views as they were then. Who asks them through it needs not know when that is:
+//! a place beyond it does not exist, and a run that changed since is the fold of its own records up
+//! to there.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::error::ViewsError;
 use super::query::{At, QueryError};
-use super::rows::Row;
+use super::rows::{Child, Row};
 use super::source::{LogSource, SourceError};
 use super::tally;
 use super::views::Views;
-use crate::model::{Kind, Run, State, UnixMillis};
+use crate::model::{Kind, Run, RunId, State, UnixMillis};
 
 /// A place of the log, with the state there when somebody needs it.
 pub(super) struct Moment<'a> {
-    views: &'a Views,
-    source: &'a dyn LogSource,
+    pub(super) views: &'a Views,
+    pub(super) source: &'a dyn LogSource,
     /// The last record that counts; `None` is everything that the views have.
     at: Option<u64>,
     now: UnixMillis,
@@ -55,6 +60,11 @@ impl<'a> Moment<'a> {
         self.at.unwrap_or(self.views.applied())
     }
 
+    /// Whether it is not the present.
+    pub(super) fn is_past(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// What derived times are measured against.
     pub(super) fn now(&self) -> UnixMillis {
         self.now
@@ -70,6 +80,15 @@ impl<'a> Moment<'a> {
         Ok(self.folded.get_or_init(|| state))
     }
 
+    /// The runs that lived then, newest first.
+    pub(super) fn live(&self) -> Result<Vec<Row>, ViewsError> {
+        let state = self.state()?;
+        let mut runs: Vec<&Run> = state.runs.values().collect();
+        runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.first_seq));
+        let row = |run: &Run| Row { run: run.clone(), tally: tally::of_live(state, run.id) };
+        Ok(runs.into_iter().map(row).collect())
+    }
+
     /// The row of a run that was admitted by then, as it was then.
     pub(super) fn row(&self, row: Row) -> Result<Row, ViewsError> {
         let Some(at) = self.at else { return Ok(row) };
@@ -83,6 +102,85 @@ impl<'a> Moment<'a> {
             Kind::Job => None,
         };
         Ok(Row { run, tally })
+    }
+
+    /// The row of the run that was admitted at `place`, which is not later.
+    pub(super) fn row_of(&self, place: u64) -> Result<Row, ViewsError> {
+        self.row(self.views.row(place)?)
+    }
+
+    /// Runs admitted from one place to another, newest first, until `take` says stop.
+    pub(super) fn each_row(
+        &self,
+        (from, to): (u64, u64),
+        take: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<(), ViewsError> {
+        let mut result = Ok(());
+        self.views.each_row((from, to.min(self.seq())), &mut |row| match self.row(row) {
+            Ok(row) => take(row),
+            Err(error) => {
+                result = Err(error);
+                false
+            }
+        })?;
+        result
+    }
+
+    /// A run by its id.
+    pub(super) fn run(&self, run: RunId) -> Result<Option<Run>, ViewsError> {
+        match self.first_seq_of(run)? {
+            Some(place) => self.row_of(place).map(|row| Some(row.run)),
+            None => Ok(None),
+        }
+    }
+
+    /// Where a run was admitted.
+    pub(super) fn first_seq_of(&self, run: RunId) -> Result<Option<u64>, ViewsError> {
+        let place = self.views.first_seq_of(run)?;
+        Ok(place.filter(|place| *place <= self.seq()))
+    }
+
+    /// The seqs of the records of a run, ascending.
+    pub(super) fn seqs_of(&self, first_seq: u64) -> Result<Vec<u64>, ViewsError> {
+        let mut seqs = self.views.seqs_of(first_seq)?;
+        seqs.retain(|seq| *seq <= self.seq());
+        Ok(seqs)
+    }
+
+    /// Children of the run that was admitted at `first_seq`, oldest first, with their places.
+    pub(super) fn children(&self, first_seq: u64) -> Result<Vec<(u64, Child)>, ViewsError> {
+        let mut children = self.views.children(first_seq)?;
+        children.retain(|(place, _)| *place <= self.seq());
+        Ok(children)
+    }
+
+    /// The newest run with exactly this name.
+    pub(super) fn named(&self, name: &str) -> Result<Option<u64>, ViewsError> {
+        Ok(self.views.named(name, self.seq(), 1)?.first().copied())
+    }
+
+    /// Places of all runs whose name starts with `prefix` and fits, newest first.
+    pub(super) fn names_like(
+        &self,
+        prefix: &str,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<u64>, ViewsError> {
+        let mut places = self.views.names_like(prefix, fits)?;
+        places.retain(|place| *place <= self.seq());
+        Ok(places)
+    }
+
+    /// Runs whose ids lie in a range, by id: some, if there are more than `limit`.
+    pub(super) fn ids_in(
+        &self,
+        range: (RunId, RunId),
+        limit: usize,
+    ) -> Result<BTreeMap<u64, u64>, ViewsError> {
+        // Those that came later may stand before those that were there.
+        let limit = if self.is_past() { usize::MAX } else { limit };
+        let mut found = self.views.ids_in(range, limit)?;
+        found.retain(|_, place| *place <= self.seq());
+        Ok(found)
     }
 
     /// The fold of the run's own records up to `at`.

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::answer::Where;
+use super::moment::Moment;
 use super::query::{FollowQuery, QueryError, Scope};
 use super::rows::Row;
 use super::select::{is_open_ended, open_ended, select_rows};
 use super::view::{FollowView, List, OutputView};
-use super::views::Views;
 use crate::model::{ExitStatus, Kind, Run};
 
 /// Oldest first. A batch stands for its lines.
 pub(super) fn outputs(
     selectors: &[String],
     attempt: Option<u32>,
-    views: &Views,
+    moment: &Moment<'_>,
     place: &Where<'_>,
 ) -> Result<List<OutputView>, QueryError> {
-    let runs = selected(selectors, Scope::Any, views)?;
-    let items = runs.values().flat_map(|run| of_run(run, attempt, place)).collect();
+    let runs = selected(selectors, Scope::Any, moment)?;
+    let items = runs.values().flat_map(|run| of_run(run, attempt, moment, place)).collect();
     Ok(List { schema: "jr.logs/1".to_owned(), items })
 }
 
@@ -26,45 +26,45 @@ pub(super) fn outputs(
 /// admitted after a place of the log.
 pub(super) fn follow(
     query: &FollowQuery,
-    views: &Views,
+    moment: &Moment<'_>,
     place: &Where<'_>,
 ) -> Result<FollowView, QueryError> {
     let mut runs = match query.after {
-        Some(after) => admitted_after(&query.selectors, after, views)?,
-        None if query.live => selected(&query.selectors, Scope::Live, views)?,
-        None => selected(&query.selectors, Scope::Any, views)?,
+        Some(after) => admitted_after(&query.selectors, after, moment)?,
+        None if query.live => selected(&query.selectors, Scope::Live, moment)?,
+        None => selected(&query.selectors, Scope::Any, moment)?,
     };
     runs.retain(|_, run| !query.live || run.outcome.is_none());
     let mut items = Vec::new();
     for run in runs.values() {
-        let outputs = of_run(run, query.attempt, place);
+        let outputs = of_run(run, query.attempt, moment, place);
         if outputs.is_empty() && run.spec.kind != Kind::Batch {
-            let mut none = view(run, run.attempt, query.attempt, place);
+            let mut none = view(run, run.attempt, query.attempt, moment, place);
             (none.attempt, none.open) = (0, false);
             items.push(none);
         }
         items.extend(outputs);
     }
-    Ok(FollowView { schema: "jr.logs/1".to_owned(), seq: views.applied(), items })
+    Ok(FollowView { schema: "jr.logs/1".to_owned(), seq: moment.seq(), items })
 }
 
 fn selected(
     selectors: &[String],
     scope: Scope,
-    views: &Views,
+    moment: &Moment<'_>,
 ) -> Result<BTreeMap<u64, Run>, QueryError> {
     let mut runs = BTreeMap::new();
     let is_all = selectors.is_empty();
     if is_all && scope == Scope::Live {
-        runs.extend(views.state().runs.values().map(|run| (run.first_seq, run.clone())));
+        runs.extend(moment.live()?.into_iter().map(|row| (row.run.first_seq, row.run)));
     } else if is_all {
-        views.each_row((0, u64::MAX), &mut |row| {
+        moment.each_row((0, u64::MAX), &mut |row| {
             runs.insert(row.run.first_seq, row.run);
             true
         })?;
     }
     for selector in selectors {
-        let rows = match select_rows(views, selector, scope) {
+        let rows = match select_rows(moment, selector, scope) {
             // Of what may still come nothing need live now.
             Err(QueryError::NoSuchRun { .. })
                 if scope == Scope::Live && is_open_ended(selector) =>
@@ -74,7 +74,7 @@ fn selected(
             rows => rows?,
         };
         for row in rows {
-            take(&mut runs, row, views)?;
+            take(&mut runs, row, moment)?;
         }
     }
     Ok(runs)
@@ -84,14 +84,14 @@ fn selected(
 fn admitted_after(
     selectors: &[String],
     after: u64,
-    views: &Views,
+    moment: &Moment<'_>,
 ) -> Result<BTreeMap<u64, Run>, QueryError> {
     let all = ["all".to_owned()];
     let selectors = if selectors.is_empty() { &all[..] } else { selectors };
     let fits: Vec<_> = selectors.iter().filter_map(|selector| open_ended(selector)).collect();
     let mut rows = Vec::new();
     if !fits.is_empty() {
-        views.each_row((after.saturating_add(1), u64::MAX), &mut |row| {
+        moment.each_row((after.saturating_add(1), u64::MAX), &mut |row| {
             if fits.iter().any(|fits| fits(&row.run)) {
                 rows.push(row);
             }
@@ -100,25 +100,30 @@ fn admitted_after(
     }
     let mut runs = BTreeMap::new();
     for row in rows {
-        take(&mut runs, row, views)?;
+        take(&mut runs, row, moment)?;
     }
     Ok(runs)
 }
 
-fn take(runs: &mut BTreeMap<u64, Run>, row: Row, views: &Views) -> Result<(), QueryError> {
+fn take(runs: &mut BTreeMap<u64, Run>, row: Row, moment: &Moment<'_>) -> Result<(), QueryError> {
     if row.run.spec.kind == Kind::Batch {
-        for (line, _) in views.children(row.run.first_seq)?.iter().filter(|c| !c.1.is_batch) {
-            runs.insert(*line, views.row(*line)?.run);
+        for (line, _) in moment.children(row.run.first_seq)?.iter().filter(|c| !c.1.is_batch) {
+            runs.insert(*line, moment.row_of(*line)?.run);
         }
     }
     runs.insert(row.run.first_seq, row.run);
     Ok(())
 }
 
-fn of_run(run: &Run, attempt: Option<u32>, place: &Where<'_>) -> Vec<OutputView> {
+fn of_run(
+    run: &Run,
+    attempt: Option<u32>,
+    moment: &Moment<'_>,
+    place: &Where<'_>,
+) -> Vec<OutputView> {
     let attempts = (1..=run.attempt).filter(|number| has_output(run, *number));
     let attempts = attempts.filter(|number| attempt.is_none_or(|only| only == *number));
-    attempts.map(|number| view(run, number, attempt, place)).collect()
+    attempts.map(|number| view(run, number, attempt, moment, place)).collect()
 }
 
 /// The latest attempt has none if it is known that nothing began; earlier ones may have none too.
@@ -127,7 +132,13 @@ fn has_output(run: &Run, attempt: u32) -> bool {
     attempt < run.attempt || run.attempt_lives || !never
 }
 
-fn view(run: &Run, attempt: u32, only: Option<u32>, place: &Where<'_>) -> OutputView {
+fn view(
+    run: &Run,
+    attempt: u32,
+    only: Option<u32>,
+    moment: &Moment<'_>,
+    place: &Where<'_>,
+) -> OutputView {
     let open = run.attempt_lives && attempt == run.attempt;
     // Of one attempt more comes while it lives, or until its turn has come.
     let may_come = only.is_none_or(|only| only > run.attempt || (only == run.attempt && open));
@@ -138,6 +149,7 @@ fn view(run: &Run, attempt: u32, only: Option<u32>, place: &Where<'_>) -> Output
         name: run.spec.name.clone(),
         attempt,
         base: (place.output)(run.id, attempt).to_string_lossy().into_owned(),
+        until_ms: (open && moment.is_past()).then_some(moment.now().0),
         open,
         run_open: run.outcome.is_none() && may_come,
         stdout_bytes: printed.map(|output| output.stdout_bytes),

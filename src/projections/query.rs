@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::view::{
-    CandidateView, EventView, FollowView, List, OutputView, QueueView, RecordedView, RunView,
-    ShowView, StatsView, WhyView,
+    CandidateView, ChangesView, EventView, FollowView, List, OutputView, QueueView, RecordedView,
+    RunView, ShowView, StatsView, WhyView,
 };
 
 /// A moment of the log.
@@ -17,6 +17,22 @@ pub enum At {
     Seq(u64),
     /// The greatest place whose running maximum of time is at most this, in Unix milliseconds.
     Time(i64),
+}
+
+/// What is asked, and of which moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// What is asked.
+    pub query: Query,
+    /// As it was then; without it, as it is.
+    #[serde(default)]
+    pub at: Option<At>,
+}
+
+impl From<Query> for Question {
+    fn from(query: Query) -> Self {
+        Self { query, at: None }
+    }
 }
 
 /// A question.
@@ -43,6 +59,11 @@ pub enum Query {
     Recorded {
         /// One run.
         selector: String,
+    },
+    /// `jr diff --from`: what became different since then.
+    Changes {
+        /// The earlier moment.
+        from: At,
     },
     /// Which runs some selectors mean, newest first per selector.
     Resolve {
@@ -115,8 +136,6 @@ pub struct PsQuery {
     pub all: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
-    /// At another moment.
-    pub at: Option<At>,
 }
 
 /// `jr history`.
@@ -150,8 +169,6 @@ pub struct HistoryQuery {
     pub tree: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
-    /// At another moment.
-    pub at: Option<At>,
 }
 
 /// `jr stats`.
@@ -172,8 +189,6 @@ pub struct StatsQuery {
     pub until: Option<i64>,
     /// At most so many names.
     pub limit: Option<usize>,
-    /// At another moment.
-    pub at: Option<At>,
 }
 
 /// `jr logs -f`.
@@ -214,6 +229,8 @@ pub enum Document {
     Why(Box<WhyView>),
     /// `jr repro` and `jr diff`.
     Recorded(Box<RecordedView>),
+    /// `jr diff --from`.
+    Changes(Box<ChangesView>),
     /// Runs.
     Runs(List<RunView>),
     /// Statistics.

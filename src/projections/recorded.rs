@@ -1,20 +1,17 @@
 //! What a run was started with, to the byte: for `jr repro` and `jr diff`.
 
-use super::answer::Where;
+use super::answer::{Where, view_at};
+use super::moment::Moment;
 use super::query::QueryError;
-use super::run_view::run_view;
 use super::select::select_one;
 use super::view::RecordedView;
-use super::views::Views;
-use crate::model::UnixMillis;
 
 pub(super) fn recorded(
     selector: &str,
-    views: &Views,
+    moment: &Moment<'_>,
     place: &Where<'_>,
-    now: UnixMillis,
 ) -> Result<RecordedView, QueryError> {
-    let row = select_one(views, selector)?;
+    let row = select_one(moment, selector)?;
     let spec = &row.run.spec;
     let variables = spec.variables.map(|digest| (place.variables)(digest));
     let (variables, variables_error) = match variables {
@@ -24,7 +21,7 @@ pub(super) fn recorded(
     };
     Ok(RecordedView {
         schema: "jr.recorded/1".to_owned(),
-        run: run_view(&row.run, row.tally, place.environment, now),
+        run: view_at(&row, moment, place),
         argv: spec.command.clone(),
         directory: spec.cwd.clone(),
         umask: spec.umask,

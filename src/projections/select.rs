@@ -15,30 +15,26 @@
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::error::ViewsError;
+use super::moment::Moment;
 use super::query::{QueryError, Scope};
 use super::rows::Row;
 use super::view::{OUTCOMES, STATES};
-use super::views::Views;
-use crate::model::{Kind, Run, RunId};
+use crate::model::{Run, RunId};
 
 /// Candidates that an error names.
 const CANDIDATES: usize = 10;
+
 /// The runs that one selector means, newest first; never none.
 ///
 /// # Errors
 /// [`QueryError::NoSuchRun`], [`QueryError::Ambiguous`] where one is needed,
 /// [`QueryError::BadSelector`].
-pub fn select(views: &Views, selector: &str, scope: Scope) -> Result<Vec<RunId>, QueryError> {
-    let rows = select_rows(views, selector, scope)?;
-    Ok(rows.into_iter().map(|row| row.run.id).collect())
-}
-
 pub(super) fn select_rows(
-    views: &Views,
+    moment: &Moment<'_>,
     selector: &str,
     scope: Scope,
 ) -> Result<Vec<Row>, QueryError> {
-    let rows = find(views, selector, scope)?;
+    let rows = find(moment, selector, scope)?;
     if rows.is_empty() {
         return Err(QueryError::NoSuchRun { selector: selector.to_owned() });
     }
@@ -49,43 +45,43 @@ pub(super) fn select_rows(
 }
 
 /// The row of the one run that the selector means.
-pub(super) fn select_one(views: &Views, selector: &str) -> Result<Row, QueryError> {
-    let row = select_rows(views, selector, Scope::One)?.into_iter().next();
+pub(super) fn select_one(moment: &Moment<'_>, selector: &str) -> Result<Row, QueryError> {
+    let row = select_rows(moment, selector, Scope::One)?.into_iter().next();
     row.ok_or_else(|| QueryError::NoSuchRun { selector: selector.to_owned() })
 }
 
-fn find(views: &Views, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
+fn find(moment: &Moment<'_>, selector: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
     let bad =
         |why: &str| QueryError::BadSelector { selector: selector.to_owned(), why: why.into() };
     if let Some(back) = selector.strip_prefix('@') {
         let number = back.strip_prefix('-').and_then(|number| number.parse().ok());
         let number = number.ok_or_else(|| bad("after @ comes - and a number, as in @-1"))?;
-        return one_row(views, nth_newest(views, number)?);
+        return one_row(moment, nth_newest(moment, number)?);
     }
     if let Some(name) = selector.strip_prefix("name:") {
-        return one_row(views, views.named(name, u64::MAX, 1)?.first().copied());
+        return one_row(moment, moment.named(name)?);
     }
     if let Some(word) = selector.strip_prefix("state:") {
         if !STATES.contains(&word) && !OUTCOMES.contains(&word) {
             let words = [STATES.join(", "), OUTCOMES.join(", ")].join(", ");
             return Err(bad(&format!("a state is one of {words}")));
         }
-        return matching(views, scope, &|run| is_in_state(run, word));
+        return matching(moment, scope, &|run| is_in_state(run, word));
     }
     if let Some(label) = selector.strip_prefix("label:") {
         let (key, value) = label.split_once('=').ok_or_else(|| bad("write label:KEY=VALUE"))?;
         let labelled = |run: &Run| run.spec.labels.get(key).is_some_and(|found| found == value);
-        return matching(views, scope, &labelled);
+        return matching(moment, scope, &labelled);
     }
     match selector {
         "" => Err(bad("it is empty")),
-        "last" => one_row(views, nth_newest(views, 0)?),
-        "all" => matching(views, scope, &|_| true),
+        "last" => one_row(moment, nth_newest(moment, 0)?),
+        "all" => matching(moment, scope, &|_| true),
         _ if has_glob(selector) => {
             let glob = glob(selector).map_err(|why| bad(&why))?;
-            globbed(views, scope, selector, &glob)
+            globbed(moment, scope, selector, &glob)
         }
-        _ => plain(views, selector, scope),
+        _ => plain(moment, selector, scope),
     }
 }
 
@@ -115,25 +111,26 @@ pub(super) fn open_ended(selector: &str) -> Option<Fits> {
     Some(Box::new(move |run| glob.is_match(&run.spec.name)))
 }
 
-fn one_row(views: &Views, place: Option<u64>) -> Result<Vec<Row>, QueryError> {
-    Ok(place.map(|seq| views.row(seq)).transpose()?.into_iter().collect())
+fn one_row(moment: &Moment<'_>, place: Option<u64>) -> Result<Vec<Row>, QueryError> {
+    Ok(place.map(|place| moment.row_of(place)).transpose()?.into_iter().collect())
 }
 
 /// Whole id, else name, else unique prefix.
-fn plain(views: &Views, text: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
+fn plain(moment: &Moment<'_>, text: &str, scope: Scope) -> Result<Vec<Row>, QueryError> {
     if let Ok(id) = text.parse::<RunId>()
-        && let Some(seq) = views.first_seq_of(id)?
+        && let Some(seq) = moment.first_seq_of(id)?
     {
-        return one_row(views, Some(seq));
+        return one_row(moment, Some(seq));
     }
-    if let Some(seq) = views.named(text, u64::MAX, 1)?.first() {
-        return one_row(views, Some(*seq));
+    if let Some(place) = moment.named(text)? {
+        return one_row(moment, Some(place));
     }
     let Some(range) = RunId::prefix_range(text) else { return Ok(Vec::new()) };
-    let places = views.ids_in(range, CANDIDATES + 1)?;
+    let places = moment.ids_in(range, CANDIDATES + 1)?;
     let mut places: Vec<u64> = places.into_values().collect();
     places.sort_unstable_by(|a, b| b.cmp(a));
-    let rows = places.into_iter().map(|seq| views.row(seq));
+    places.truncate(CANDIDATES + 1);
+    let rows = places.into_iter().map(|place| moment.row_of(place));
     let rows = rows.collect::<Result<Vec<Row>, ViewsError>>()?;
     // A prefix is short for one id, wherever several runs are welcome.
     if scope != Scope::One && rows.len() > 1 {
@@ -153,17 +150,17 @@ fn ambiguous(selector: &str, rows: &[Row]) -> QueryError {
 }
 
 fn matching(
-    views: &Views,
+    moment: &Moment<'_>,
     scope: Scope,
     fits: &dyn Fn(&Run) -> bool,
 ) -> Result<Vec<Row>, QueryError> {
     let mut rows = Vec::new();
     if scope == Scope::Live {
-        let live = views.live.values().rev().filter_map(|id| views.state.runs.get(id));
-        rows.extend(live.filter(|run| fits(run)).map(|run| views.live_row(run)));
+        rows = moment.live()?;
+        rows.retain(|row| fits(&row.run));
         return Ok(rows);
     }
-    views.each_row((0, u64::MAX), &mut |row| {
+    moment.each_row((0, u64::MAX), &mut |row| {
         if fits(&row.run) {
             rows.push(row);
         }
@@ -174,20 +171,20 @@ fn matching(
 }
 
 fn globbed(
-    views: &Views,
+    moment: &Moment<'_>,
     scope: Scope,
     text: &str,
     glob: &GlobMatcher,
 ) -> Result<Vec<Row>, QueryError> {
     if scope == Scope::Live {
-        return matching(views, scope, &|run| glob.is_match(&run.spec.name));
+        return matching(moment, scope, &|run| glob.is_match(&run.spec.name));
     }
     let plain = text.find(['*', '?', '[', '{', '\\']).unwrap_or(text.len());
-    let mut places = views.names_like(&text[..plain], &|name| glob.is_match(name))?;
+    let mut places = moment.names_like(&text[..plain], &|name| glob.is_match(name))?;
     if scope == Scope::One {
         places.truncate(CANDIDATES + 1);
     }
-    let rows = places.into_iter().map(|seq| views.row(seq));
+    let rows = places.into_iter().map(|place| moment.row_of(place));
     Ok(rows.collect::<Result<_, ViewsError>>()?)
 }
 
@@ -207,12 +204,12 @@ pub(super) fn glob(text: &str) -> Result<GlobMatcher, String> {
 
 /// The place of the run that is `back` before the newest. The lines of a batch were admitted
 /// together, directly after it, and nobody asked for one of them by itself.
-fn nth_newest(views: &Views, back: u64) -> Result<Option<u64>, ViewsError> {
+fn nth_newest(moment: &Moment<'_>, back: u64) -> Result<Option<u64>, ViewsError> {
     let (mut to, mut back) = (u64::MAX, back);
     loop {
-        let Some(run) = newest(views, to)? else { return Ok(None) };
+        let Some(run) = newest(moment, to)? else { return Ok(None) };
         let batch = run.spec.parent.filter(|_| run.spec.line.is_some());
-        let batch = batch.map(|batch| views.first_seq_of(batch)).transpose()?.flatten();
+        let batch = batch.map(|batch| moment.first_seq_of(batch)).transpose()?.flatten();
         if let Some(place) = batch.filter(|place| *place < run.first_seq) {
             to = place;
             continue;
@@ -227,23 +224,11 @@ fn nth_newest(views: &Views, back: u64) -> Result<Option<u64>, ViewsError> {
 }
 
 /// The newest run that was admitted by `to`.
-fn newest(views: &Views, to: u64) -> Result<Option<Run>, ViewsError> {
+fn newest(moment: &Moment<'_>, to: u64) -> Result<Option<Run>, ViewsError> {
     let mut found = None;
-    views.each_row((0, to), &mut |row| {
+    moment.each_row((0, to), &mut |row| {
         found = Some(row.run);
         false
     })?;
     Ok(found)
-}
-
-/// The newest batch: what `jr batch --continue` means without a selector.
-pub fn newest_batch(views: &Views) -> Result<Option<RunId>, ViewsError> {
-    for back in 0.. {
-        let Some(place) = nth_newest(views, back)? else { return Ok(None) };
-        let run = views.row(place)?.run;
-        if run.spec.kind == Kind::Batch {
-            return Ok(Some(run.id));
-        }
-    }
-    Ok(None)
 }

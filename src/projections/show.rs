@@ -2,33 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::Where;
+use super::answer::{Where, view_at};
 use super::event_view::{event_view, status_reason, status_word};
+use super::moment::Moment;
 use super::query::QueryError;
 use super::rows::Child;
-use super::run_view::{exit_code, rfc3339, run_view, signal};
+use super::run_view::{exit_code, rfc3339, signal};
 use super::select::select_one;
-use super::source::{LogSource, SourceError, Stored};
+use super::source::{SourceError, Stored};
 use super::view::{AttemptView, LimitsByView, ShowView};
-use super::views::Views;
 use crate::model::event::{AttemptEnd, Process};
-use crate::model::{Capture, Digest, Event, Kind, LimitsBy, RunId, Strays, UnixMillis};
+use crate::model::{Capture, Digest, Event, Kind, LimitsBy, RunId, Strays};
 
 pub(super) fn show(
     selector: &str,
-    views: &Views,
-    source: &dyn LogSource,
+    moment: &Moment<'_>,
     place: &Where<'_>,
-    now: UnixMillis,
 ) -> Result<ShowView, QueryError> {
-    let row = select_one(views, selector)?;
-    let seqs = views.seqs_of(row.run.first_seq)?;
-    let records = source.get_many(&seqs).map_err(|error| match error {
+    let row = select_one(moment, selector)?;
+    let seqs = moment.seqs_of(row.run.first_seq)?;
+    let records = moment.source.get_many(&seqs).map_err(|error| match error {
         // In the middle of a prune its records go before its row.
         SourceError::Pruned { .. } => QueryError::MaybePruned { selector: selector.to_owned() },
         error => error.into(),
     })?;
-    let children = views.children(row.run.first_seq)?;
+    let children = moment.children(row.run.first_seq)?;
     let spec = &row.run.spec;
     let is_batch = spec.kind == Kind::Batch;
     let ids = |fits: &dyn Fn(&Child) -> bool| {
@@ -38,7 +36,7 @@ pub(super) fn show(
     let (variables, variables_error) = variables(spec.variables, place);
     Ok(ShowView {
         schema: "jr.show/1".to_owned(),
-        run: run_view(&row.run, row.tally, place.environment, now),
+        run: view_at(&row, moment, place),
         key: spec.key.clone(),
         timeout_ms: spec.timeout_ms,
         stop_signal: spec.stop_signal.to_string(),

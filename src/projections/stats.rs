@@ -8,7 +8,6 @@ use super::query::{QueryError, StatsQuery};
 use super::run_view::{kind_word, rfc3339};
 use super::samples::{Sample, Series};
 use super::select::{self, has_glob};
-use super::source::LogSource;
 use super::view::{List, StatsView};
 use super::views::Views;
 use crate::model::UnixMillis;
@@ -33,8 +32,6 @@ struct Tally {
 /// Last end first; what never ended before all.
 pub(super) fn stats(
     query: &StatsQuery,
-    views: &Views,
-    source: &dyn LogSource,
     moment: &Moment<'_>,
 ) -> Result<List<StatsView>, QueryError> {
     history::known_kind(query.kind.as_ref())?;
@@ -53,7 +50,7 @@ pub(super) fn stats(
     };
     // What was admitted at or after `since` ended after that as well.
     let from = match query.since.and_then(|since| since.checked_sub(1)) {
-        Some(before) => moment::seq_at(views, source, before)?,
+        Some(before) => moment::seq_at(moment.views, moment.source, before)?,
         None => 0,
     };
     let is_within = |created_at: i64| {
@@ -66,7 +63,7 @@ pub(super) fn stats(
     let prefix = prefix(query);
     let series = Series { prefix: &prefix, name: &fits_name, kind: query.kind.as_deref(), from };
     let mut names: BTreeMap<String, Tally> = BTreeMap::new();
-    views.each_block(&series, &mut |name, block| {
+    moment.views.each_block(&series, &mut |name, block| {
         if !fits_labels(&block.labels) {
             return;
         }
@@ -90,7 +87,7 @@ pub(super) fn stats(
         std::cmp::Reverse(tally.last.map_or(u64::MAX, |last| last.ended_seq))
     });
     names.truncate(query.limit.unwrap_or(usize::MAX));
-    let items = names.into_iter().map(|(name, tally)| tally.view(name, views));
+    let items = names.into_iter().map(|(name, tally)| tally.view(name, moment.views));
     let items = items.collect::<Result<_, QueryError>>()?;
     Ok(List { schema: "jr.stats/1".to_owned(), items })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
 use jr::projections::query::{
-    At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Scope, StatsQuery,
+    At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Question, Scope, StatsQuery,
 };
 use jr::projections::view::{BatchView, List, RunView, ShowView, StatsView};
 use jr::projections::{Stored, run_view};
@@ -151,43 +151,52 @@ pub(crate) fn seq_at(records: &[Stored], time: i64) -> u64 {
     early.last().map_or(0, |one| one.envelope.seq)
 }
 
-/// One of everything.
-pub(crate) fn questions(records: &[Stored]) -> Vec<Query> {
+/// One of everything, of the present and of the past.
+pub(crate) fn questions(records: &[Stored]) -> Vec<Question> {
     let head = records.len() as u64;
-    let at = |seq| Some(At::Seq(seq));
+    let time = At::Time(super::world::EPOCH + 900);
+    let moments = [At::Seq(head / 2), At::Seq(head / 3), At::Seq(head * 2 / 3), time];
+    let past = queries(records, head / 3).into_iter().zip(moments.into_iter().cycle());
+    let past = past.map(|(query, at)| Question { query, at: Some(at) });
+    queries(records, head).into_iter().map(Question::from).chain(past).collect()
+}
+
+/// One of everything that an environment with these records can be asked.
+pub(crate) fn queries(records: &[Stored], head: u64) -> Vec<Query> {
     let mut queries = vec![
         Query::Ps(PsQuery::default()),
-        Query::Ps(PsQuery { all: true, limit: None, at: None }),
-        Query::Ps(PsQuery { all: true, limit: None, at: at(head / 2) }),
-        Query::Ps(PsQuery { all: false, limit: None, at: at(head / 3) }),
-        Query::Ps(PsQuery {
-            all: false,
-            limit: None,
-            at: Some(At::Time(super::world::EPOCH + 900)),
-        }),
+        Query::Ps(PsQuery { all: true, limit: None }),
         Query::History(HistoryQuery { limit: Some(5), ..HistoryQuery::default() }),
         Query::History(HistoryQuery { name: Some("make".to_owned()), ..HistoryQuery::default() }),
-        Query::History(HistoryQuery { at: at(head * 2 / 3), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery::default()),
+        Query::History(HistoryQuery { tree: true, limit: Some(4), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery { slowest: true, limit: Some(4), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery { failed: true, ..HistoryQuery::default() }),
         Query::Stats(StatsQuery::default()),
-        Query::Stats(StatsQuery { at: at(head / 2), ..StatsQuery::default() }),
         Query::Outputs { selectors: Vec::new(), attempt: None },
         Query::Follow(FollowQuery::default()),
         Query::Follow(FollowQuery { live: true, ..FollowQuery::default() }),
         Query::Follow(FollowQuery { after: Some(head / 2), ..FollowQuery::default() }),
         Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
         Query::Queues,
+        Query::Pinned,
+        Query::Changes { from: At::Seq(head / 2) },
     ];
     let runs = runs(records, head);
     let names: BTreeSet<&str> = runs.iter().map(|run| run.spec.name.as_str()).collect();
     let one = |text: &str, scope| Query::Resolve { selectors: vec![text.to_owned()], scope };
     queries.extend(names.iter().map(|name| one(name, Scope::One)));
     queries.extend(runs.iter().map(|run| Query::Show { selector: run.id.to_string() }));
+    queries.extend(runs.iter().map(|run| Query::Why { selector: run.id.to_string() }));
     queries.extend(runs.iter().take(3).map(|run| Query::Recorded { selector: run.id.to_string() }));
     queries.extend(runs.iter().map(|run| one(&run.id.to_string()[..6], Scope::One)));
     if !runs.is_empty() {
         queries.push(one("last", Scope::One));
         queries.push(one("all", Scope::Any));
         queries.push(one("*", Scope::Any));
+        queries.push(one("*", Scope::Live));
+        queries.push(one("@-1", Scope::One));
+        queries.push(one("state:failed", Scope::Any));
     }
     queries
 }

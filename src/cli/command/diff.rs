@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Runnable;
+use super::changes::moments;
+use super::read::ReadArgs;
 use super::repro::is_of_session;
+use super::{Runnable, argument};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
+use crate::cli::run_output::open_output;
 use crate::cli::run_stream::{FirstDifference, RunStream, first_difference};
 use crate::cli::table::Style;
 use crate::cli::unified::{Line, unified};
 use crate::cli::{exit, render, text, time_arg};
-use crate::limits;
 use crate::model::ByteString;
-use crate::projections::query::{HistoryQuery, Query};
+use crate::projections::query::{At, HistoryQuery, Query};
 use crate::projections::view::{List, OutputView, RecordedView, RunView};
 use crate::runners::capture::StreamName;
-use crate::runners::capture::reader::Output;
 
 /// Of each stream, `--output` compares so much at most: it is held in memory.
 const UNIFIED_BYTES: u64 = 16 << 20;
@@ -30,14 +30,17 @@ const HELP: &str = "\
 Examples:
   jr diff test last             # what differs from the last time it ran
   jr diff @-1 last --output
+  jr diff --from -1h            # what happened since
+  jr diff --from 14:00 --to 15:00
   jr --json diff @-1 last
 
 Exit codes:
   0 they are the same; 1 they differ; 2 a word could mean several runs;
   3 no such run";
 
-/// Compare two runs: command, environment, labels, outcome, output
+/// Compare two runs: command, environment, labels, outcome, output; or two moments
 ///
+/// Between two moments: the runs that something happened to, and the queues that differ.
 /// Of two batches also what became of each line.
 /// Ends with 0 if they are the same, with 1 if they differ. Ids, times and durations are shown,
 /// and differ always; variables of a login or terminal are not compared.
@@ -45,14 +48,24 @@ Exit codes:
 #[command(after_help = HELP)]
 pub struct DiffArgs {
     /// Run id, unique prefix, name, last, @-1
-    #[arg(value_name = "RUN")]
-    old: String,
+    #[arg(value_name = "RUN", required_unless_present = "from")]
+    old: Option<String>,
     /// The other one
-    #[arg(value_name = "RUN")]
-    new: String,
+    #[arg(value_name = "RUN", required_unless_present = "from")]
+    new: Option<String>,
+    /// What happened after this place or time of the log
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["old", "output"])]
+    from: Option<At>,
+    /// Up to this one [default: the end]
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
+    #[arg(requires = "from", conflicts_with = "at")]
+    to: Option<At>,
     /// Print all that differs in what they printed, as diff -u does
     #[arg(long)]
     output: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// One thing in which they differ.
@@ -98,8 +111,14 @@ impl Runnable for DiffArgs {
     const NAME: &'static str = "diff";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let recorded =
-            |selector: &str| context.read(&Query::Recorded { selector: selector.to_owned() });
+        context.look(&self.read);
+        if let Some(from) = self.from {
+            return moments(from, self.to, &self.read, context);
+        }
+        let recorded = |selector: &Option<String>| {
+            let selector = selector.clone().unwrap_or_default();
+            context.read(&Query::Recorded { selector })
+        };
         let (old, new): (RecordedView, RecordedView) = (recorded(&self.old)?, recorded(&self.new)?);
         let mut items = differences(&old, &new)?;
         if (&*old.run.kind, &*new.run.kind) == ("batch", "batch") {
@@ -153,7 +172,7 @@ impl DiffArgs {
         new: &[OutputView],
         context: &Context,
     ) -> Result<Option<Streams>, CommandError> {
-        let open = |views: &[OutputView]| RunStream::new(views, stream);
+        let open = |views| RunStream::new(views, stream);
         let fail = |error: std::io::Error| CommandError::io(format!("the {name} of a run"), &error);
         let first = first_difference(open(old), open(new)).map_err(fail)?;
         let Some(first) = first else { return Ok(None) };
@@ -186,8 +205,7 @@ fn tell_missing(
             StreamName::Stdout => view.stdout_bytes,
             StreamName::Stderr => view.stderr_bytes,
         };
-        let output = Output::open(Path::new(&view.base), limits::OUTPUT_BYTES_MAX)
-            .map_err(|error| CommandError::io(&view.base, &error))?;
+        let output = open_output(view).map_err(|error| CommandError::io(&view.base, &error))?;
         let kept = output.kept(stream);
         let left = kept.end - kept.start;
         if let Some(printed) = printed.filter(|printed| *printed > left) {

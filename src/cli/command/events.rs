@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
@@ -30,7 +31,7 @@ Exit codes:
 #[command(after_help = HELP)]
 pub struct EventsArgs {
     /// Go on with what comes
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "at")]
     follow: bool,
     /// From this place of the log on
     #[arg(long, value_name = "SEQ")]
@@ -41,12 +42,14 @@ pub struct EventsArgs {
     /// Only of this kind, such as `run_ended`
     #[arg(long)]
     kind: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl EventsArgs {
     /// All that is there, for `jr log export`.
     pub fn everything() -> Self {
-        Self { follow: false, from: None, run: None, kind: None }
+        Self { follow: false, from: None, run: None, kind: None, read: ReadArgs::default() }
     }
 }
 
@@ -54,6 +57,7 @@ impl Runnable for EventsArgs {
     const NAME: &'static str = "events";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let run = match &self.run {
             Some(selector) => {
                 let runs = context.resolve(std::slice::from_ref(selector), Scope::One)?;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::ps::print_runs;
+use super::read::ReadArgs;
 use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg, tree};
-use crate::projections::query::{At, HistoryQuery, Query};
+use crate::projections::query::{HistoryQuery, Query};
 use crate::projections::view::{List, OUTCOMES, RunView};
 
 /// Rows on a terminal where none are asked for.
@@ -71,15 +72,15 @@ pub struct HistoryArgs {
     /// At most N rows [default on a terminal: 100]
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
-    /// As it was at a place or time of the log
-    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
-    at: Option<At>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl Runnable for HistoryArgs {
     const NAME: &'static str = "history";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let since = if self.today { Some(today()?) } else { self.since };
         let for_terminal = context.ui.stdout_is_terminal() && !context.ui.json;
         let limit = self.limit.or(for_terminal.then_some(TERMINAL_ROWS));
@@ -97,7 +98,6 @@ impl Runnable for HistoryArgs {
             slowest: self.slowest,
             tree: self.tree,
             limit,
-            at: self.at,
         });
         let document = context.read_bytes(&query)?;
         if context.ui.json {

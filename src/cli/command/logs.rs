@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::bytes::{Regex, RegexBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::read::ReadArgs;
 use super::{Runnable, argument};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
@@ -36,6 +37,7 @@ Examples:
   jr logs -n 100 -t 'api-*'  # each line with name and time
   jr logs build --attempt 1 --stderr
   jr logs 'api-*' -f --grep 'error|panic'
+  jr logs web --at '2026-11-20 14:00'
 
 Exit codes:
   0; 1 with --grep: no line matches; 3 no such run";
@@ -52,10 +54,10 @@ pub struct LogsArgs {
     #[arg(value_name = "SEL")]
     selectors: Vec<String>,
     /// Go on until the runs have ended
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "at")]
     follow: bool,
     /// As --follow, but wait for runs to come where none lives
-    #[arg(short = 'F', long)]
+    #[arg(short = 'F', long, conflicts_with = "at")]
     forever: bool,
     /// Only the last N lines of each run, or all [default: all, on a terminal 50]
     #[arg(short = 'n', long, value_name = "N|all", value_parser = lines)]
@@ -84,6 +86,8 @@ pub struct LogsArgs {
     /// Control characters as they are, also on a terminal
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +107,7 @@ impl Runnable for LogsArgs {
     const NAME: &'static str = "logs";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let look = self.look(context)?;
         if context.ui.json {
             return self.print_places(context);

@@ -3,6 +3,7 @@
 pub mod argument;
 pub mod attach;
 pub mod batch;
+pub mod changes;
 pub mod completions;
 pub mod daemon;
 pub mod diff;
@@ -17,6 +18,7 @@ pub mod policy;
 pub mod prune;
 pub mod ps;
 pub mod queue;
+pub mod read;
 pub mod repro;
 pub mod rerun;
 pub mod run;

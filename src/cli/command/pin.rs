@@ -2,6 +2,7 @@
 
 use super::Runnable;
 use super::ps::print_runs;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
@@ -25,8 +26,10 @@ Exit codes:
 #[command(after_help = PIN_HELP)]
 pub struct PinArgs {
     /// Run id, name, last
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", conflicts_with = "at")]
     selector: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Below the options.
@@ -58,10 +61,11 @@ impl Runnable for PinArgs {
     const NAME: &'static str = "pin";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        match self.selector {
-            Some(selector) => set(context, selector, true),
-            None => list(context),
+        if let Some(selector) = self.selector {
+            return set(context, selector, true);
         }
+        context.look(&self.read);
+        list(context)
     }
 }
 

@@ -1,10 +1,11 @@
 //! `jr ps`.
 
-use super::{Runnable, argument};
+use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
-use crate::projections::query::{At, PsQuery, Query};
+use crate::projections::query::{PsQuery, Query};
 use crate::projections::view::{List, RunView};
 
 /// Below the options.
@@ -28,16 +29,16 @@ pub struct PsArgs {
     /// At most N rows
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
-    /// As it was at a place or time of the log
-    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
-    at: Option<At>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl Runnable for PsArgs {
     const NAME: &'static str = "ps";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let query = Query::Ps(PsQuery { all: self.all, limit: self.limit, at: self.at });
+        context.look(&self.read);
+        let query = Query::Ps(PsQuery { all: self.all, limit: self.limit });
         let document = context.read_bytes(&query)?;
         if context.ui.json {
             context.ui.document(&document);

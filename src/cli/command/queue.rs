@@ -1,6 +1,7 @@
 //! `jr queue`.
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render};
@@ -31,7 +32,7 @@ pub struct QueueArgs {
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// List queues with their slots
-    List,
+    List(ReadArgs),
     /// Give no more starts from a queue; what runs goes on
     Pause {
         /// Its name
@@ -74,7 +75,8 @@ impl Runnable for QueueArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::List => {
+            Action::List(read) => {
+                context.look(&read);
                 let document = context.read_bytes(&Query::Queues)?;
                 if context.ui.json {
                     context.ui.document(&document);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::shell::{Required, is_own_word, quote};
@@ -81,6 +82,8 @@ pub struct ReproArgs {
     /// With all of its variables and no others (env -i)
     #[arg(long, conflicts_with = "variables")]
     clean: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// `--json`.
@@ -113,6 +116,7 @@ impl Runnable for ReproArgs {
     const NAME: &'static str = "repro";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let which = match (self.variables, self.clean) {
             (_, true) => Variables::All,
             (true, _) => Variables::Own,

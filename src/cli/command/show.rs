@@ -1,6 +1,7 @@
 //! `jr show`.
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render, time_arg};
@@ -13,6 +14,7 @@ Examples:
   jr show last
   jr show web         # the newest run of that name
   jr --json show @-1  # the one before the newest
+  jr show web --at -1h
 
 Exit codes:
   0; 2 the word could mean several runs; 3 no such run";
@@ -24,12 +26,15 @@ pub struct ShowArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]
     selector: String,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl Runnable for ShowArgs {
     const NAME: &'static str = "show";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let document = context.read_bytes(&Query::Show { selector: self.selector })?;
         if context.ui.json {
             context.ui.document(&document);

@@ -2,12 +2,13 @@
 
 use jiff::Zoned;
 
+use super::read::ReadArgs;
 use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::table::{Cell, Medium, Style, Table};
 use crate::cli::{exit, time_arg};
-use crate::projections::query::{At, Query, StatsQuery};
+use crate::projections::query::{Query, StatsQuery};
 use crate::projections::view::{List, StatsView};
 
 /// Rows on a terminal where none are asked for.
@@ -61,15 +62,15 @@ pub struct StatsArgs {
     /// Bars of plain letters [default: where the locale is not UTF-8]
     #[arg(long)]
     ascii: bool,
-    /// As it was at a place or time of the log
-    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
-    at: Option<At>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl Runnable for StatsArgs {
     const NAME: &'static str = "stats";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let today = || argument::time("today").map_err(CommandError::usage);
         let since = if self.today { Some(today()?) } else { self.since };
         let for_terminal = context.ui.stdout_is_terminal() && !context.ui.json;
@@ -81,7 +82,6 @@ impl Runnable for StatsArgs {
             since,
             until: self.until,
             limit: self.limit.or(for_terminal.then_some(TERMINAL_ROWS)),
-            at: self.at,
         });
         let document = context.read_bytes(&query)?;
         if context.ui.json {

@@ -1,6 +1,7 @@
 //! `jr why`.
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::table::{Medium, Style};
@@ -14,6 +15,7 @@ Examples:
   jr why last
   jr why train        # why it waits, say
   jr --json why web
+  jr why web --at yesterday
 
 Exit codes:
   0; 2 the word could mean several runs; 3 no such run";
@@ -27,12 +29,15 @@ pub struct WhyArgs {
     /// Run id, unique prefix, name, last, @-1
     #[arg(value_name = "RUN")]
     selector: String,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl Runnable for WhyArgs {
     const NAME: &'static str = "why";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.look(&self.read);
         let document = context.read_bytes(&Query::Why { selector: self.selector })?;
         if context.ui.json {
             context.ui.document(&document);

@@ -11,7 +11,7 @@ use crate::daemon::client;
 use crate::daemon::offline;
 use crate::limits;
 use crate::model::{EnvironmentId, Signal};
-use crate::projections::query::{Candidates, CandidatesQuery, Query};
+use crate::projections::query::{Candidates, CandidatesQuery, Query, Question};
 use crate::projections::view::{CandidateView, List, OUTCOMES, STATES};
 
 /// What may stand for `arg`; `begun` is typed of it.
@@ -101,14 +101,15 @@ fn selectors(
 /// From the daemon if one lives, else from the files; nothing rather than late.
 fn ask(context: &Context, what: Candidates, begun: &str) -> Vec<Candidate> {
     let query = Query::Candidates(CandidatesQuery { what, begun: begun.to_owned() });
-    let asked = client::begin(&context.place, "/v1/read", &query);
+    let question = Question::from(query);
+    let asked = client::begin(&context.place, "/v1/read", &question);
     let document = match asked {
         Ok(Some(mut lines)) => {
             let soon = lines.set_read_timeout(Some(limits::CANDIDATES_MS));
             soon.and_then(|()| lines.body()).ok()
         }
         Ok(None) => {
-            let document = offline::ask_soon(&context.place, &query).ok();
+            let document = offline::ask_soon(&context.place, &question).ok();
             document.and_then(|document| serde_json::to_vec(&document).ok())
         }
         Err(_) => None,

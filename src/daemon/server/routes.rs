@@ -14,7 +14,7 @@ use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{DaemonStopRequest, PROTOCOL, VersionReply, WaitRequest};
 use crate::model::event::Cause;
 use crate::model::{Command, Rejection, Reply, RunId};
-use crate::projections::query::{Document, Query, QueryError, Scope};
+use crate::projections::query::{Document, Query, QueryError, Question, Scope};
 use crate::projections::view::List;
 
 pub(super) type Answered = Result<Response<Out>, Refusal>;
@@ -157,8 +157,8 @@ pub(super) async fn resolve(
 }
 
 async fn read_views(shared: &Shared, request: Request<Incoming>) -> Answered {
-    let query: Query = read(request).await?;
-    let document = shared.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
+    let question: Question = read(request).await?;
+    let document = shared.questions.ask(question).await.map_err(|error| refuse_query(&error))?;
     Ok(whole(StatusCode::OK, &document))
 }
 

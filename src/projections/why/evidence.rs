@@ -1,28 +1,28 @@
 //! What a reason is made of: records of the run, of others, and words for them.
 
 use crate::model::event::{Asker, Cause, Event, ExitStatus, Final, StopReason};
-use crate::model::{Run, RunId};
+use crate::model::{Run, RunId, State};
+use crate::projections::moment::Moment;
 use crate::projections::query::QueryError;
-use crate::projections::source::{LogSource, Stored};
+use crate::projections::source::Stored;
 use crate::projections::view::WhyItem;
-use crate::projections::views::Views;
 
 /// A run with its records, and the way to those of others.
 pub(super) struct Evidence<'a> {
     pub(super) run: &'a Run,
-    pub(super) views: &'a Views,
-    source: &'a dyn LogSource,
+    moment: &'a Moment<'a>,
     records: Vec<Stored>,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn new(
-        run: &'a Run,
-        views: &'a Views,
-        source: &'a dyn LogSource,
-    ) -> Result<Self, QueryError> {
-        let records = records_of(run.first_seq, views, source)?;
-        Ok(Self { run, views, source, records })
+    pub(super) fn new(run: &'a Run, moment: &'a Moment<'a>) -> Result<Self, QueryError> {
+        let records = records_of(run.first_seq, moment)?;
+        Ok(Self { run, moment, records })
+    }
+
+    /// What lived at the moment that is looked at.
+    pub(super) fn state(&self) -> Result<&State, QueryError> {
+        Ok(self.moment.state()?)
     }
 
     /// The run's records, in order.
@@ -52,7 +52,7 @@ impl<'a> Evidence<'a> {
 
     /// Another run, if it is known.
     pub(super) fn other(&self, run: RunId) -> Result<Option<Run>, QueryError> {
-        Ok(self.views.run(run)?)
+        Ok(self.moment.run(run)?)
     }
 
     /// The seq of the first record of another run that fits.
@@ -61,7 +61,7 @@ impl<'a> Evidence<'a> {
         run: &Run,
         fits: impl Fn(&Event) -> bool,
     ) -> Result<Option<u64>, QueryError> {
-        let records = records_of(run.first_seq, self.views, self.source)?;
+        let records = records_of(run.first_seq, self.moment)?;
         let found = records.iter().find(|stored| fits(&stored.envelope.event));
         Ok(found.map(|stored| stored.envelope.seq))
     }
@@ -73,21 +73,17 @@ impl<'a> Evidence<'a> {
 
     /// One record of the log, if it is kept.
     pub(super) fn record(&self, seq: u64) -> Result<Option<Stored>, QueryError> {
-        if seq < self.source.first_seq() {
+        if seq < self.moment.source.first_seq() {
             return Ok(None);
         }
-        Ok(self.source.get(seq)?)
+        Ok(self.moment.source.get(seq)?)
     }
 }
 
-fn records_of(
-    first_seq: u64,
-    views: &Views,
-    source: &dyn LogSource,
-) -> Result<Vec<Stored>, QueryError> {
-    let mut seqs = views.seqs_of(first_seq)?;
-    seqs.retain(|seq| *seq >= source.first_seq());
-    Ok(source.get_many(&seqs)?)
+fn records_of(first_seq: u64, moment: &Moment<'_>) -> Result<Vec<Stored>, QueryError> {
+    let mut seqs = moment.seqs_of(first_seq)?;
+    seqs.retain(|seq| *seq >= moment.source.first_seq());
+    Ok(moment.source.get_many(&seqs)?)
 }
 
 /// One reason.

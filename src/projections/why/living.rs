@@ -12,8 +12,8 @@ const NAMED: usize = 5;
 
 /// What a queued run waits for: other runs, a lock, its queue, its place.
 pub(super) fn waits(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
-    let (run, state) = (evidence.run, evidence.views.state());
-    let dependencies = dependencies(evidence);
+    let (run, state) = (evidence.run, evidence.state()?);
+    let dependencies = dependencies(evidence)?;
     if !dependencies.is_empty() {
         return Ok(dependencies);
     }
@@ -38,9 +38,9 @@ pub(super) fn waits(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError>
     Ok(items)
 }
 
-fn dependencies(evidence: &Evidence<'_>) -> Vec<WhyItem> {
-    let (run, state) = (evidence.run, evidence.views.state());
-    let Some(open) = state.waits.dependencies.get(&run.id) else { return Vec::new() };
+fn dependencies(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
+    let (run, state) = (evidence.run, evidence.state()?);
+    let Some(open) = state.waits.dependencies.get(&run.id) else { return Ok(Vec::new()) };
     let of = |other: &RunId| {
         let other = state.runs.get(other)?;
         let wish = run.spec.after.iter().find(|after| after.run == other.id)?;
@@ -52,11 +52,11 @@ fn dependencies(evidence: &Evidence<'_>) -> Vec<WhyItem> {
             format!("it waits for {} to {end}, which is {}", name_of(other), other.shown_state());
         Some(item("dependency", message, &[evidence.admission(), other.first_seq, other.last_seq]))
     };
-    open.iter().filter_map(of).collect()
+    Ok(open.iter().filter_map(of).collect())
 }
 
 fn lock(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
-    let (run, state) = (evidence.run, evidence.views.state());
+    let (run, state) = (evidence.run, evidence.state()?);
     let Some(wish) = &run.spec.lock else { return Ok(None) };
     let holder = state.waits.locks.get(&wish.name).and_then(|lock| lock.holder);
     let holder = holder.filter(|holder| *holder != run.id);
@@ -73,7 +73,7 @@ fn lock(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
 }
 
 fn place_in_queue(evidence: &Evidence<'_>) -> Result<WhyItem, QueryError> {
-    let (run, state) = (evidence.run, evidence.views.state());
+    let (run, state) = (evidence.run, evidence.state()?);
     let Some(name) = &run.spec.queue else { return Ok(on_its_way(evidence)) };
     let (holders, before) = ahead(state, run);
     let limit = state.limit(name) as usize;

@@ -7,26 +7,22 @@ mod ended;
 mod evidence;
 mod living;
 
-use super::answer::Where;
+use super::answer::{Where, view_at};
+use super::moment::Moment;
 use super::query::QueryError;
-use super::run_view::run_view;
 use super::select::select_one;
-use super::source::LogSource;
 use super::view::{WhyItem, WhyView};
-use super::views::Views;
-use crate::model::{Event, Kind, Now, Phase};
+use crate::model::{Event, Kind, Phase};
 use evidence::Evidence;
 
 pub(super) fn why(
     selector: &str,
-    views: &Views,
-    source: &dyn LogSource,
+    moment: &Moment<'_>,
     place: &Where<'_>,
-    now: Now,
 ) -> Result<WhyView, QueryError> {
-    let row = select_one(views, selector)?;
-    let evidence = Evidence::new(&row.run, views, source)?;
-    let run = run_view(&row.run, row.tally, place.environment, now.wall);
+    let row = select_one(moment, selector)?;
+    let evidence = Evidence::new(&row.run, moment)?;
+    let run = view_at(&row, moment, place);
     let mut items = again(&evidence);
     match row.run.phase {
         Phase::Queued | Phase::Starting if row.run.spec.kind == Kind::Job => {
@@ -34,7 +30,7 @@ pub(super) fn why(
         }
         Phase::Queued | Phase::Starting | Phase::Running => items.extend(living::runs(&evidence)),
         Phase::Paused => items.extend(living::paused(&evidence)),
-        Phase::Delayed => items.extend(living::delayed(&evidence, now.wall)),
+        Phase::Delayed => items.extend(living::delayed(&evidence, moment.now())),
         Phase::Stopping => items.extend(living::stopping(&evidence)),
         Phase::Ended => items.extend(ended::ended(&evidence)?),
     }

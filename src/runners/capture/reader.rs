@@ -19,6 +19,8 @@ pub struct Output {
     files: [Option<File>; 2],
     kept: [Range<u64>; 2],
     index: IndexReader,
+    /// What was seen later does not count.
+    until: Option<UnixMillis>,
 }
 
 /// A part of one stream that became visible between two looks of the shim.
@@ -50,7 +52,23 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { files, kept, index: IndexReader::open(base)? })
+        Ok(Self { files, kept, index: IndexReader::open(base)?, until: None })
+    }
+
+    /// As [`Self::open`], and only what was seen by a time.
+    pub fn open_until(base: &Path, bytes_max: u64, until: UnixMillis) -> io::Result<Self> {
+        let mut output = Self::open(base, bytes_max)?;
+        let (mut index, mut lengths) = (IndexReader::open(base)?, [0; 2]);
+        // A clock that goes back brings nothing back: the first later entry is the end.
+        while let Some(entry) = index.next_entry()?.filter(|entry| entry.at.wall <= until) {
+            lengths = entry.lengths;
+        }
+        for (kept, length) in output.kept.iter_mut().zip(lengths) {
+            let end = kept.end.min(length);
+            *kept = kept.start.min(end)..end;
+        }
+        output.until = Some(until);
+        Ok(output)
     }
 
     /// The bytes that are there of a stream, as offsets of its file; what is before is pruned.
@@ -60,7 +78,13 @@ impl Output {
 
     /// Reads from a stream at an offset of its file; 0 at its end.
     pub fn read_at(&self, stream: StreamName, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.files[place(stream)].as_ref().map_or(Ok(0), |file| file.read_at(buffer, offset))
+        let Some(file) = &self.files[place(stream)] else { return Ok(0) };
+        let mut length = buffer.len();
+        if self.until.is_some() {
+            let left = self.kept[place(stream)].end.saturating_sub(offset);
+            length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        file.read_at(&mut buffer[..length], offset)
     }
 
     /// All that is kept of a piece.
@@ -83,17 +107,17 @@ impl Output {
         Ok(bytes)
     }
 
-    /// Everything printed, in order, up to a time; without one also what the index lacks yet.
-    pub fn pieces(&mut self, until: Option<UnixMillis>) -> io::Result<Vec<Piece>> {
+    /// Everything printed, in order; of the present also what the index lacks yet.
+    pub fn pieces(&mut self) -> io::Result<Vec<Piece>> {
         let mut seen = [0_u64; 2];
         let mut pieces = Vec::new();
         while let Some(entry) = self.index.next_entry()? {
-            if until.is_some_and(|until| entry.at.wall > until) {
+            if self.until.is_some_and(|until| entry.at.wall > until) {
                 break;
             }
             self.step(&mut pieces, &mut seen, entry.lengths, Some(entry.at));
         }
-        if until.is_none() {
+        if self.until.is_none() {
             let ends = [self.kept[0].end, self.kept[1].end];
             self.step(&mut pieces, &mut seen, ends, None);
         }

@@ -1,0 +1,12 @@
+//! What every command that only reads can be told: of which moment.
+
+use super::argument;
+use crate::projections::query::At;
+
+/// Which state is looked at.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ReadArgs {
+    /// As it was at a place or time of the log
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
+    pub at: Option<At>,
+}
