@@ -1,5 +1,6 @@
 //! `jr` runs jobs and services and never forgets what happened to them.
 
+pub mod bundle;
 pub mod cli;
 pub mod daemon;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! What every command has at hand: its environment and the ways to ask there.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::place::{Place, PlaceVariables};
+use crate::log::part::Part;
 use crate::model::{CommandId, EnvironmentId};
 use crate::projections::query::{At, Query, QueryError, Question, Scope};
 use crate::projections::view::{List, RunView};
 
+use super::bundled::Bundled;
 use super::command::read::ReadArgs;
 use super::error::CommandError;
 use super::exit;
@@ -73,6 +76,8 @@ pub struct Context {
     pub ui: Ui,
     /// Of which moment questions are.
     at: Option<At>,
+    /// What is read instead of the environment.
+    bundled: Option<Box<RefCell<Bundled>>>,
 }
 
 impl Context {
@@ -82,7 +87,7 @@ impl Context {
     /// A bad name or directory, or nowhere to keep state.
     pub fn new(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
         match Self::place(globals) {
-            Ok(place) => Ok(Self { place, ui, at: None }),
+            Ok(place) => Ok(Self { place, ui, at: None, bundled: None }),
             Err(error) => Err((error, ui)),
         }
     }
@@ -107,9 +112,15 @@ impl Context {
         Ok(Place::of(id, &variables)?)
     }
 
-    /// From now on what is read is of that moment.
-    pub fn look(&mut self, read: &ReadArgs) {
+    /// From now on what is read is of that moment and that log.
+    ///
+    /// # Errors
+    /// The bundle cannot be believed.
+    pub fn look(&mut self, read: &ReadArgs) -> Result<(), CommandError> {
         self.at = read.at;
+        let bundled = read.bundle.as_ref().map(|path| Bundled::open(path)).transpose()?;
+        self.bundled = bundled.map(|bundled| Box::new(RefCell::new(bundled)));
+        Ok(())
     }
 
     /// Asks something that changes things; starts a daemon if none runs.
@@ -141,17 +152,52 @@ impl Context {
     /// # Errors
     /// Why there is no answer.
     pub fn read_bytes(&self, query: &Query) -> Result<Vec<u8>, CommandError> {
-        let question = Question { query: query.clone(), at: self.at };
+        self.answer(&Question { query: query.clone(), at: self.at })
+    }
+
+    /// As [`Self::read`], of another moment.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_of<T: DeserializeOwned>(
+        &self,
+        query: &Query,
+        at: Option<At>,
+    ) -> Result<T, CommandError> {
+        parse(&self.answer(&Question { query: query.clone(), at })?)
+    }
+
+    fn answer(&self, question: &Question) -> Result<Vec<u8>, CommandError> {
+        if let Some(bundled) = &self.bundled {
+            return bundled.borrow_mut().answer(question);
+        }
         let mut waiting = Waiting::new();
         loop {
-            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", &question)? {
+            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", question)? {
                 return Ok(bytes);
             }
-            if let Some(document) = offline::answer(&self.place, &question)? {
+            if let Some(document) = offline::answer(&self.place, question)? {
                 return serde_json::to_vec(&document).map_err(|error| {
                     let message = format!("cannot write JSON: {error}");
                     CommandError::new("internal", exit::FAILED, message)
                 });
+            }
+            waiting.look_again()?;
+        }
+    }
+
+    /// A part of the log as it is stored: from the daemon if one lives, else from the files.
+    ///
+    /// # Errors
+    /// There is no log, or it cannot be read.
+    pub fn part(&self, part: Part) -> Result<Vec<u8>, CommandError> {
+        let mut waiting = Waiting::new();
+        loop {
+            if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/log/part", &part)? {
+                return Ok(bytes);
+            }
+            if let Some(bytes) = offline::part(&self.place, part)? {
+                return Ok(bytes);
             }
             waiting.look_again()?;
         }

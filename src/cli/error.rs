@@ -1,7 +1,9 @@
 //! What a command says when it cannot do what was asked.
 
 use std::borrow::Cow;
+use std::path::Path;
 
+use crate::bundle::BundleError;
 use crate::daemon::client::ClientError;
 use crate::daemon::place::PlaceError;
 use crate::daemon::protocol::ErrorDetail;
@@ -37,6 +39,24 @@ impl CommandError {
     /// The system refused.
     pub fn io(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self::new("io", exit::FAILED, format!("{what}: {error}"))
+    }
+
+    /// A bundle that cannot be believed, read or made.
+    pub fn of_bundle(path: &Path, error: &BundleError) -> Self {
+        let message = match error {
+            // It names the file itself.
+            BundleError::Io { .. } => error.to_string(),
+            error => format!("{}: {error}", path.display()),
+        };
+        let hint = match error {
+            BundleError::Io { .. } => return Self::new("bundle", exit::FAILED, message),
+            BundleError::Newer(_) => "use the jr that made it, or a newer one",
+            BundleError::Projection { .. } => {
+                "this jr folds the same records differently: report it"
+            }
+            _ => "fetch it again, or make a new one where it came from: jr debug-report",
+        };
+        Self::new("bundle", exit::FAILED, message).hint(hint)
     }
 
     /// Adds the next command.

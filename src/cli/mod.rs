@@ -4,6 +4,7 @@
 //! for words that are no command.
 
 pub mod attach;
+pub mod bundled;
 pub mod command;
 pub mod complete;
 pub mod context;
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod offline;
 pub mod output;
 pub mod render;
+pub mod report;
 pub mod run_output;
 pub mod run_stream;
 pub mod session;

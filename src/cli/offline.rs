@@ -2,6 +2,7 @@
 
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::place::Place;
+use crate::log::part::{self, Part};
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::view::{FollowView, List};
 
@@ -23,6 +24,31 @@ pub fn answer(place: &Place, question: &Question) -> Result<Option<Document>, Co
             Err(error.hint("jr log verify"))
         }
     }
+}
+
+/// A part of the log; `None` if a daemon has come up: ask it.
+///
+/// # Errors
+/// There is no log, or it cannot be read.
+pub fn part(place: &Place, part: Part) -> Result<Option<Vec<u8>>, CommandError> {
+    let damaged =
+        |message: String| CommandError::new("log", exit::FAILED, message).hint("jr log verify");
+    match offline::look(place) {
+        Ok(look) => match part::take(&look.reader, part) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => Err(damaged(error.to_string())),
+        },
+        Err(OfflineError::DaemonLives) => Ok(None),
+        Err(OfflineError::NoState(_)) => Err(no_log(place)),
+        Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+/// Nothing ever happened there.
+pub fn no_log(place: &Place) -> CommandError {
+    let message = format!("environment {} has no log yet", place.id);
+    let error = CommandError::new("no_log", exit::NOT_FOUND, message);
+    error.hint("it begins with the first run: jr run -- true")
 }
 
 /// What an environment answers in which nothing ever happened.

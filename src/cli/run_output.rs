@@ -28,6 +28,21 @@ pub fn open_output(view: &OutputView) -> io::Result<Output> {
     }
 }
 
+/// The last that both streams of an attempt have, for who looks for words in it.
+pub fn tail(view: &OutputView, bytes_max: u64) -> String {
+    let Ok(output) = open_output(view) else { return String::new() };
+    let mut text = String::new();
+    for stream in StreamName::BOTH {
+        let kept = output.kept(stream);
+        let start = kept.start.max(kept.end.saturating_sub(bytes_max));
+        let mut bytes = vec![0; usize::try_from(kept.end - start).unwrap_or(0)];
+        let count = output.read_at(stream, start, &mut bytes).unwrap_or(0);
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        text.push('\n');
+    }
+    text
+}
+
 /// What of the output is asked for.
 #[derive(Clone, Debug)]
 pub struct Wanted {

@@ -13,11 +13,12 @@
 //! | `POST /v1/queue` | [`QueueRequest`] | `{}` |
 //! | `POST /v1/prune` | [`PruneRequest`] | lines of [`PruneLine`] |
 //! | `POST /v1/pin` | [`PinRequest`] | [`PinReply`] |
-//! | `POST /v1/read` | `projections::query::Query` | its document |
+//! | `POST /v1/read` | `projections::query::Question` | its document |
 //! | `POST /v1/wait` | [`WaitRequest`] | `List<RunView>`, once they ended or the time is over |
 //! | `POST /v1/events` | `projections::query::EventsQuery` | lines of `EventView`, without end |
 //! | `POST /v1/log/verify` | | [`LogVerified`] |
 //! | `POST /v1/log/stat` | | [`LogStat`] |
+//! | `POST /v1/log/part` | `log::part::Part` | its bytes |
 //! | `POST /v1/log/rebuild` | | [`LogRebuilt`] |
 //! | `POST /v1/daemon/stop` | [`DaemonStopRequest`] | `{}` once nothing more will be appended |
 //!

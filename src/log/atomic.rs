@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::error::LogError;
 
 /// Ending of files that are not yet whole; whoever holds the environment's lock may delete them.
@@ -67,6 +69,21 @@ pub fn create_directory(path: &Path) -> Result<(), LogError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(LogError::io(path, "create", error)),
     }
+}
+
+/// A file that is gone when it is closed.
+pub fn unnamed_file(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or(0);
+    if let Ok(file) = options.clone().custom_flags(flags).open(directory) {
+        return Ok(file);
+    }
+    // Not every file system can.
+    let name = directory.join(format!(".jr-{}-{:p}", std::process::id(), &raw const options));
+    let file = options.create_new(true).open(&name)?;
+    fs::remove_file(&name)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -189,6 +189,9 @@ pub enum Damage {
     /// The payload does not fit its label.
     #[error("the payload is malformed: {0}")]
     Payload(DecodeError),
+    /// It tells of something that cannot have happened after what came before.
+    #[error("it does not follow from the state before it")]
+    Illegal,
     /// A blob does not have the digest that names it.
     #[error("the blob does not match its digest {0}")]
     Blob(Digest),

@@ -28,6 +28,7 @@ pub mod floor;
 mod guard;
 pub mod lock;
 pub mod overlay;
+pub mod part;
 pub mod prune;
 mod reader;
 pub mod record;

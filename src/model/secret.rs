@@ -41,6 +41,15 @@ impl Secrets {
     }
 }
 
+impl Secrets {
+    /// All originals.
+    pub fn values(&self) -> impl Iterator<Item = &ByteString> {
+        let lines = self.lines.values();
+        let lines = lines.flat_map(|line| line.line.iter().chain(line.arguments.values()));
+        self.variables.iter().map(|(_, value)| value).chain(self.arguments.values()).chain(lines)
+    }
+}
+
 impl LineSecrets {
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
@@ -247,6 +256,69 @@ fn line_spans(text: &[u8]) -> Vec<Range<usize>> {
     spans
 }
 
+/// What looks secret in text that some program printed: as in a shell line, and in JSON.
+pub fn spans_of_output(text: &[u8]) -> Vec<Range<usize>> {
+    let mut spans = private_keys(text);
+    let mut start = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
+        // Few lines have what any of the rules begins with.
+        if line.iter().any(|byte| b"=:-_".contains(byte)) || contains_token(line) {
+            let found = line_spans(line).into_iter().chain(json_values(line));
+            spans.extend(found.map(|span| start + span.start..start + span.end));
+        }
+        start += line.len();
+    }
+    spans.retain(|span| !span.is_empty());
+    spans.sort_by_key(|span| (span.start, span.end));
+    spans
+}
+
+/// Tokens that are known by how they begin, and need none of the usual separators.
+fn contains_token(line: &[u8]) -> bool {
+    [&b"AKIA"[..], b"ASIA", b"eyJ"].iter().any(|begin| !positions(line, begin).is_empty())
+        || line.windows(7).any(|part| part.eq_ignore_ascii_case(b"bearer "))
+}
+
+/// `"password": "value"`, in any quotes, and values without.
+fn json_values(text: &[u8]) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
+    for colon in (0..text.len()).filter(|place| text[*place] == b':') {
+        let before = text[..colon].trim_ascii_end();
+        let Some((quote @ (b'"' | b'\''), before)) = before.split_last() else { continue };
+        let name = before.iter().rev().take_while(|byte| is_name_byte(**byte)).count();
+        let (open, name) = before.split_at(before.len() - name);
+        if open.last() != Some(quote) || !is_secret_name(name) {
+            continue;
+        }
+        let blanks = text[colon + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let start = colon + 1 + blanks;
+        let Some(first) = text.get(start) else { continue };
+        let span = if matches!(first, b'"' | b'\'') {
+            start + 1..end_of_string(text, start)
+        } else {
+            let ends = |byte: &u8| b",]} \n\r\t".contains(byte);
+            let length = text[start..].iter().position(ends).unwrap_or(text.len() - start);
+            start..start + length
+        };
+        spans.push(span);
+    }
+    spans
+}
+
+/// Where the quote that opens at `start` is closed.
+fn end_of_string(text: &[u8], start: usize) -> usize {
+    let mut escaped = false;
+    for (place, byte) in text.iter().enumerate().skip(start + 1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            byte if *byte == text[start] => return place,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// `NAME=value` and `?name=value&` inside a word.
 fn assignments(text: &[u8], word: &Range<usize>) -> Vec<Range<usize>> {
     let equals = word.clone().filter(|place| text[*place] == b'=');
@@ -434,6 +506,27 @@ mod tests {
 
     fn command(words: &[&str]) -> Vec<ByteString> {
         words.iter().map(|word| ByteString::from(*word)).collect()
+    }
+
+    #[test]
+    fn output_is_searched_by_line_and_in_json() {
+        for (text, secret) in [
+            ("before\nDB_PASSWORD=hunter2\nafter", "hunter2"),
+            (r#"{"user": "ada", "password": "hun\"ter2", "n": 1}"#, r#"hun\"ter2"#),
+            (r#"{"api_key":12345678,"n":1}"#, "12345678"),
+            ("{'token': 'abc def'}", "abc def"),
+            ("GET https://ada:hunter2@host/x", "hunter2"),
+            ("Authorization: Basic YWRhOmh1bnRlcjI=\r\nHost: x", "Basic YWRhOmh1bnRlcjI="),
+            ("using AKIA0123456789ABCDEF now", "AKIA0123456789ABCDEF"),
+        ] {
+            let spans = spans_of_output(text.as_bytes());
+            let found: Vec<&str> = spans.iter().map(|span| &text[span.clone()]).collect();
+            assert_eq!(found, [secret], "{text}");
+        }
+        for text in ["monkey=banana", r#"{"keyboard": "qwerty"}"#, "PWD=/tmp", "a: b", "--- x", ""]
+        {
+            assert!(spans_of_output(text.as_bytes()).is_empty(), "{text}");
+        }
     }
 
     #[test]

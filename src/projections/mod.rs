@@ -13,6 +13,7 @@ mod backend;
 mod candidates;
 mod changes;
 mod delta;
+pub mod digest;
 mod error;
 mod event_view;
 mod events;

@@ -20,6 +20,7 @@ use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode}
 use super::source::{LogSource, Stored};
 use super::store::{Rows, Store};
 use super::tally;
+use crate::log::atomic::unnamed_file;
 use crate::log::overlay::Overlay;
 use crate::model::{BootId, Digest, Event, Run, RunId, State, UnixMillis};
 
@@ -166,6 +167,17 @@ impl Views {
     pub fn in_memory(boot: BootId, source: &dyn LogSource) -> Result<Self, ViewsError> {
         let store = Store::open(InMemoryBackend::new())?;
         Self::build(store, boot, Pace::default(), source)
+    }
+
+    /// As [`Self::in_memory`], in a file without a name in that directory.
+    pub fn unnamed(
+        directory: &Path,
+        boot: BootId,
+        source: &dyn LogSource,
+    ) -> Result<Self, ViewsError> {
+        let file = unnamed_file(directory).and_then(file_backend);
+        let file = file.map_err(|source| ViewsError::Io { operation: "make", source })?;
+        Self::build(Store::open(NoSync(file))?, boot, Pace::default(), source)
     }
 
     /// What the file says, if it is of this version, log and boot; then the rest of the log.

@@ -17,8 +17,13 @@ pub(crate) const MODULES: &[(&str, u8, &[&str])] = &[
     ("config", 1, &["limits", "model", "sys"]),
     ("projections", 2, &["limits", "mutants", "model", "sys", "log"]),
     ("runners", 2, &["limits", "mutants", "model", "sys", "log"]),
+    ("bundle", 2, &["limits", "model", "sys", "log", "projections"]),
     ("daemon", 3, &["limits", "model", "sys", "log", "config", "projections", "runners"]),
-    ("cli", 4, &["limits", "model", "sys", "log", "config", "projections", "runners", "daemon"]),
+    (
+        "cli",
+        4,
+        &["limits", "model", "sys", "log", "config", "projections", "runners", "bundle", "daemon"],
+    ),
 ];
 
 /// What `main.rs` may name: the command line, and the shim that branches off before it.
@@ -33,7 +38,17 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     // The second file holds the messages between daemon and shim, until `codec` serves them too.
     ("bincode", &["src/log/codec.rs", "src/runners/wire.rs"]),
     ("libc", &["src/runners/linux"]),
-    ("blake3", &["src/log/", "src/config/", "src/projections/", "src/runners/", "src/daemon/"]),
+    (
+        "blake3",
+        &[
+            "src/log/",
+            "src/config/",
+            "src/projections/",
+            "src/runners/",
+            "src/bundle/",
+            "src/daemon/",
+        ],
+    ),
     (
         "rustix",
         &[
@@ -46,7 +61,8 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
             "src/cli/",
         ],
     ),
-    ("serde_json", &["src/config/", "src/projections/", "src/daemon/", "src/cli/"]),
+    ("serde_json", &["src/config/", "src/projections/", "src/bundle/", "src/daemon/", "src/cli/"]),
+    ("zstd", &["src/bundle/"]),
     ("notify", &["src/config/"]),
     ("tokio", &["src/daemon/"]),
     ("hyper", &["src/daemon/"]),
@@ -62,7 +78,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("unicode_width", &["src/cli/text.rs"]),
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
-    ("regex", &["src/cli/"]),
+    ("regex", &["src/bundle/redact.rs", "src/cli/"]),
     ("similar", &["src/cli/"]),
 ];
 

@@ -18,7 +18,7 @@ pub fn moments(
     read: &ReadArgs,
     context: &mut Context,
 ) -> Result<u8, CommandError> {
-    context.look(&ReadArgs { at: to.or(read.at) });
+    context.look(&ReadArgs { at: to.or(read.at), ..read.clone() })?;
     let document = context.read_bytes(&Query::Changes { from })?;
     let changes: ChangesView = parse(&document)?;
     if context.ui.json {

@@ -111,7 +111,7 @@ impl Runnable for DiffArgs {
     const NAME: &'static str = "diff";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         if let Some(from) = self.from {
             return moments(from, self.to, &self.read, context);
         }

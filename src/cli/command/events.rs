@@ -31,7 +31,7 @@ Exit codes:
 #[command(after_help = HELP)]
 pub struct EventsArgs {
     /// Go on with what comes
-    #[arg(short, long, conflicts_with = "at")]
+    #[arg(short, long, conflicts_with_all = ["at", "bundle"])]
     follow: bool,
     /// From this place of the log on
     #[arg(long, value_name = "SEQ")]
@@ -57,7 +57,7 @@ impl Runnable for EventsArgs {
     const NAME: &'static str = "events";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let run = match &self.run {
             Some(selector) => {
                 let runs = context.resolve(std::slice::from_ref(selector), Scope::One)?;

@@ -80,7 +80,7 @@ impl Runnable for HistoryArgs {
     const NAME: &'static str = "history";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let since = if self.today { Some(today()?) } else { self.since };
         let for_terminal = context.ui.stdout_is_terminal() && !context.ui.json;
         let limit = self.limit.or(for_terminal.then_some(TERMINAL_ROWS));

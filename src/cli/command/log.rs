@@ -6,6 +6,7 @@ use super::Runnable;
 use super::events::EventsArgs;
 use crate::cli::context::{Context, Waiting, parse};
 use crate::cli::error::CommandError;
+use crate::cli::offline::no_log;
 use crate::cli::table::{Medium, Table};
 use crate::cli::{exit, time_arg};
 use crate::daemon::client::{self, Start};
@@ -122,11 +123,7 @@ fn ask<T: DeserializeOwned>(
         match files(context) {
             Ok(read) => return read.map_err(|error| damage(&error.to_string())),
             Err(OfflineError::DaemonLives) => waiting.look_again()?,
-            Err(OfflineError::NoState(_)) => {
-                let message = format!("environment {} has no log yet", context.place.id);
-                return Err(CommandError::new("no_log", exit::NOT_FOUND, message)
-                    .hint("it begins with the first run: jr run -- true"));
-            }
+            Err(OfflineError::NoState(_)) => return Err(no_log(&context.place)),
             Err(error) => return Err(damage(&error.to_string())),
         }
     }

@@ -54,10 +54,10 @@ pub struct LogsArgs {
     #[arg(value_name = "SEL")]
     selectors: Vec<String>,
     /// Go on until the runs have ended
-    #[arg(short, long, conflicts_with = "at")]
+    #[arg(short, long, conflicts_with_all = ["at", "bundle"])]
     follow: bool,
     /// As --follow, but wait for runs to come where none lives
-    #[arg(short = 'F', long, conflicts_with = "at")]
+    #[arg(short = 'F', long, conflicts_with_all = ["at", "bundle"])]
     forever: bool,
     /// Only the last N lines of each run, or all [default: all, on a terminal 50]
     #[arg(short = 'n', long, value_name = "N|all", value_parser = lines)]
@@ -107,7 +107,7 @@ impl Runnable for LogsArgs {
     const NAME: &'static str = "logs";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let look = self.look(context)?;
         if context.ui.json {
             return self.print_places(context);

@@ -6,6 +6,8 @@ pub mod batch;
 pub mod changes;
 pub mod completions;
 pub mod daemon;
+pub mod debug;
+pub mod debug_report;
 pub mod diff;
 pub mod events;
 pub mod history;
@@ -19,6 +21,7 @@ pub mod prune;
 pub mod ps;
 pub mod queue;
 pub mod read;
+pub mod replay;
 pub mod repro;
 pub mod rerun;
 pub mod run;
@@ -91,6 +94,9 @@ pub const COMMANDS: &[Entry] = &[
     pause::PauseArgs::ENTRY,
     pause::ResumeArgs::ENTRY,
     queue::QueueArgs::ENTRY,
+    debug_report::DebugReportArgs::ENTRY,
+    replay::ReplayArgs::ENTRY,
+    debug::DebugArgs::ENTRY,
     prune::PruneArgs::ENTRY,
     pin::PinArgs::ENTRY,
     pin::UnpinArgs::ENTRY,

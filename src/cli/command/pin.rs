@@ -26,7 +26,7 @@ Exit codes:
 #[command(after_help = PIN_HELP)]
 pub struct PinArgs {
     /// Run id, name, last
-    #[arg(value_name = "RUN", conflicts_with = "at")]
+    #[arg(value_name = "RUN", conflicts_with_all = ["at", "bundle"])]
     selector: Option<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -64,7 +64,7 @@ impl Runnable for PinArgs {
         if let Some(selector) = self.selector {
             return set(context, selector, true);
         }
-        context.look(&self.read);
+        context.look(&self.read)?;
         list(context)
     }
 }

@@ -37,7 +37,7 @@ impl Runnable for PsArgs {
     const NAME: &'static str = "ps";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let query = Query::Ps(PsQuery { all: self.all, limit: self.limit });
         let document = context.read_bytes(&query)?;
         if context.ui.json {

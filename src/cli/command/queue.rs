@@ -76,7 +76,7 @@ impl Runnable for QueueArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
             Action::List(read) => {
-                context.look(&read);
+                context.look(&read)?;
                 let document = context.read_bytes(&Query::Queues)?;
                 if context.ui.json {
                     context.ui.document(&document);

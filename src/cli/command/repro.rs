@@ -116,7 +116,7 @@ impl Runnable for ReproArgs {
     const NAME: &'static str = "repro";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let which = match (self.variables, self.clean) {
             (_, true) => Variables::All,
             (true, _) => Variables::Own,

@@ -34,7 +34,7 @@ impl Runnable for ShowArgs {
     const NAME: &'static str = "show";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let document = context.read_bytes(&Query::Show { selector: self.selector })?;
         if context.ui.json {
             context.ui.document(&document);

@@ -70,7 +70,7 @@ impl Runnable for StatsArgs {
     const NAME: &'static str = "stats";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let today = || argument::time("today").map_err(CommandError::usage);
         let since = if self.today { Some(today()?) } else { self.since };
         let for_terminal = context.ui.stdout_is_terminal() && !context.ui.json;

@@ -37,7 +37,7 @@ impl Runnable for WhyArgs {
     const NAME: &'static str = "why";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.look(&self.read);
+        context.look(&self.read)?;
         let document = context.read_bytes(&Query::Why { selector: self.selector })?;
         if context.ui.json {
             context.ui.document(&document);

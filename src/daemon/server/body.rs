@@ -44,6 +44,12 @@ pub(super) fn whole<T: Serialize>(status: StatusCode, value: &T) -> Response<Out
     respond(status, "application/json", Either::Left(Full::new(Bytes::from(json))))
 }
 
+/// An answer of bytes.
+pub(super) fn octets(bytes: Vec<u8>) -> Response<Out> {
+    let body = Either::Left(Full::new(Bytes::from(bytes)));
+    respond(StatusCode::OK, "application/octet-stream", body)
+}
+
 /// An answer whose lines come over time.
 pub(super) fn lines(receiver: mpsc::Receiver<Bytes>) -> Response<Out> {
     respond(StatusCode::OK, "application/x-ndjson", Either::Right(Lines(receiver)))

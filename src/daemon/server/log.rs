@@ -1,11 +1,13 @@
 //! `/v1/log/…`: the whole log is read beside its writer, on a thread of its own.
 
-use hyper::{Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
 
 use super::Shared;
-use super::body::{Out, Refusal, whole};
+use super::body::{Out, Refusal, octets, read, whole};
 use super::routes::refuse_query;
 use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
+use crate::log::part::{Part, take};
 use crate::log::stat::stat;
 use crate::log::verify::verify_records;
 use crate::log::{LogError, Reader};
@@ -20,6 +22,16 @@ pub(super) async fn verify(shared: &Shared) -> Result<Response<Out>, Refusal> {
 pub(super) async fn figures(shared: &Shared) -> Result<Response<Out>, Refusal> {
     let stat = scan(shared, stat).await?;
     Ok(whole(StatusCode::OK, &LogStat::of(&stat)))
+}
+
+/// `POST /v1/log/part`.
+pub(super) async fn part(
+    shared: &Shared,
+    request: Request<Incoming>,
+) -> Result<Response<Out>, Refusal> {
+    let asked: Part = read(request).await?;
+    let bytes = scan(shared, move |reader| take(reader, asked)).await?;
+    Ok(octets(bytes))
 }
 
 /// `POST /v1/log/rebuild`.

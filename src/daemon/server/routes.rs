@@ -43,6 +43,7 @@ pub(super) async fn answer(
         (&Method::POST, "/v1/events") => follow::events(shared, request).await,
         (&Method::POST, "/v1/log/verify") => log::verify(&shared).await,
         (&Method::POST, "/v1/log/stat") => log::figures(&shared).await,
+        (&Method::POST, "/v1/log/part") => log::part(&shared, request).await,
         (&Method::POST, "/v1/log/rebuild") => log::rebuild(&shared).await,
         (&Method::POST, "/v1/daemon/stop") => daemon_stop(&shared, request).await,
         (method, path) => {

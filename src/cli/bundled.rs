@@ -1,0 +1,154 @@
+//! Answers from a debug bundle instead of an environment.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::error::CommandError;
+use crate::bundle::layout::{OutputName, OutputPart};
+use crate::bundle::{Bundle, BundleError};
+use crate::log::codec;
+use crate::model::{BootId, Digest, Now, RunId};
+use crate::projections::query::{Document, QueryError, Question};
+use crate::projections::{LogSource, Views, Where, answer};
+
+/// Views of fewer records are folded in memory.
+const RECORDS_IN_MEMORY: u64 = 100_000;
+
+/// An open bundle with the views of it.
+#[derive(Debug)]
+pub struct Bundled {
+    /// What was opened.
+    pub bundle: Bundle,
+    views: Views,
+    /// Where output lies while it is read; made when it is asked for.
+    output: Option<Folder>,
+    now: Now,
+}
+
+/// A private directory that goes with its owner.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over is in the directory for temporary files.
+        let _left = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Bundled {
+    /// Opens and checks it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, CommandError> {
+        let bundle = Bundle::open(path).map_err(|error| CommandError::of_bundle(path, &error))?;
+        let failed = |error: crate::projections::ViewsError| {
+            let error =
+                BundleError::Layout { member: "records".to_owned(), what: error.to_string() };
+            CommandError::of_bundle(path, &error)
+        };
+        let boot = BootId([0; 16]);
+        let views = if bundle.len() <= RECORDS_IN_MEMORY {
+            Views::in_memory(boot, &bundle)
+        } else {
+            Views::unnamed(&std::env::temp_dir(), boot, &bundle)
+        };
+        let views = views.map_err(failed)?;
+        let head = bundle.get(bundle.header.head_seq).map_err(|error| {
+            let error =
+                BundleError::Layout { member: "records".to_owned(), what: error.to_string() };
+            CommandError::of_bundle(path, &error)
+        })?;
+        let wall = head.map(|stored| stored.envelope.time).unwrap_or_default();
+        Ok(Self { bundle, views, output: None, now: Now { wall, boottime_ms: 0 } })
+    }
+
+    /// The document that answers a question; "now" is the time of its last record.
+    ///
+    /// # Errors
+    /// As everywhere; or output cannot be unpacked.
+    pub fn answer(&mut self, question: &Question) -> Result<Vec<u8>, CommandError> {
+        if self.output.is_none() && self.bundle.header.has_output {
+            let folder =
+                Folder::new().map_err(|error| CommandError::io("temporary files", &error))?;
+            self.output = Some(folder);
+        }
+        let folder = self.output.as_ref().map(|folder| folder.0.clone()).unwrap_or_default();
+        let output = |run: RunId, attempt: u32| folder.join(format!("{run}.{attempt}"));
+        let variables = |digest: Digest| {
+            let blob = self.bundle.blob(digest).map_err(|error| error.to_string())?;
+            let blob = blob.ok_or_else(|| "the bundle does not have them".to_owned())?;
+            codec::decode(&blob).map_err(|error| error.to_string())
+        };
+        let place = Where {
+            environment: &self.bundle.header.environment,
+            output: &output,
+            variables: &variables,
+        };
+        let document = answer(question, &self.views, &self.bundle, &place, self.now);
+        let document = document.map_err(|error| self.explain(error))?;
+        let outputs = match &document {
+            Document::Outputs(list) => list.items.as_slice(),
+            _ => &[],
+        };
+        for view in outputs {
+            let run = view.run_id.parse().ok();
+            if let Some(run) = run.filter(|_| self.output.is_some()) {
+                self.unpack(run, view.attempt, Path::new(&view.base))?;
+            }
+        }
+        serde_json::to_vec(&document).map_err(|error| {
+            CommandError::new(
+                "internal",
+                super::exit::FAILED,
+                format!("cannot write JSON: {error}"),
+            )
+        })
+    }
+
+    /// What is not in a bundle may well be where it was made.
+    fn explain(&self, error: QueryError) -> CommandError {
+        let first = self.bundle.header.first_seq;
+        let head = self.bundle.header.head_seq;
+        let is_absent =
+            matches!(error, QueryError::NoSuchRun { .. } | QueryError::MaybePruned { .. });
+        let error = CommandError::from(error);
+        if is_absent && first > 1 {
+            return error.hint(format!("the bundle has records {first} to {head} only"));
+        }
+        error
+    }
+
+    fn unpack(&self, run: RunId, attempt: u32, base: &Path) -> Result<(), CommandError> {
+        for part in OutputPart::ALL {
+            let path = base.with_added_extension(part.extension());
+            let name = OutputName { run, attempt, part };
+            let failed = |error: &BundleError| CommandError::of_bundle(&self.bundle.path, error);
+            let bytes = self.bundle.output(name).map_err(|error| failed(&error))?;
+            if let Some(bytes) = bytes.filter(|_| !path.exists()) {
+                let written = File::create_new(&path)
+                    .and_then(|mut file| io::copy(&mut &bytes[..], &mut file));
+                written.map_err(|error| CommandError::io(path.display(), &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for number in 0..100 {
+            let path =
+                std::env::temp_dir().join(format!("jr-bundle-{}-{number}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}

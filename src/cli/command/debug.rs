@@ -1,0 +1,69 @@
+//! `jr debug`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use super::Runnable;
+use crate::cli::context::Context;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::cli::report::gather::default_folder;
+
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr debug last
+  jr replay $(jr debug last)
+
+Exit codes:
+  0; 3 no bundle was made here, or it is gone";
+
+/// Find debug bundles
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub struct DebugArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Print the path of the newest one
+    Last,
+}
+
+#[derive(serde::Serialize)]
+struct Document {
+    schema: &'static str,
+    path: String,
+}
+
+impl Runnable for DebugArgs {
+    const NAME: &'static str = "debug";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let Action::Last = self.action;
+        let note = default_folder(&context.place.root).join("last");
+        let path = std::fs::read(note).map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+        let Some(path) = path.ok() else {
+            let message = format!("no bundle was made of environment {} yet", context.place.id);
+            return Err(
+                CommandError::new("no_bundle", exit::NOT_FOUND, message).hint("jr debug-report")
+            );
+        };
+        if !path.is_file() {
+            let message = format!("{} is gone", path.display());
+            return Err(
+                CommandError::new("no_bundle", exit::NOT_FOUND, message).hint("jr debug-report")
+            );
+        }
+        let path = path.display().to_string();
+        if context.ui.json {
+            context.ui.json(&Document { schema: "jr.debug_last/1", path });
+        } else {
+            context.ui.line(&path);
+        }
+        Ok(exit::OK)
+    }
+}

@@ -1,0 +1,269 @@
+//! `jr debug-report`.
+
+use std::path::{Path, PathBuf};
+
+use super::read::ReadArgs;
+use super::{Runnable, argument};
+use crate::bundle::layout::{Header, Redactions};
+use crate::bundle::redact::Redactor;
+use crate::bundle::{Writer, layout};
+use crate::cli::context::Context;
+use crate::cli::error::CommandError;
+use crate::cli::report::cause::Cause;
+use crate::cli::report::facts::Host;
+use crate::cli::report::failures::{Failure, failures};
+use crate::cli::report::gather::{Extent, Gathered, default_folder, extent, gather};
+use crate::cli::report::{known, output};
+use crate::cli::{exit, offline, text, time_arg};
+use crate::log::Blobs;
+use crate::log::atomic;
+use crate::model::RunId;
+use crate::projections::query::{At, EventsQuery, Query};
+use crate::projections::view::{EventView, List, RunView, ShowView};
+
+/// Records of a bundle where nobody says from where on.
+const RECORDS: u64 = 1_000_000;
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr debug-report                          # what happened here, as one file to send
+  jr debug-report last --include-output    # about this run, with what it printed
+  jr debug-report --since -2h -o today.jrb
+  jr history --bundle today.jrb            # read it, anywhere
+
+Exit codes:
+  0 the bundle is made, whatever it shows; 3 no such run, or nothing ever happened";
+
+/// Write a debug bundle: the log, readable with any command on any machine
+///
+/// Says what failed, the probable cause, and what to do next. No secret is in it: the log has none,
+/// and what looks like one is taken out of output and facts (redactions.json in it says where).
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub struct DebugReportArgs {
+    /// About this run: from its admission on [default: the newest million records]
+    #[arg(value_name = "RUN")]
+    selector: Option<String>,
+    /// Write it to FILE [default: a new file in the environment's directory]
+    #[arg(short, long, value_name = "FILE.jrb")]
+    output: Option<PathBuf>,
+    /// From then on
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
+    since: Option<At>,
+    /// Up to then
+    #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
+    at: Option<At>,
+    /// Also what the runs printed, up to 16 MiB of each stream, redacted
+    #[arg(long)]
+    include_output: bool,
+    /// Nothing about this machine and this moment
+    #[arg(long)]
+    no_facts: bool,
+}
+
+/// `--json`.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    path: String,
+    bytes: u64,
+    environment: &'a str,
+    first_seq: u64,
+    head_seq: u64,
+    records: u64,
+    redactions: &'a Redactions,
+    items: &'a [Failure],
+}
+
+impl Runnable for DebugReportArgs {
+    const NAME: &'static str = "debug-report";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        let all = extent(context)?;
+        if all.last == 0 {
+            return Err(offline::no_log(&context.place));
+        }
+        context.look(&ReadArgs { at: self.at, bundle: None })?;
+        let run = self.selector.as_ref().map(|selector| show(selector, context)).transpose()?;
+        let wanted = self.extent(all, run.as_ref(), context)?;
+        let path = self.path(run.as_ref(), context)?;
+        let (gathered, redactions) = self.write(&path, wanted, all.first, run.as_ref(), context)?;
+        remember(&path, context)?;
+        let failures = failures(run.as_ref(), &gathered, context)?;
+        tell(&path, wanted, &redactions, &failures, context)?;
+        Ok(exit::OK)
+    }
+}
+
+impl DebugReportArgs {
+    /// Which records go into it.
+    fn extent(
+        &self,
+        all: Extent,
+        run: Option<&RunView>,
+        context: &Context,
+    ) -> Result<Extent, CommandError> {
+        let last = newest_seq(self.at, context)?;
+        let first = match (self.since, run) {
+            (Some(At::Seq(seq)), _) => seq,
+            (Some(since), _) => newest_seq(Some(since), context)?.saturating_add(1),
+            (None, Some(run)) => run.first_seq,
+            (None, None) => last.saturating_sub(RECORDS - 1),
+        };
+        if last < all.first {
+            let message =
+                format!("the log begins after that: what came before seq {} was pruned", all.first);
+            return Err(CommandError::new("pruned", exit::USAGE, message).hint("see: jr log stat"));
+        }
+        Ok(Extent { first: first.clamp(all.first, last), last })
+    }
+
+    fn path(&self, run: Option<&RunView>, context: &Context) -> Result<PathBuf, CommandError> {
+        if let Some(path) = &self.output {
+            return std::path::absolute(path)
+                .map_err(|error| CommandError::io("the bundle's path", &error));
+        }
+        let folder = default_folder(&context.place.root);
+        atomic::create_directory(&folder)
+            .map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))?;
+        let time = time_arg::now().strftime("%Y%m%dT%H%M%S").to_string();
+        let about = run.map(|run| format!("-{}", run.run_id)).unwrap_or_default();
+        Ok(folder.join(format!("{}{about}-{time}.jrb", context.place.id)))
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        wanted: Extent,
+        first_kept: u64,
+        run: Option<&RunView>,
+        context: &Context,
+    ) -> Result<(Gathered, Redactions), CommandError> {
+        let failed = |error| CommandError::of_bundle(path, &error);
+        let header = Header {
+            format: layout::FORMAT,
+            jr: env!("CARGO_PKG_VERSION").to_owned(),
+            environment: context.place.id.to_string(),
+            first_seq: wanted.first,
+            head_seq: wanted.last,
+            run_id: run.map(|run| run.run_id.clone()),
+            has_output: self.include_output,
+        };
+        let mut writer = Writer::create(path, &header).map_err(failed)?;
+        let gathered = gather(wanted, first_kept, &mut writer, context)?;
+        let blobs = Blobs::new(&context.place.blobs());
+        for digest in &gathered.blobs {
+            // What is gone is told by whoever asks for it.
+            if let Ok(bytes) = blobs.get(*digest) {
+                writer.blob(*digest, &bytes).map_err(failed)?;
+            }
+        }
+        let values = known::values(&context.place);
+        let redactor = Redactor::new(values.iter().map(Vec::as_slice));
+        let mut redactions = Redactions::default();
+        if self.include_output {
+            let runs = match run.and_then(|run| run.run_id.parse::<RunId>().ok()) {
+                Some(run) => gathered.family(run),
+                None => gathered.runs.keys().copied().collect(),
+            };
+            let copied = output::copy(&runs, &gathered, &context.place, &redactor, &mut writer);
+            redactions = copied.map_err(failed)?;
+        }
+        let facts = if self.no_facts { Vec::new() } else { facts(&redactor, &mut redactions)? };
+        writer.redactions(&redactions).map_err(failed)?;
+        for (name, bytes) in facts {
+            writer.facts(name, &bytes).map_err(failed)?;
+        }
+        writer.finish(gathered.head_hash, &gathered.projections).map_err(failed)?;
+        Ok((gathered, redactions))
+    }
+}
+
+/// Prints where it is and what it shows.
+fn tell(
+    path: &Path,
+    wanted: Extent,
+    redactions: &Redactions,
+    failures: &[Failure],
+    context: &mut Context,
+) -> Result<(), CommandError> {
+    let bytes = path.metadata().map(|data| data.len());
+    let bytes = bytes.map_err(|error| CommandError::io(path.display(), &error))?;
+    let Extent { first, last } = wanted;
+    let shown = path.display().to_string();
+    if context.ui.json {
+        let environment = context.place.id.to_string();
+        context.ui.json(&Document {
+            schema: "jr.debug_report/1",
+            path: shown,
+            bytes,
+            environment: &environment,
+            first_seq: first,
+            head_seq: last,
+            records: last - first + 1,
+            redactions,
+            items: failures,
+        });
+        return Ok(());
+    }
+    context.ui.line(&shown);
+    context.ui.flush()?;
+    if context.ui.quiet {
+        return Ok(());
+    }
+    context.ui.status(&format!("records {first} to {last}, {}", text::size(bytes)));
+    let taken: u64 = redactions.items.iter().map(|item| item.count).sum();
+    if taken > 0 {
+        context.ui.status(&format!("{taken} secrets taken out: redactions.json in it says where"));
+    }
+    for left in &redactions.left_out {
+        context.ui.status(&format!("left out {}: {}", left.member, left.why));
+    }
+    if failures.is_empty() {
+        context.ui.status("nothing failed in it");
+    }
+    for failure in failures {
+        let name = text::line(&failure.name);
+        let outcome = failure.outcome.as_deref().unwrap_or("-");
+        context.ui.status(&format!("{name} ({}) {outcome}", failure.run_id));
+        let Cause { message, evidence, next, .. } = &failure.cause;
+        context.ui.status(&format!("  probable cause: {}", text::line(message)));
+        context.ui.status(&format!("  {}", text::line(evidence)));
+        context.ui.status(&format!("  next: {}", text::line(next)));
+    }
+    Ok(())
+}
+
+fn show(selector: &str, context: &Context) -> Result<RunView, CommandError> {
+    let query = Query::Show { selector: selector.to_owned() };
+    context.read::<ShowView>(&query).map(|view| view.run)
+}
+
+/// The last record of a moment.
+fn newest_seq(at: Option<At>, context: &Context) -> Result<u64, CommandError> {
+    let query = Query::Events(EventsQuery { limit: Some(1), ..EventsQuery::default() });
+    let newest: List<EventView> = context.read_of(&query, at)?;
+    Ok(newest.items.last().map_or(0, |event| event.seq))
+}
+
+fn facts(
+    redactor: &Redactor,
+    redactions: &mut Redactions,
+) -> Result<Vec<(&'static str, Vec<u8>)>, CommandError> {
+    let host = serde_json::to_vec_pretty(&Host::here());
+    let mut host =
+        host.map_err(|error| CommandError::new("internal", exit::FAILED, error.to_string()))?;
+    host.push(b'\n');
+    redactions.items.extend(redactor.redact("facts/host.json", &mut host));
+    Ok(vec![("host.json", host)])
+}
+
+/// For `jr debug last`.
+fn remember(path: &Path, context: &Context) -> Result<(), CommandError> {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = default_folder(&context.place.root);
+    let written = atomic::create_directory(&folder)
+        .and_then(|()| atomic::atomic_write(&folder.join("last"), path.as_os_str().as_bytes()));
+    written.map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))
+}

@@ -1,0 +1,205 @@
+//! Reads a part of the log, record by record, and notes what it refers to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::bundle::Writer;
+use crate::cli::context::Context;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::log::part::{FRAMES_BYTES, Frames, Origin, Part};
+use crate::log::record::Record;
+use crate::model::{Digest, Envelope, Event, Run, RunId};
+use crate::projections::Stored;
+use crate::projections::digest::Folding;
+
+/// The first and the last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+/// What the records come to, and what belongs to them.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// The chain's hash at the last record.
+    pub head_hash: Digest,
+    /// What each projection comes to.
+    pub projections: BTreeMap<String, Digest>,
+    /// Variables of its runs.
+    pub blobs: BTreeSet<Digest>,
+    /// Its runs: attempts, and the run that each came from.
+    pub runs: BTreeMap<RunId, Seen>,
+}
+
+/// A run that records tell of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Its latest attempt.
+    pub attempts: u32,
+    /// What it came from.
+    pub parent: Option<RunId>,
+}
+
+/// The records that there are.
+///
+/// # Errors
+/// There is no log, or it cannot be read.
+pub fn extent(context: &Context) -> Result<Extent, CommandError> {
+    let bytes = context.part(Part::Extent)?;
+    let number = |at: usize| bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok());
+    match (number(0), number(8)) {
+        (Some(first), Some(last)) => {
+            Ok(Extent { first: u64::from_le_bytes(first), last: u64::from_le_bytes(last) })
+        }
+        _ => Err(malformed("the extent of the log")),
+    }
+}
+
+/// Copies the records of `extent` and what comes before them; `first_kept` is where the history
+/// begins.
+///
+/// # Errors
+/// The log cannot be read, or the bundle not be written.
+pub fn gather(
+    extent: Extent,
+    first_kept: u64,
+    writer: &mut Writer,
+    context: &Context,
+) -> Result<Gathered, CommandError> {
+    let path = context.place.log();
+    let failed = |error| CommandError::of_bundle(&path, &error);
+    let origin = context.part(Part::Origin { first: extent.first })?;
+    let origin = Origin::decode(&path, extent.first - 1, &origin)
+        .map_err(|error| CommandError::new("log", exit::FAILED, error.to_string()))?;
+    writer.origin(&origin).map_err(failed)?;
+    let mut gathered = Gathered::default();
+    let mut folding = Folding::new();
+    if extent.first == first_kept {
+        let kept = context.part(Part::Kept { first: first_kept })?;
+        for piece in pieces(&kept) {
+            each(piece, &mut |stored| {
+                gathered.note(&stored.envelope);
+                folding.take_kept(&stored)
+            })?;
+            writer.kept(piece).map_err(failed)?;
+        }
+    }
+    origin.state.runs.values().for_each(|run| gathered.note_run(run));
+    let mut head = origin.head;
+    folding.begin(origin.state);
+    while head.seq < extent.last {
+        let part = Part::Records { from: head.seq + 1, to: extent.last };
+        let frames = context.part(part)?;
+        let before = head.seq;
+        each(&frames, &mut |stored| {
+            head.seq = stored.envelope.seq;
+            head.hash = stored.hash;
+            gathered.note(&stored.envelope);
+            folding.take(&stored)
+        })?;
+        if head.seq == before {
+            return Err(malformed("a part of the log"));
+        }
+        writer.records(&frames).map_err(failed)?;
+        if context.ui.shows_progress() {
+            let done = head.seq - extent.first + 1;
+            let all = extent.last - extent.first + 1;
+            context.ui.progress(&format!("{done} of {all} records"));
+        }
+    }
+    if context.ui.shows_progress() {
+        context.ui.progress("");
+    }
+    gathered.head_hash = head.hash;
+    gathered.projections = folding.digests();
+    Ok(gathered)
+}
+
+/// Frames that are kept come all at once.
+fn pieces(frames: &[u8]) -> Vec<&[u8]> {
+    let (mut pieces, mut start, mut end) = (Vec::new(), 0, 0);
+    for frame in Frames::new(frames) {
+        let length = 4 + frame.map_or(0, <[u8]>::len);
+        if end > start && end - start + length > FRAMES_BYTES {
+            pieces.push(&frames[start..end]);
+            start = end;
+        }
+        end = (end + length).min(frames.len());
+    }
+    if end > start {
+        pieces.push(&frames[start..end]);
+    }
+    pieces
+}
+
+fn each(
+    frames: &[u8],
+    take: &mut dyn FnMut(Stored) -> Result<(), crate::projections::ViewsError>,
+) -> Result<(), CommandError> {
+    for frame in Frames::new(frames) {
+        let record = frame.and_then(|frame| Record::parse(frame).ok());
+        let record = record.ok_or_else(|| malformed("a part of the log"))?;
+        let event = record.event().map_err(|error| {
+            let message = format!("record {} cannot be read: {error:?}", record.seq);
+            CommandError::new("log", exit::FAILED, message).hint("jr log verify")
+        })?;
+        let Some((event, content)) = event.zip(record.content) else {
+            let message = format!("record {} was pruned meanwhile", record.seq);
+            return Err(CommandError::new("busy", exit::BUSY, message).hint("try again"));
+        };
+        let (seq, hash) = (record.seq, record.hash);
+        let envelope = Envelope { seq, time: content.time, cause: content.cause, event };
+        take(Stored { envelope, hash }).map_err(|error| {
+            CommandError::new("log", exit::FAILED, error.to_string()).hint("jr log verify")
+        })?;
+    }
+    Ok(())
+}
+
+impl Gathered {
+    fn note(&mut self, envelope: &Envelope) {
+        if let Some(run) = Run::admitted(envelope) {
+            self.note_run(&run);
+        }
+        if let Event::AttemptIntended { run, attempt, .. } = &envelope.event {
+            self.runs.entry(*run).or_default().attempts = *attempt;
+        }
+    }
+
+    fn note_run(&mut self, run: &Run) {
+        self.blobs.extend(run.spec.variables);
+        let seen = Seen { attempts: run.attempt, parent: run.spec.parent };
+        self.runs.insert(run.id, seen);
+    }
+
+    /// A run and all that came from it.
+    pub fn family(&self, of: RunId) -> BTreeSet<RunId> {
+        let mut family = BTreeSet::from([of]);
+        loop {
+            let children = self
+                .runs
+                .iter()
+                .filter(|(_, seen)| seen.parent.is_some_and(|parent| family.contains(&parent)));
+            let children: Vec<RunId> = children.map(|(id, _)| *id).collect();
+            let before = family.len();
+            family.extend(children);
+            if family.len() == before {
+                return family;
+            }
+        }
+    }
+}
+
+fn malformed(what: &str) -> CommandError {
+    CommandError::new("protocol", exit::UNAVAILABLE, format!("{what} cannot be understood"))
+        .hint("jr daemon status")
+}
+
+/// Where a bundle is written that nobody gave a name.
+pub fn default_folder(root: &Path) -> std::path::PathBuf {
+    root.join("debug")
+}

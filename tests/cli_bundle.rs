@@ -1,0 +1,271 @@
+//! `jr debug-report`, `jr replay`, `jr debug last` and `--bundle`, from outside.
+
+#[path = "support/home.rs"]
+mod home;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use home::{Home, code, document, text};
+use serde_json::Value;
+
+/// A canary that no rule knows by its shape.
+const CANARY: &str = "c4nary-Zb7q+x.9";
+
+/// The same command on another machine, as far as jr can tell: no home, no state, nobody's.
+fn elsewhere(words: &[&str], bundle: &Path) -> Output {
+    let nowhere = tempfile::tempdir().expect("makes");
+    let bundle = bundle.to_str().expect("text");
+    let words = [words, &["--bundle", bundle]].concat();
+    let mut command = Home::command_at(&nowhere.path().join("absent"), &words);
+    command.env("HOME", "/nonexistent").env("TMPDIR", nowhere.path());
+    let output = command.output().expect("jr starts");
+    let left: Vec<_> = std::fs::read_dir(nowhere.path()).expect("reads").flatten().collect();
+    assert!(left.is_empty(), "{words:?} left {left:?}");
+    output
+}
+
+fn report(home: &Home, words: &[&str]) -> PathBuf {
+    PathBuf::from(home.ok(&[&["debug-report"], words].concat()))
+}
+
+/// How long what lives has lived depends on when somebody asks.
+fn hide_ages(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("ended_at").is_some_and(Value::is_null) {
+                fields.remove("duration_ms");
+            }
+            // Where output lies is told of each machine.
+            fields.remove("base");
+            fields.values_mut().for_each(hide_ages);
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_ages),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn told(output: &Output) -> String {
+    let Ok(mut document) = serde_json::from_slice::<Value>(&output.stdout) else {
+        return text(&output.stdout);
+    };
+    hide_ages(&mut document);
+    document.to_string()
+}
+
+#[test]
+fn a_bundle_tells_elsewhere_what_is_told_here() {
+    let home = Home::new();
+    home.ok(&["run", "--name", "built", "--", "sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!(
+        code(&home.jr(&["run", "--name", "broken", "--", "sh", "-c", "echo bad; exit 4"])),
+        4
+    );
+    assert_eq!(code(&home.jr(&["run", "--name", "absent", "--", "/no/such/program"])), 127);
+    assert_eq!(code(&home.jr_with_input(&["batch"], b"true\nfalse\necho line\n")), 1);
+    home.ok(&["queue", "set", "one", "-j", "1"]);
+    home.detach(&["--name", "up", "--queue", "one", "--", "sh", "-c", "echo up; exec sleep 300"]);
+    home.detach(&["--name", "waits", "--queue", "one", "true"]);
+    home.pid_of("up");
+    home.ok(&["pin", "built"]);
+    home::until_so("its output to be seen", || home.ok(&["logs", "up"]) == "up");
+    let path = home.path().join("r.jrb");
+    let named = report(&home, &["--include-output", "-o", path.to_str().expect("text")]);
+    assert_eq!(named, path);
+    let mut commands = vec![
+        vec!["--json", "ps"],
+        vec!["--json", "ps", "-a"],
+        vec!["--json", "history"],
+        vec!["--json", "history", "--tree"],
+        vec!["--json", "history", "--failed"],
+        vec!["--json", "stats"],
+        vec!["--json", "queue", "list"],
+        vec!["--json", "pin"],
+        vec!["--json", "events"],
+        vec!["--json", "history", "--at", "12"],
+        vec!["--json", "ps", "--at", "20"],
+        vec!["logs"],
+        vec!["logs", "-t", "built"],
+        vec!["diff", "built", "broken"],
+        vec!["--json", "diff", "--from", "5", "--to", "20"],
+        vec!["show", "no-such-run"],
+    ];
+    for run in ["built", "broken", "absent", "batch", "up", "waits"] {
+        commands.push(vec!["--json", "show", run]);
+        commands.push(vec!["--json", "why", run]);
+        commands.push(vec!["logs", run]);
+    }
+    commands.push(vec!["repro", "built", "--variables"]);
+    for words in &commands {
+        let (here, there) = (home.jr(words), elsewhere(words, &path));
+        assert_eq!(code(&there), code(&here), "{words:?}: {}", text(&there.stderr));
+        assert_eq!(told(&there), told(&here), "{words:?}");
+    }
+    let replayed = home.json(&["replay", path.to_str().expect("text")]);
+    assert_eq!((&replayed["schema"], &replayed["ok"]), (&"jr.replay/1".into(), &true.into()));
+    assert_eq!(replayed["projections"].as_array().map(Vec::len), Some(2));
+    let until = home.json(&["replay", path.to_str().expect("text"), "--until", "5"]);
+    assert_eq!(until["items"].as_array().map(Vec::len), Some(5));
+    // With the daemon dead it is the same bundle, but for the facts.
+    home.without_daemon();
+    let again = home.path().join("again.jrb");
+    for (path, words) in [(&path, "one"), (&again, "other")] {
+        let path = path.to_str().expect("text");
+        report(&home, &["--include-output", "--no-facts", "-o", path]);
+        assert!(Path::new(path).is_file(), "{words}");
+    }
+    let bytes = |path: &Path| std::fs::read(path).expect("reads");
+    assert!(bytes(&path) == bytes(&again), "the same log gives the same bytes");
+    assert_eq!(home.daemons(), Vec::<i32>::new(), "reading starts no daemon");
+}
+
+#[test]
+fn standard_tools_open_it() {
+    let home = Home::new();
+    home.ok(&["run", "--name", "x", "echo", "hello"]);
+    let path = report(&home, &["--include-output"]);
+    let bytes = std::fs::read(&path).expect("reads");
+    // Decompressors skip the seal.
+    let archive = zstd::stream::decode_all(&bytes[..]).expect("decompresses");
+    let folder = tempfile::tempdir().expect("makes");
+    let file = folder.path().join("x.tar");
+    std::fs::write(&file, archive).expect("writes");
+    let mut tar = std::process::Command::new("tar");
+    let unpacked = tar.arg("-xf").arg(&file).arg("-C").arg(folder.path()).status();
+    assert!(unpacked.expect("tar is there").success());
+    let read = |name: &str| -> Value {
+        let bytes = std::fs::read(folder.path().join(name)).expect("is there");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    assert_eq!(read("bundle.json")["environment"], "local");
+    assert!(read("facts/host.json")["made_at"].is_string());
+    let id = home.show("x")["run_id"].as_str().expect("an id").to_owned();
+    let output = std::fs::read(folder.path().join(format!("output/{id}.1.out"))).expect("is there");
+    assert_eq!(output, b"hello\n");
+}
+
+#[test]
+fn the_summary_names_failures_causes_and_the_next_command() {
+    let home = Home::new();
+    let refused = home.jr(&["debug-report"]);
+    assert_eq!(code(&refused), 3, "nothing ever happened");
+    assert_eq!(code(&home.jr(&["debug", "last"])), 3);
+    home.ok(&["run", "--name", "fine", "true"]);
+    let told = home.jr(&["debug-report"]);
+    assert!(text(&told.stderr).contains("nothing failed"), "{}", text(&told.stderr));
+    let newest = text(&told.stdout);
+    assert_eq!(home.ok(&["debug", "last"]), newest);
+    for (name, script, cause) in [
+        ("port", "echo 'bind: Address already in use' >&2; exit 1", "port_taken"),
+        ("disk", "echo 'write: No space left on device'; exit 2", "disk_full"),
+        ("program", "no-such-program-here", "missing_program"),
+        ("plain", "exit 7", "exit_code"),
+        ("signal", "kill -SEGV $$", "signal"),
+    ] {
+        home.jr(&["run", "--name", name, "--", "sh", "-c", script]);
+        let document = home.json(&["debug-report", name]);
+        assert_eq!(document["schema"], "jr.debug_report/1");
+        let item = &document["items"][0];
+        assert_eq!(
+            (&item["name"], &item["cause"]["code"]),
+            (&name.into(), &cause.into()),
+            "{item}"
+        );
+        assert!(item["cause"]["next"].as_str().is_some_and(|next| next.starts_with("jr ")));
+    }
+    home.jr(&["run", "--name", "absent", "--", "/no/such"]);
+    home.jr(&["run", "--name", "slow", "--timeout", "50ms", "--", "sleep", "60"]);
+    let all = home.json(&["debug-report"]);
+    let codes: Vec<_> = all["items"].as_array().expect("a list").iter().collect();
+    assert_eq!(codes[0]["cause"]["code"], "timeout");
+    assert_eq!(codes[1]["cause"]["code"], "missing_program");
+    // About one run: from its admission on.
+    let slow = home.show("slow");
+    let document = home.json(&["debug-report", "slow", "-o", "/dev/null/x.jrb"]);
+    assert_eq!(document["error"]["code"], "bundle");
+    let document = home.json(&["debug-report", "slow"]);
+    assert_eq!(document["first_seq"], slow["first_seq"]);
+    let path = PathBuf::from(document["path"].as_str().expect("a path"));
+    assert_eq!(elsewhere(&["show", "slow"], &path).status.code(), Some(0));
+    let gone = elsewhere(&["show", "port"], &path);
+    assert_eq!(code(&gone), 3);
+    assert!(text(&gone.stderr).contains("the bundle has records"), "{}", text(&gone.stderr));
+    assert_eq!(code(&home.jr(&["debug-report", "nobody"])), 3);
+    let since = home.json(&["debug-report", "--since", "5", "--at", "9"]);
+    assert_eq!((&since["first_seq"], &since["head_seq"]), (&5.into(), &9.into()));
+}
+
+/// Every form in which a value may be found.
+fn forms(value: &str) -> Vec<Vec<u8>> {
+    let hex: Vec<String> = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let utf16: Vec<u8> = value.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    vec![
+        value.as_bytes().to_vec(),
+        hex.concat().into_bytes(),
+        hex.concat().to_uppercase().into_bytes(),
+        value.replace('+', "%2B").replace('/', "%2F").into_bytes(),
+        utf16,
+        // printf %s "$CANARY" | base64, and what of it stays with one and two bytes before.
+        b"YzRuYXJ5LVpiN3EreC45".to_vec(),
+        b"M0bmFyeS1aYjdxK3guO".to_vec(),
+        b"jNG5hcnktWmI3cSt4Lj".to_vec(),
+    ]
+}
+
+#[test]
+fn no_secret_is_in_a_bundle() {
+    let home = Home::new();
+    let script = "echo plain $API_TOKEN; printf %s $API_TOKEN | base64; \
+                  printf x%s $API_TOKEN | base64; printf xx%s $API_TOKEN | base64; \
+                  printf %s $API_TOKEN | od -An -tx1 | tr -d ' \\n'; echo; \
+                  echo https://ada:$API_TOKEN@host/; echo '{\"password\": \"'$API_TOKEN'\"}'; \
+                  echo DB_PASSWORD=hunter2hunter2";
+    let url = format!("https://ada:{CANARY}@host/x");
+    let token = format!("--token={CANARY}");
+    let mut command =
+        home.command(&["run", "--name", "leaky", "--", "sh", "-c", script, &url, &token]);
+    command.env("API_TOKEN", CANARY);
+    assert!(command.output().expect("runs").status.success());
+    let path = home.path().join("r.jrb");
+    let mut command =
+        home.command(&["debug-report", "--include-output", "-o", path.to_str().expect("text")]);
+    command.env("API_TOKEN", CANARY);
+    let report = command.output().expect("runs");
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let archive = zstd::stream::decode_all(&std::fs::read(&path).expect("reads")[..]);
+    let archive = archive.expect("decompresses");
+    for form in forms(CANARY).into_iter().chain([b"hunter2hunter2".to_vec()]) {
+        let found = archive.windows(form.len()).any(|part| part == form);
+        assert!(!found, "{}", String::from_utf8_lossy(&form));
+    }
+    let printed = text(&elsewhere(&["logs", "leaky"], &path).stdout);
+    assert!(printed.starts_with("plain [secret]"), "{printed}");
+    let mut command = home.command(&["--json", "debug-report", "--include-output"]);
+    let document = document(&command.env("API_TOKEN", CANARY).output().expect("runs"));
+    let items = document["redactions"]["items"].as_array().expect("a list");
+    assert!(
+        items.iter().all(|item| item["member"].as_str().is_some_and(|m| m.contains("output/")))
+    );
+    assert!(items.iter().any(|item| item["found_by"] == "value"), "{items:?}");
+    // What is shown live has the same markers.
+    let shown = home.ok(&["show", "leaky", "--json"]);
+    assert!(!shown.contains(CANARY) && shown.contains("[secret]"));
+}
+
+#[test]
+fn what_is_no_bundle_is_told() {
+    let home = Home::new();
+    let path = home.path().join("x");
+    std::fs::write(&path, "hello").expect("writes");
+    for words in [&["ps", "--bundle"][..], &["replay"]] {
+        let refused = home.jr(&[words, &[path.to_str().expect("text")]].concat());
+        assert_eq!(code(&refused), 1, "{words:?}");
+        assert!(text(&refused.stderr).contains("no bundle"), "{}", text(&refused.stderr));
+        let absent = home.jr(&[words, &["/no/such.jrb"]].concat());
+        assert_eq!(code(&absent), 1);
+    }
+    for words in [&["logs", "-f"][..], &["events", "-f"], &["pin", "x"]] {
+        let refused = home.jr(&[words, &["--bundle", path.to_str().expect("text")]].concat());
+        assert_eq!(code(&refused), 2, "{words:?}");
+    }
+}
