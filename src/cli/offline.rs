@@ -84,6 +84,7 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         },
         Query::Events(_) => Ok(Document::Events(list("jr.events/1"))),
         Query::Pinned => Ok(Document::Runs(list("jr.pin/1"))),
+        Query::Interrupted => Ok(Document::Runs(list("jr.interrupted/1"))),
         Query::Queues => Ok(Document::Queues(list("jr.queue/1"))),
         Query::Candidates(_) => Ok(Document::Candidates(list("jr.candidates/1"))),
     }

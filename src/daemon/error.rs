@@ -53,6 +53,16 @@ pub enum DaemonError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Its processes are elsewhere, or are gone.
+    #[error(
+        "{} was used on another machine last, so its processes are not here; if it was moved, or \
+         is to go on here: jr resume --take-over",
+        .root.display()
+    )]
+    OtherMachine {
+        /// The environment.
+        root: PathBuf,
+    },
     /// State must lie on a local disk.
     #[error(
         "{} lies on {kind}, whose locks cannot be trusted; set JR_HOME to a local disk, \

@@ -31,6 +31,32 @@ pub struct Found {
     pub next_shim: u32,
 }
 
+/// As [`find`], for who only looks: of shims that live it is not asked what they hold, and no shim
+/// is ended.
+///
+/// # Errors
+/// [`DaemonError::Io`]: the directory of shims cannot be read, so that nothing is known.
+pub fn survey(
+    place: &Place,
+    attempts: &[(RunId, u32)],
+) -> Result<Vec<(RunId, Finding)>, DaemonError> {
+    let shims = process::scan(&place.shims());
+    let shims = shims.map_err(DaemonError::io("read", place.shims()))?;
+    let (mut living, mut dead) = (Ledger::default(), Ledger::default());
+    for shim in shims {
+        let ledger = if shim.lock_held { &mut living } else { &mut dead };
+        ledger.fenced(&shim.dir, LostReason::ShimDied);
+    }
+    let findings = attempts.iter().map(|(run, attempt)| {
+        let id = AttemptId { run: *run, attempt: *attempt };
+        let holds = living.end_of(id).is_none() && living.lost(id).is_some();
+        let ended = living.end_of(id).cloned().map(Finding::Exited);
+        let holds = holds.then_some(Finding::Held);
+        (*run, ended.or(holds).unwrap_or_else(|| finding(None, id, &dead)))
+    });
+    Ok(findings.collect())
+}
+
 /// A shim that answers.
 struct Living {
     id: u32,

@@ -11,6 +11,7 @@ use super::admission::Admission;
 use super::engine_loop::{EngineLoop, Keeping};
 use super::error::DaemonError;
 use super::lifecycle::{RunOptions, Threads};
+use super::machine;
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine, ToStorage};
 use super::orders::Orders;
@@ -54,6 +55,7 @@ pub struct Started {
 /// [`DaemonError`]: nothing was started.
 pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError> {
     let boot = clock::boot_id().map_err(DaemonError::io("read the boot id for", &place.root))?;
+    machine::check(place)?;
     let store = open_log(place)?;
     let reader = store.reader();
     let segment_events = options.segment_events.max(1);
@@ -151,7 +153,11 @@ fn has_something(path: &Path) -> bool {
 }
 
 /// What the engine takes before any client.
-fn beginning(place: &Place, boot: BootId, findings: Vec<(RunId, Finding)>) -> Vec<Input> {
+pub(super) fn beginning(
+    place: &Place,
+    boot: BootId,
+    findings: Vec<(RunId, Finding)>,
+) -> Vec<Input> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut inputs = vec![
         Input::Observed(Observation::EnvironmentMade { id: place.id.clone() }),

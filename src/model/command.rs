@@ -80,6 +80,11 @@ pub enum Command {
         /// Whose wish it is.
         asker: Option<Asker>,
     },
+    /// Let all go on that was interrupted and waits to be asked for.
+    ResumeInterrupted {
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
     /// A queue gives starts, or none.
     PauseQueue {
         /// Which.

@@ -49,6 +49,9 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
         }
         Command::Pause { runs, asker } => Ok(hold::pause(state, runs, asker.as_ref())),
         Command::Resume { runs, asker } => Ok(hold::resume(state, runs, asker.as_ref())),
+        Command::ResumeInterrupted { asker } => {
+            Ok(hold::resume(state, &hold::interrupted(state), asker.as_ref()))
+        }
         Command::PauseQueue { queue, paused } => hold::pause_queue(state, queue, *paused),
         Command::Prune { before, keep_days, keep_runs } => {
             prune::request(state, *before, *keep_days, *keep_runs)

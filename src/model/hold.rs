@@ -104,6 +104,13 @@ pub(super) fn resume(state: &State, runs: &[RunId], asker: Option<&Asker>) -> De
     Decision { events, reply: Reply::Resuming(answers) }
 }
 
+/// What waits to be asked for, in the order of admission.
+pub(super) fn interrupted(state: &State) -> Vec<RunId> {
+    let mut runs: Vec<&Run> = state.runs.values().filter(|run| run.awaits_answer()).collect();
+    runs.sort_unstable_by_key(|run| run.first_seq);
+    runs.into_iter().map(|run| run.id).collect()
+}
+
 fn resume_event(run: &Run, asker: Option<&Asker>) -> Option<Event> {
     if run.pause_wanted && run.phase != Phase::Stopping {
         return Some(Event::UnpauseRequested { run: run.id, asker: asker.cloned() });

@@ -217,6 +217,11 @@ impl Run {
         }
     }
 
+    /// It was interrupted, and waits to be asked for; a retry has a time instead.
+    pub fn awaits_answer(&self) -> bool {
+        self.phase == Phase::Delayed && self.due.is_none()
+    }
+
     /// The state that people see: an intended attempt that waits in a queue is still `queued`.
     pub fn shown_state(&self) -> &'static str {
         match self.phase {

@@ -346,7 +346,7 @@ fn headers(text: &[u8]) -> Vec<Range<usize>> {
     let value = |place: usize| {
         let blanks = text[place + 1..].iter().take_while(|byte| **byte == b' ').count();
         let start = place + 1 + blanks;
-        let ends = |byte: &u8| matches!(byte, b'\'' | b'"' | b'\n');
+        let ends = |byte: &u8| matches!(byte, b'\'' | b'"' | b'\n' | b'\r');
         start..start + text[start..].iter().position(ends).unwrap_or(text.len() - start)
     };
     secret.map(value).collect()

@@ -81,6 +81,7 @@ fn answer_plainly(
         // A shell completes what is typed now.
         Query::Candidates(query) => Document::Candidates(candidates::candidates(query, views)?),
         Query::Pinned => Document::Runs(resolve::pinned(moment, place)?),
+        Query::Interrupted => Document::Runs(resolve::interrupted(moment, place)?),
         Query::Queues => Document::Queues(queues::queues(moment.state()?)),
     })
 }

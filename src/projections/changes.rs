@@ -41,15 +41,19 @@ pub(super) fn changes(
     Ok(ChangesView {
         schema: "jr.diff/1".to_owned(),
         same: items.is_empty() && queues.is_empty(),
-        from: moment_view(from),
-        to: moment_view(to),
+        from: moment_view(from)?,
+        to: moment_view(to)?,
         items: items.into_iter().map(|(_, change)| change).collect(),
         queues,
     })
 }
 
-fn moment_view(moment: &Moment<'_>) -> MomentView {
-    MomentView { seq: moment.seq(), time: rfc3339(moment.now()) }
+/// With the time of its last record, also if that is the present.
+fn moment_view(moment: &Moment<'_>) -> Result<MomentView, QueryError> {
+    let seq = moment.seq();
+    let last = moment.source.get(seq)?;
+    let time = last.map_or(moment.now(), |stored| stored.envelope.time);
+    Ok(MomentView { seq, time: rfc3339(time) })
 }
 
 /// The runs that records after the one and up to the other are about.

@@ -85,6 +85,8 @@ pub enum Query {
     Events(EventsQuery),
     /// `jr pin` without a run.
     Pinned,
+    /// `jr resume`: what was interrupted and waits to be asked for.
+    Interrupted,
     /// `jr queue list`.
     Queues,
     /// What a shell may complete.

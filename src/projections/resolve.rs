@@ -27,6 +27,17 @@ pub(super) fn resolve(
     Ok(List { schema: "jr.resolve/1".to_owned(), items })
 }
 
+/// Runs that were interrupted and wait to be asked for, oldest first.
+pub(super) fn interrupted(
+    moment: &Moment<'_>,
+    place: &Where<'_>,
+) -> Result<List<RunView>, QueryError> {
+    let mut rows = moment.live()?;
+    rows.retain(|row| row.run.awaits_answer());
+    let items = rows.iter().rev().map(|row| view_at(row, moment, place)).collect();
+    Ok(List { schema: "jr.interrupted/1".to_owned(), items })
+}
+
 /// Runs that no prune takes, newest first.
 pub(super) fn pinned(moment: &Moment<'_>, place: &Where<'_>) -> Result<List<RunView>, QueryError> {
     let mut places = Vec::new();

@@ -257,6 +257,21 @@ pub struct OutputView {
     pub stderr_bytes: Option<u64>,
 }
 
+/// What became of a run in `jr resume`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// Which run.
+    pub run_id: String,
+    /// Its name.
+    pub name: String,
+    /// `adopted`, `ended`, `lost`, `withdrawn` or `resumed`.
+    pub decision: String,
+    /// A sentence for people.
+    pub reason: String,
+    /// The records that say so.
+    pub events: Vec<u64>,
+}
+
 /// What became different between two moments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChangesView {

@@ -2,8 +2,8 @@
 
 use jr::model::event::{Due, QueuedReason, StopReason};
 use jr::model::{
-    Backoff, Event, ExitStatus, Finding, LostReason, OnInterrupt, Outcome, Phase, Retry, RunReason,
-    RunSpec, Signal, SpawnError,
+    Backoff, Command, Event, ExitStatus, Finding, LostReason, OnInterrupt, Outcome, Phase, Retry,
+    RunReason, RunSpec, Signal, SpawnError,
 };
 
 use crate::fixture::{BOOT, Fixture, NEXT_BOOT, at_once, exited, id, job, kinds, run_ended};
@@ -105,6 +105,24 @@ fn somebody_may_end_the_wait() {
     let (events, _) = jr.resume(&[1]);
     assert_eq!(events[0], Event::RunQueued { run: id(1), reason: QueuedReason::Resumed });
     assert_eq!(jr.starts(), [id(1)]);
+}
+
+#[test]
+fn what_was_interrupted_goes_on_together_and_a_retry_keeps_its_time() {
+    let mut jr = Fixture::new();
+    for run in [2, 1] {
+        jr.run(run, RunSpec { on_interrupt: OnInterrupt::Ask, ..at_once() });
+        jr.started(run);
+        jr.ended(run, ExitStatus::Lost(LostReason::ShimDied));
+    }
+    jr.run(3, retrying(1));
+    fail(&mut jr, 3);
+    let (events, _) = jr.ask(Command::ResumeInterrupted { asker: None });
+    let resumed = |run| Event::RunQueued { run: id(run), reason: QueuedReason::Resumed };
+    assert_eq!(events[..2], [resumed(2), resumed(1)], "in the order of admission");
+    assert!(!events.contains(&resumed(3)), "a retry has a time");
+    let (events, _) = jr.ask(Command::ResumeInterrupted { asker: None });
+    assert_eq!(events, [], "twice changes nothing");
 }
 
 #[test]

@@ -76,7 +76,11 @@ impl Clients {
                 if chance.one_in(3) {
                     runs.clone_from(&self.runs);
                 }
-                Command::Resume { runs, asker: None }
+                if chance.one_in(4) {
+                    Command::ResumeInterrupted { asker: None }
+                } else {
+                    Command::Resume { runs, asker: None }
+                }
             }
             _ if chance.one_in(2) => {
                 Command::PauseQueue { queue: queue(chance), paused: chance.one_in(2) }

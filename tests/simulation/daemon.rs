@@ -175,6 +175,10 @@ impl World {
         for message in messages {
             match message {
                 FromShim::Saw(seen) => {
+                    if let Observation::StartWithdrawn { run, attempt } = seen {
+                        // Whatever becomes of that shim, nobody else gets this start (seed 277).
+                        daemon.given.remove(&(run, attempt));
+                    }
                     if twice {
                         daemon.mailbox.push(Input::Observed(seen.clone()));
                     }

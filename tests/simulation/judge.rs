@@ -96,7 +96,9 @@ impl Judge {
             // To pin what is pinned changes nothing.
             self.pinned_by.insert(request.cause.command);
         }
-        if matches!(request.command, Command::PauseQueue { .. }) {
+        // Nothing may have been interrupted.
+        if matches!(request.command, Command::PauseQueue { .. } | Command::ResumeInterrupted { .. })
+        {
             self.idle_wishes.insert(request.cause.command);
         }
         let (Command::Stop { runs, .. }

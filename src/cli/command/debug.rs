@@ -14,7 +14,7 @@ use crate::cli::report::gather::default_folder;
 const HELP: &str = "\
 Examples:
   jr debug last
-  jr replay $(jr debug last)
+  jr debug last --json
 
 Exit codes:
   0; 3 no bundle was made here, or it is gone";

@@ -26,10 +26,10 @@ const RECORDS: u64 = 1_000_000;
 /// Below the options.
 const HELP: &str = "\
 Examples:
-  jr debug-report                          # what happened here, as one file to send
-  jr debug-report last --include-output    # about this run, with what it printed
+  jr debug-report                        # one file to send
+  jr debug-report last --include-output  # about this run
   jr debug-report --since -2h -o today.jrb
-  jr history --bundle today.jrb            # read it, anywhere
+  jr history --bundle today.jrb          # read it, anywhere
 
 Exit codes:
   0 the bundle is made, whatever it shows; 3 no such run, or nothing ever happened";

@@ -35,7 +35,6 @@ Examples:
   jr logs last               # its bytes, as they were printed
   jr logs -f web
   jr logs -n 100 -t 'api-*'  # each line with name and time
-  jr logs build --attempt 1 --stderr
   jr logs 'api-*' -f --grep 'error|panic'
   jr logs web --at '2026-11-20 14:00'
 

@@ -24,6 +24,7 @@ pub mod read;
 pub mod replay;
 pub mod repro;
 pub mod rerun;
+pub mod resume;
 pub mod run;
 pub mod show;
 pub mod signal;
@@ -92,7 +93,7 @@ pub const COMMANDS: &[Entry] = &[
     stop::StopArgs::ENTRY,
     signal::SignalArgs::ENTRY,
     pause::PauseArgs::ENTRY,
-    pause::ResumeArgs::ENTRY,
+    resume::ResumeArgs::ENTRY,
     queue::QueueArgs::ENTRY,
     debug_report::DebugReportArgs::ENTRY,
     replay::ReplayArgs::ENTRY,

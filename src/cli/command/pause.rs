@@ -17,15 +17,6 @@ Examples:
 Exit codes:
   0; 3 no such run; 4 nothing of it could be held";
 
-/// Below the options of `resume`.
-const RESUME_HELP: &str = "\
-Examples:
-  jr resume train      # what jr pause held
-  jr resume all
-
-Exit codes:
-  0; 3 no such run; 4 nothing of it was held or delayed";
-
 /// Hold runs: what runs stands still, what waits gets no start
 ///
 /// The whole process tree is frozen, by its cgroup where it has one, else by SIGSTOP. Paused time
@@ -33,18 +24,6 @@ Exit codes:
 #[derive(clap::Args, Debug)]
 #[command(after_help = PAUSE_HELP)]
 pub struct PauseArgs {
-    /// Run ids, names, globs, last, all, label:k=v
-    #[arg(value_name = "SEL", required = true)]
-    selectors: Vec<String>,
-}
-
-/// Let runs go on that are held or delayed
-///
-/// Undoes `jr pause`, ends the wait before a retry, and releases what was interrupted and waits to
-/// be asked for.
-#[derive(clap::Args, Debug)]
-#[command(after_help = RESUME_HELP)]
-pub struct ResumeArgs {
     /// Run ids, names, globs, last, all, label:k=v
     #[arg(value_name = "SEL", required = true)]
     selectors: Vec<String>,
@@ -71,16 +50,8 @@ impl Runnable for PauseArgs {
     }
 }
 
-impl Runnable for ResumeArgs {
-    const NAME: &'static str = "resume";
-    const LIVING: bool = true;
-
-    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        hold(context, "/v1/resume", "jr.resume/1", self.selectors)
-    }
-}
-
-fn hold(
+/// Sends it and tells what came of each run.
+pub(super) fn hold(
     context: &mut Context,
     route: &str,
     schema: &'static str,

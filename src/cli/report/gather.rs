@@ -136,7 +136,11 @@ fn pieces(frames: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-fn each(
+/// Takes each record of these frames.
+///
+/// # Errors
+/// One cannot be read, or was pruned.
+pub fn each(
     frames: &[u8],
     take: &mut dyn FnMut(Stored) -> Result<(), crate::projections::ViewsError>,
 ) -> Result<(), CommandError> {

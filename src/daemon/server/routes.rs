@@ -215,6 +215,7 @@ impl Shared {
             | Command::Signal { .. }
             | Command::Pause { .. }
             | Command::Resume { .. }
+            | Command::ResumeInterrupted { .. }
             | Command::PauseQueue { .. }
             | Command::Prune { .. }
             | Command::SetQueue { .. } => Vec::new(),

@@ -108,8 +108,12 @@ async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<(), Refu
 /// `POST /v1/resume`.
 pub(super) async fn resume(shared: &Shared, peer: Peer, request: Request<Incoming>) -> Answered {
     let asked: HoldRequest = read(request).await?;
-    let runs = resolve(shared, asked.selectors).await?;
-    let command = Command::Resume { runs, asker: Some(peer.asker(asked.asker)) };
+    let asker = Some(peer.asker(asked.asker));
+    let command = if asked.selectors.is_empty() {
+        Command::ResumeInterrupted { asker }
+    } else {
+        Command::Resume { runs: resolve(shared, asked.selectors).await?, asker }
+    };
     let Reply::Resuming(answers) = ask(shared, peer.cause(asked.command_id), command).await? else {
         return Err(Refusal::ending());
     };

@@ -97,7 +97,7 @@ pub(super) fn name_of(run: &Run) -> String {
 }
 
 /// How an attempt ended, as the end of a sentence that begins with it.
-pub(super) fn end_words(status: ExitStatus) -> String {
+pub(in crate::projections) fn end_words(status: ExitStatus) -> String {
     match status {
         ExitStatus::Exited(code) => format!("exited with code {code}"),
         ExitStatus::Signalled(signal) => format!("was ended by {signal}"),

@@ -14,6 +14,7 @@ use super::select::select_one;
 use super::view::{WhyItem, WhyView};
 use crate::model::{Event, Kind, Phase};
 use evidence::Evidence;
+pub(super) use evidence::end_words;
 
 pub(super) fn why(
     selector: &str,

@@ -1,0 +1,44 @@
+//! What the next daemon would decide, without deciding it: the engine is given what is found, and
+//! what it would append is not appended.
+
+use super::error::DaemonError;
+use super::offline::{self, OfflineError};
+use super::place::Place;
+use super::recovery;
+use super::start::beginning;
+use crate::log::part::{self, Origin, Part};
+use crate::model::{Engine, Envelope, State};
+use crate::runners::linux::clock;
+
+/// What would be.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The state at the end of the log.
+    pub before: State,
+    /// What would be appended to it.
+    pub events: Vec<Envelope>,
+    /// The state then.
+    pub after: State,
+}
+
+/// Looks at the log and the traces of shims, and changes nothing.
+///
+/// # Errors
+/// [`OfflineError`]; also [`OfflineError::DaemonLives`]: then nothing is left to recover.
+pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
+    let look = offline::look(place)?;
+    let failed = |error: crate::log::LogError| OfflineError::Files(DaemonError::from(error));
+    let last = look.reader.head().map_err(failed)?.seq;
+    let bytes = part::take(&look.reader, Part::Origin { first: last + 1 }).map_err(failed)?;
+    let before = Origin::decode(&place.log(), last, &bytes).map_err(failed)?.state;
+    let mut engine = Engine::new(before.clone());
+    let findings = recovery::survey(place, &engine.to_find())?;
+    let boot = clock::boot_id();
+    let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let mut events = Vec::new();
+    for input in beginning(place, boot, findings) {
+        let step = engine.step(input, clock::now());
+        events.extend(step.map_err(|error| OfflineError::Files(DaemonError::Bug(error)))?);
+    }
+    Ok(Foreseen { before, events, after: engine.state().clone() })
+}

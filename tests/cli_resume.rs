@@ -1,0 +1,192 @@
+//! `jr resume` without runs: after each fault, what was left is dealt with, told, and once only.
+
+#[path = "support/home.rs"]
+mod home;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use home::{Home, code, kill, lives, text, until_so};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// Names and decisions.
+fn decisions(document: &Value) -> BTreeMap<String, String> {
+    let items = document["items"].as_array().unwrap_or_else(|| panic!("{document}"));
+    let word = |item: &Value, key: &str| item[key].as_str().expect("text").to_owned();
+    items.iter().map(|item| (word(item, "name"), word(item, "decision"))).collect()
+}
+
+fn expected(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect()
+}
+
+fn parent_of(pid: i32) -> i32 {
+    let stat = String::from_utf8_lossy(&home::proc_file(pid, "stat")).into_owned();
+    let rest = stat.rsplit_once(") ").expect("stat").1.to_owned();
+    rest.split(' ').nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
+}
+
+/// Each file with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("reads").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            found.insert(path.display().to_string(), bytes);
+        }
+    }
+    found
+}
+
+#[test]
+fn after_the_death_of_daemon_and_shims_each_run_is_decided_once() {
+    let home = Home::new();
+    home.ok(&["queue", "set", "default", "-j", "10"]);
+    let go = home.path().join("go");
+    let waits = format!("until [ -e {} ]; do sleep 0.02; done; exit 7", go.display());
+    home.detach(&["--name", "live", "sleep", "300"]);
+    home.detach(&["--name", "ends", "--", "sh", "-c", &waits]);
+    for policy in ["fail", "requeue", "ask"] {
+        home.detach(&["--name", policy, "--on-interrupt", policy, "sleep", "300"]);
+    }
+    home.detach(&["--name", "held", "sleep", "300"]);
+    home.pid_of("held");
+    home.ok(&["pause", "held"]);
+    let pids: BTreeMap<&str, i32> =
+        ["live", "ends", "fail", "requeue", "ask"].map(|name| (name, home.pid_of(name))).into();
+    let ends_shim = parent_of(pids["ends"]);
+    home.without_daemon();
+    for name in ["fail", "requeue", "ask"] {
+        kill(parent_of(pids[name]), Signal::KILL);
+    }
+    std::fs::write(&go, "").expect("writes");
+    until_so("the exit record", || !lives(pids["ends"]));
+    until_so("its shim to be idle", || lives(ends_shim) && home::state_of(ends_shim) == Some('S'));
+
+    let before = files(&home.root());
+    let all = expected(&[
+        ("live", "adopted"),
+        ("ends", "ended"),
+        ("fail", "lost"),
+        ("requeue", "lost"),
+        ("ask", "lost"),
+        ("held", "adopted"),
+    ]);
+    let foreseen = home.json(&["resume", "--dry-run"]);
+    assert_eq!((&foreseen["schema"], &foreseen["dry_run"]), (&"jr.resume/1".into(), &true.into()));
+    assert_eq!(decisions(&foreseen), all);
+    assert!(files(&home.root()) == before, "a dry run changes no byte");
+    assert_eq!(home.daemons(), Vec::<i32>::new());
+
+    check_decisions(&home, &home.json(&["resume"]));
+    assert_eq!(home.show("ends")["exit_code"], 7);
+    for name in ["requeue", "ask"] {
+        home.pid_of(name);
+        assert_eq!(home.show(name)["attempt"], 2);
+    }
+    assert_eq!(home.show("held")["state"], "paused", "what was paused stays so");
+    assert_eq!(home.show("live")["pid"], pids["live"]);
+
+    let seq = home.json(&["log", "stat"])["seq"].clone();
+    let again = home.json(&["resume"]);
+    assert_eq!(again["items"].as_array().map(Vec::len), Some(0), "{again}");
+    assert_eq!(home.json(&["log", "stat"])["seq"], seq, "twice in a row does nothing");
+    assert_eq!(home.json(&["resume", "--dry-run"])["items"].as_array().map(Vec::len), Some(0));
+    assert!(home.ok(&["log", "verify"]).starts_with("ok"));
+}
+
+/// Each run once, with the records that say so.
+fn check_decisions(home: &Home, resumed: &Value) {
+    let items = resumed["items"].as_array().expect("a list");
+    let told: BTreeMap<&str, &str> = items
+        .iter()
+        .map(|item| {
+            (item["name"].as_str().expect("text"), item["decision"].as_str().expect("text"))
+        })
+        .collect();
+    assert_eq!(told["ends"], "ended");
+    assert_eq!((told["live"], told["held"]), ("adopted", "adopted"));
+    assert_eq!((told["fail"], told["requeue"]), ("lost", "lost"));
+    // Lost first, and then released: one decision has both records.
+    assert_eq!(told["ask"], "resumed");
+    let of = |name: &str| items.iter().find(|item| item["name"] == name).expect("is there");
+    for (name, kinds) in [
+        ("ends", vec!["attempt_ended", "run_ended"]),
+        ("fail", vec!["attempt_ended", "run_ended"]),
+        ("requeue", vec!["attempt_ended", "run_queued"]),
+        ("ask", vec!["attempt_ended", "run_queued"]),
+        ("live", vec![]),
+    ] {
+        let events = of(name)["events"].as_array().expect("a list");
+        let kind_of = |seq: &Value| {
+            let found = home.events(&["--from", &seq.to_string()]);
+            found[0]["kind"].as_str().expect("a kind").to_owned()
+        };
+        assert_eq!(events.iter().map(kind_of).collect::<Vec<_>>(), kinds, "{name}");
+    }
+}
+
+#[test]
+fn where_nothing_ever_ran_there_is_nothing_to_do() {
+    let home = Home::new();
+    for words in [&["resume"][..], &["resume", "--dry-run"], &["resume", "--take-over"]] {
+        let told = home.jr(words);
+        assert_eq!(code(&told), 0, "{words:?}");
+        assert!(text(&told.stderr).contains("nothing to do"), "{words:?}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).expect("reads").count(), 0, "not one file");
+    assert_eq!(code(&home.jr(&["resume", "x", "--dry-run"])), 2);
+}
+
+/// jr with another id of the machine, in a mount namespace of its own; `None` where that cannot be.
+fn on_another_machine(home: &Home, words: &[&str]) -> Option<std::process::Output> {
+    let id = home.path().join("machine-id");
+    std::fs::write(&id, "ffffffffffffffffffffffffffffffff\n").expect("writes");
+    let script = "mount --bind \"$1\" /etc/machine-id || exit 96; shift; exec \"$@\"";
+    let jr = home.command(words);
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(&id).arg(jr.get_program());
+    command.args(jr.get_args()).env_clear().current_dir("/");
+    command.envs(jr.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().ok()?;
+    (output.status.code() != Some(96) && !text(&output.stderr).contains("unshare:"))
+        .then_some(output)
+}
+
+#[test]
+fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
+    let home = Home::new();
+    if !Path::new("/etc/machine-id").exists() {
+        println!("SKIPPED (this machine has no /etc/machine-id)");
+        return;
+    }
+    home.detach(&["--name", "there", "--on-interrupt", "ask", "sleep", "300"]);
+    let pid = home.pid_of("there");
+    home.without_daemon();
+    let Some(refused) = on_another_machine(&home, &["resume"]) else {
+        println!("SKIPPED (no mount namespace can be made)");
+        return;
+    };
+    assert_eq!(code(&refused), 69, "{}", text(&refused.stderr));
+    let words = text(&refused.stderr);
+    assert!(words.contains("another machine") && words.contains("--take-over"), "{words}");
+    // Reading needs no machine.
+    let shown = on_another_machine(&home, &["show", "there"]).expect("reads");
+    assert_eq!(code(&shown), 0);
+    assert!(lives(pid), "nothing was touched");
+    // Here it goes on as if nothing had been.
+    assert_eq!(decisions(&home.json(&["resume"])), expected(&[("there", "adopted")]));
+    home.without_daemon();
+    kill(parent_of(pid), Signal::KILL);
+    kill(pid, Signal::KILL);
+    let taken = on_another_machine(&home, &["--json", "resume", "--take-over"]).expect("runs");
+    let document: Value = serde_json::from_slice(&taken.stdout).expect("JSON");
+    assert_eq!(decisions(&document), expected(&[("there", "resumed")]), "{}", text(&taken.stderr));
+    on_another_machine(&home, &["stop", "all"]);
+    on_another_machine(&home, &["daemon", "stop"]);
+}
