@@ -19,7 +19,7 @@ pub fn style_of(run: &RunView) -> Style {
 }
 
 /// The state of what lives, the outcome of what ended.
-fn state_cell(run: &RunView) -> Cell {
+fn state_cell(run: &RunView) -> Cell<'_> {
     Cell::styled(run.outcome.as_deref().unwrap_or(&run.state), style_of(run))
 }
 
@@ -39,6 +39,15 @@ pub fn exit_words(run: &RunView) -> String {
 fn duration_words(run: &RunView) -> String {
     let millis = run.duration_ms.and_then(|millis| u64::try_from(millis).ok());
     millis.map_or_else(|| "-".to_owned(), time_arg::show_duration)
+}
+
+fn labels_cell(run: &RunView) -> Cell<'static> {
+    if run.labels.is_empty() {
+        return "-".into();
+    }
+    let labels: Vec<String> =
+        run.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    labels.join(",").into()
 }
 
 /// What it runs; of a batch, how far it is.
@@ -68,7 +77,7 @@ pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
             run.name.as_str().into(),
             state_cell(run),
             age.into(),
-            run.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+            run.pid.map_or_else(|| "-".into(), |pid| pid.to_string().into()),
             run.queue.as_deref().unwrap_or("-").into(),
             command_words(run).into(),
         ]);
@@ -82,9 +91,6 @@ pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
         Table::new(&["ID", "NAME", "RESULT", "EXIT", "STARTED", "DURATION", "LABELS", "COMMAND"])
             .optional(&[6, 4, 5]);
     for run in runs {
-        let labels: Vec<String> =
-            run.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(",") };
         table.row(vec![
             run.run_id.as_str().into(),
             run.name.as_str().into(),
@@ -92,10 +98,9 @@ pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
             exit_words(run).into(),
             run.started_at
                 .as_deref()
-                .map_or_else(|| "-".to_owned(), |at| time_arg::show(at, now))
-                .into(),
+                .map_or_else(|| "-".into(), |at| time_arg::show(at, now).into()),
             duration_words(run).into(),
-            labels.into(),
+            labels_cell(run),
             command_words(run).into(),
         ]);
     }

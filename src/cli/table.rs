@@ -1,6 +1,6 @@
 //! Tables for people: pure, text in, text out.
 
-use std::fmt::Write;
+use std::borrow::Cow;
 
 use super::text;
 
@@ -34,37 +34,52 @@ impl Style {
 
     /// The text in this style.
     pub fn paint(self, content: &str, color: bool) -> String {
-        match self.begin() {
-            "" => content.to_owned(),
-            _ if !color => content.to_owned(),
-            begin => format!("{begin}{content}\x1b[0m"),
-        }
+        let mut out = String::with_capacity(content.len() + 16);
+        self.push(&mut out, content, color);
+        out
+    }
+
+    fn push(self, out: &mut String, content: &str, color: bool) {
+        let begin = if color { self.begin() } else { "" };
+        let end = if begin.is_empty() { "" } else { "\x1b[0m" };
+        out.push_str(begin);
+        out.push_str(content);
+        out.push_str(end);
     }
 }
 
 /// One cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
-    content: String,
+pub struct Cell<'a> {
+    content: Cow<'a, str>,
+    width: usize,
     style: Style,
 }
 
-impl Cell {
+impl<'a> Cell<'a> {
     /// A cell with a style. Control characters become visible.
-    pub fn styled(content: &str, style: Style) -> Self {
-        Self { content: text::line(content).into_owned(), style }
+    pub fn styled(content: &'a str, style: Style) -> Self {
+        Self::safe(text::line(content), style)
+    }
+
+    fn safe(content: Cow<'a, str>, style: Style) -> Self {
+        Self { width: text::width(&content), content, style }
     }
 }
 
-impl From<&str> for Cell {
-    fn from(content: &str) -> Self {
+impl<'a> From<&'a str> for Cell<'a> {
+    fn from(content: &'a str) -> Self {
         Self::styled(content, Style::Plain)
     }
 }
 
-impl From<String> for Cell {
+impl From<String> for Cell<'_> {
     fn from(content: String) -> Self {
-        Self::styled(&content, Style::Plain)
+        let escaped = match text::line(&content) {
+            Cow::Owned(escaped) => Some(escaped),
+            Cow::Borrowed(_) => None,
+        };
+        Self::safe(Cow::Owned(escaped.unwrap_or(content)), Style::Plain)
     }
 }
 
@@ -88,14 +103,14 @@ const COLUMN_WISHED: usize = 9;
 
 /// Rows under headers; one column, else the last, takes what is left of the width.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct Table<'a> {
     headers: Vec<&'static str>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<Cell<'a>>>,
     optional: &'static [usize],
     flexible: usize,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// A table with these columns.
     pub fn new(headers: &[&'static str]) -> Self {
         let flexible = headers.len().saturating_sub(1);
@@ -115,7 +130,7 @@ impl Table {
     }
 
     /// Adds a row; cells that are missing are empty.
-    pub fn row(&mut self, cells: Vec<Cell>) {
+    pub fn row(&mut self, cells: Vec<Cell<'a>>) {
         debug_assert!(cells.len() <= self.headers.len(), "a cell without a column");
         self.rows.push(cells);
     }
@@ -129,7 +144,7 @@ impl Table {
     pub fn render(&self, medium: Medium) -> String {
         let widths = self.widths(medium.width);
         let mut out = String::new();
-        let headers: Vec<Cell> =
+        let headers: Vec<Cell<'_>> =
             self.headers.iter().map(|header| Cell::styled(header, Style::Dim)).collect();
         for row in std::iter::once(&headers).chain(&self.rows) {
             render_row(&mut out, row, &widths, medium);
@@ -141,7 +156,7 @@ impl Table {
         let widest = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let header = text::width(self.headers[column]);
-            cells.map(|cell| text::width(&cell.content)).chain([header]).max().unwrap_or(0)
+            cells.map(|cell| cell.width).chain([header]).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..self.headers.len()).map(widest).collect();
         let Some(available) = available else { return widths };
@@ -179,7 +194,7 @@ impl Table {
     /// Whether no row has anything to say in it.
     fn is_blank(&self, column: usize) -> bool {
         let mut cells = self.rows.iter().filter_map(|row| row.get(column));
-        !self.rows.is_empty() && cells.all(|cell| matches!(cell.content.as_str(), "-" | ""))
+        !self.rows.is_empty() && cells.all(|cell| matches!(&*cell.content, "-" | ""))
     }
 }
 
@@ -196,23 +211,24 @@ fn take(widths: &mut [usize], from: &[usize], wanted: usize, least: usize) -> us
     wanted
 }
 
-fn render_row(out: &mut String, row: &[Cell], widths: &[usize], medium: Medium) {
+fn render_row(out: &mut String, row: &[Cell<'_>], widths: &[usize], medium: Medium) {
     let start = out.len();
     // A column without width is left out, with its gap.
     for (place, cell) in row.iter().enumerate().filter(|(place, _)| widths[*place] > 0) {
         let width = widths[place];
-        let content = if medium.width.is_some() {
-            text::shorten(&cell.content, width)
-        } else {
-            cell.content.as_str().into()
-        };
         if place > 0 {
             out.push_str(GAP);
         }
-        out.push_str(&cell.style.paint(&content, medium.color));
+        let taken = if medium.width.is_some() && cell.width > width {
+            let short = text::shorten(&cell.content, width);
+            cell.style.push(out, &short, medium.color);
+            text::width(&short)
+        } else {
+            cell.style.push(out, &cell.content, medium.color);
+            cell.width
+        };
         if place + 1 < row.len() {
-            let padding = width.saturating_sub(text::width(&content));
-            write!(out, "{:padding$}", "").expect("a String takes everything");
+            out.extend(std::iter::repeat_n(' ', width.saturating_sub(taken)));
         }
     }
     let end = out.trim_end_matches(' ').len().max(start);
@@ -224,7 +240,7 @@ fn render_row(out: &mut String, row: &[Cell], widths: &[usize], medium: Medium) 
 mod tests {
     use super::*;
 
-    fn sample() -> Table {
+    fn sample() -> Table<'static> {
         let mut table = Table::new(&["ID", "NAME", "COMMAND"]);
         table.row(vec!["aaaaaaaaaaaa".into(), "web".into(), "sleep 1000000000 1000000000".into()]);
         table.row(vec!["bbbbbbbbbbbb".into(), "a\u{1b}[2J".into(), "true".into()]);

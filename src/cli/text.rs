@@ -10,6 +10,11 @@ const JOINER: char = '\u{200d}';
 /// Digits and separators of a colour; more are none.
 const PARAMETERS_MAX: usize = 64;
 
+/// Whether it is printable ASCII alone: safe to show, and a column a byte. Most texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
+}
+
 /// Control characters of C0, DEL and C1, and those that turn the direction of text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -41,7 +46,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 }
 
 fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_unsafe(c) && !keep(c)) {
+    if is_plain(text) || !text.chars().any(|c| is_unsafe(c) && !keep(c)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -149,7 +154,7 @@ fn escaped(bytes: &[u8]) -> (String, usize) {
 
 /// How many columns a text takes on a terminal. It must be safe to show: see [`line()`].
 pub fn width(text: &str) -> usize {
-    text.width()
+    if is_plain(text) { text.len() } else { text.width() }
 }
 
 /// At most `columns` columns, with `…` where something is missing.
@@ -212,10 +217,14 @@ fn continues(text: &str, place: usize, c: char) -> bool {
 
 /// A command as a shell would read it.
 pub fn command(words: &[String]) -> String {
-    let quoted = words
-        .iter()
-        .map(|word| shlex::try_quote(word).unwrap_or(Cow::Borrowed(word.as_str())).into_owned());
-    quoted.collect::<Vec<_>>().join(" ")
+    let mut line = String::new();
+    for (place, word) in words.iter().enumerate() {
+        if place > 0 {
+            line.push(' ');
+        }
+        line.push_str(&shlex::try_quote(word).unwrap_or(Cow::Borrowed(word)));
+    }
+    line
 }
 
 #[cfg(test)]

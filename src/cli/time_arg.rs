@@ -193,10 +193,12 @@ pub fn now() -> Zoned {
 pub fn show(rfc3339: &str, now: &Zoned) -> String {
     let Ok(timestamp) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
     let local = timestamp.to_zoned(now.time_zone().clone());
-    if local.date() == now.date() {
-        local.strftime("%H:%M:%S").to_string()
+    let (date, time) = (local.date(), local.time());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    if date == now.date() {
+        format!("{hour:02}:{minute:02}:{second:02}")
     } else {
-        local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        format!("{date} {hour:02}:{minute:02}:{second:02}")
     }
 }
 
