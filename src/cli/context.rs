@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::place::{Place, PlaceVariables};
@@ -273,11 +273,14 @@ impl Waiting {
 ///
 /// # Errors
 /// It cannot be understood.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CommandError> {
-    serde_json::from_slice(bytes).map_err(|error| {
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CommandError> {
+    let refuse = |error: &dyn std::fmt::Display| {
         let message = format!("the daemon's answer cannot be understood: {error}");
         CommandError::new("protocol", exit::UNAVAILABLE, message).hint("jr daemon status")
-    })
+    };
+    // Looked at as text once, not string by string.
+    let text = std::str::from_utf8(bytes).map_err(|error| refuse(&error))?;
+    serde_json::from_str(text).map_err(|error| refuse(&error))
 }
 
 /// This command as it was typed, for `jr why`.

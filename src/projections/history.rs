@@ -44,7 +44,7 @@ pub(super) fn history(
                     }
                 }
             }
-            None => moment.each_row(range, &mut take)?,
+            None => moment.each_row_by(limit, range, &mut take)?,
         }
     }
     let mut rows = rows.into_vec();

@@ -125,7 +125,7 @@ impl Views {
         let last = places.next_back().unwrap_or(first);
         let batch = self.row(batch_seq)?.run.id;
         let mut lines = Vec::new();
-        self.each_row((first, last), &mut |row| {
+        self.each_row_by(children.len(), (first, last), &mut |row| {
             if row.run.spec.parent == Some(batch) && row.run.spec.line.is_some() {
                 lines.push(row.run);
             }

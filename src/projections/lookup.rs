@@ -13,8 +13,9 @@ use super::views::Views;
 use crate::model::command::KeyHolder;
 use crate::model::{Digest, Run, RunId, State};
 
-/// Rows read from the file at once.
+/// Rows read from the file at once, and at first where nobody knows how many will do.
 const CHUNK: usize = 256;
+pub(super) const CHUNK_FIRST: usize = 8;
 
 impl Views {
     /// Where a run was admitted.
@@ -60,16 +61,8 @@ impl Views {
         Row { run: run.clone(), tally: tally::of_live(&self.state, run.id) }
     }
 
-    /// Runs admitted from `from` to `to`, newest first, until `take` says stop.
-    pub(super) fn each_row(
-        &self,
-        range: (u64, u64),
-        take: &mut dyn FnMut(Row) -> bool,
-    ) -> Result<(), ViewsError> {
-        self.each_row_by(8, range, take)
-    }
-
-    /// As [`Self::each_row`], for who knows how many will do: so many are read first.
+    /// Runs admitted from `from` to `to`, newest first, until `take` says stop; `first` of them are
+    /// read first.
     pub(super) fn each_row_by(
         &self,
         first: usize,
@@ -80,7 +73,7 @@ impl Views {
             // Asked for what comes after the moment that is looked at.
             return Ok(());
         }
-        let (mut to, mut chunk) = (to, first);
+        let (mut to, mut chunk) = (to, first.clamp(1, CHUNK));
         // Nothing was admitted since a moment that has not come.
         while from <= to {
             let range = (&*one(from), &*one(to));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::error::ViewsError;
+use super::lookup::CHUNK_FIRST;
 use super::query::{At, QueryError};
 use super::rows::{Child, Row};
 use super::source::{LogSource, SourceError};
@@ -112,11 +113,22 @@ impl<'a> Moment<'a> {
     /// Runs admitted from one place to another, newest first, until `take` says stop.
     pub(super) fn each_row(
         &self,
+        range: (u64, u64),
+        take: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<(), ViewsError> {
+        self.each_row_by(CHUNK_FIRST, range, take)
+    }
+
+    /// As [`Self::each_row`], for who knows how many will do: so many are read first.
+    pub(super) fn each_row_by(
+        &self,
+        first: usize,
         (from, to): (u64, u64),
         take: &mut dyn FnMut(Row) -> bool,
     ) -> Result<(), ViewsError> {
         let mut result = Ok(());
-        self.views.each_row((from, to.min(self.seq())), &mut |row| match self.row(row) {
+        let range = (from, to.min(self.seq()));
+        self.views.each_row_by(first, range, &mut |row| match self.row(row) {
             Ok(row) => take(row),
             Err(error) => {
                 result = Err(error);

@@ -1,6 +1,7 @@
 //! A run as `--json` shows it. What a derived field means is said once, here.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 
 use super::view::{BatchView, RunView};
 use crate::model::event::Final;
@@ -79,6 +80,7 @@ pub(super) fn between(start: UnixMillis, end: UnixMillis) -> i64 {
 
 /// RFC 3339 in UTC with milliseconds; what no calendar has becomes its first or last moment.
 pub fn rfc3339(time: UnixMillis) -> String {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
     let outside = if time.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    format!("{:.3}", Timestamp::from_millisecond(time.0).unwrap_or(outside))
+    PRINTER.timestamp_to_string(&Timestamp::from_millisecond(time.0).unwrap_or(outside))
 }

@@ -69,7 +69,6 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["src/daemon/"]),
     ("http_body_util", &["src/daemon/"]),
     ("bytes", &["src/daemon/"]),
-    ("httparse", &["src/daemon/", "src/cli/"]),
     ("globset", &["src/projections/", "src/daemon/", "src/cli/"]),
     // run_view.rs writes times as `--json` has them, for the daemon and for files alike.
     ("jiff", &["src/sys", "src/config/", "src/daemon/", "src/cli/", "src/projections/run_view.rs"]),
