@@ -157,6 +157,9 @@ proptest! {
             }
             for query in oracle::history_queries(&places) {
                 let expected = oracle::history(log.records(), &query, at, now());
+                let brief = HistoryQuery { brief: true, ..query.clone() };
+                let found = ask(past(Query::History(brief), at), &views, &log);
+                prop_assert_eq!(found, Ok(Document::Lines(oracle::briefly(&expected))));
                 let found = ask(past(Query::History(query.clone()), at), &views, &log);
                 prop_assert_eq!(found, Ok(Document::Runs(expected)), "{:?}", query);
             }

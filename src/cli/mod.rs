@@ -22,6 +22,7 @@ pub mod run_output;
 pub mod run_stream;
 pub mod session;
 pub mod shell;
+pub mod shown;
 pub mod table;
 pub mod terminal;
 pub mod text;

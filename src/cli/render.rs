@@ -5,12 +5,13 @@ use jiff::Zoned;
 
 use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView};
 
+use super::shown::Shown;
 use super::table::{Cell, Medium, Style, Table};
 use super::{limits, text, time_arg};
 
 /// How a run looks by its state and outcome.
-pub fn style_of(run: &RunView) -> Style {
-    match run.outcome.as_deref() {
+pub fn style_of(run: &impl Shown) -> Style {
+    match run.outcome() {
         Some("succeeded") => Style::Good,
         Some("cancelled" | "skipped") => Style::Dim,
         Some(_) => Style::Bad,
@@ -19,45 +20,45 @@ pub fn style_of(run: &RunView) -> Style {
 }
 
 /// The state of what lives, the outcome of what ended.
-fn state_cell(run: &RunView) -> Cell<'_> {
-    Cell::styled(run.outcome.as_deref().unwrap_or(&run.state), style_of(run))
+fn state_cell(run: &impl Shown) -> Cell<'_> {
+    Cell::styled(run.outcome().unwrap_or(run.state()), style_of(run))
 }
 
 /// `7`, `SIGKILL(9)`, a reason, or `-`.
-pub fn exit_words(run: &RunView) -> String {
-    match (run.exit_code, run.signal, &run.reason) {
+pub fn exit_words(run: &impl Shown) -> String {
+    match run.end() {
         (Some(code), None, _) => code.to_string(),
         (_, Some(signal), _) => {
             let name = crate::model::Signal::new(signal).map(|signal| signal.to_string());
             name.map_or_else(|| signal.to_string(), |name| format!("{name}({signal})"))
         }
-        (None, None, Some(reason)) => reason.clone(),
+        (None, None, Some(reason)) => reason.to_owned(),
         (None, None, None) => "-".to_owned(),
     }
 }
 
-fn duration_words(run: &RunView) -> String {
-    let millis = run.duration_ms.and_then(|millis| u64::try_from(millis).ok());
+fn duration_words(run: &impl Shown) -> String {
+    let millis = run.duration_ms().and_then(|millis| u64::try_from(millis).ok());
     millis.map_or_else(|| "-".to_owned(), time_arg::show_duration)
 }
 
-fn labels_cell(run: &RunView) -> Cell<'static> {
-    if run.labels.is_empty() {
+fn labels_cell(run: &impl Shown) -> Cell<'static> {
+    if run.labels().is_empty() {
         return "-".into();
     }
     let labels: Vec<String> =
-        run.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        run.labels().iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.join(",").into()
 }
 
 /// What it runs; of a batch, how far it is.
-fn command_words(run: &RunView) -> String {
-    match &run.batch {
+fn command_words(run: &impl Shown) -> String {
+    match run.batch() {
         Some(batch) => {
             let ended = batch.succeeded + batch.failed + batch.cancelled;
             format!("{ended}/{} lines, {} failed", batch.lines, batch.failed)
         }
-        None => text::command(&run.command),
+        None => text::command(run.command()),
     }
 }
 
@@ -86,19 +87,17 @@ pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
 }
 
 /// `jr history`.
-pub fn history(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
+pub fn history<R: Shown>(runs: &[R], now: &Zoned, medium: Medium) -> String {
     let mut table =
         Table::new(&["ID", "NAME", "RESULT", "EXIT", "STARTED", "DURATION", "LABELS", "COMMAND"])
             .optional(&[6, 4, 5]);
     for run in runs {
         table.row(vec![
-            run.run_id.as_str().into(),
-            run.name.as_str().into(),
+            run.id().into(),
+            run.name().into(),
             state_cell(run),
             exit_words(run).into(),
-            run.started_at
-                .as_deref()
-                .map_or_else(|| "-".into(), |at| time_arg::show(at, now).into()),
+            run.started(now).map_or_else(|| "-".into(), Into::into),
             duration_words(run).into(),
             labels_cell(run),
             command_words(run).into(),

@@ -191,7 +191,17 @@ pub fn now() -> Zoned {
 
 /// Time of day where it was today, else with its date.
 pub fn show(rfc3339: &str, now: &Zoned) -> String {
-    let Ok(timestamp) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
+    let timestamp = rfc3339.parse::<Timestamp>();
+    timestamp.map_or_else(|_| rfc3339.to_owned(), |timestamp| show_timestamp(timestamp, now))
+}
+
+/// As [`show`]; what no calendar has becomes its first or last moment, as in documents.
+pub fn show_millis(unix_millis: i64, now: &Zoned) -> String {
+    let outside = if unix_millis < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    show_timestamp(Timestamp::from_millisecond(unix_millis).unwrap_or(outside), now)
+}
+
+fn show_timestamp(timestamp: Timestamp, now: &Zoned) -> String {
     let local = timestamp.to_zoned(now.time_zone().clone());
     let (date, time) = (local.date(), local.time());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());

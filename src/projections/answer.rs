@@ -59,7 +59,7 @@ fn answer_plainly(
     let moment = &Moment::new(views, source, question.at, now.wall)?;
     Ok(match &question.query {
         Query::Ps(query) => Document::Runs(ps::ps(query, moment, place)?),
-        Query::History(query) => Document::Runs(history::history(query, moment, place)?),
+        Query::History(query) => history::history(query, moment, place)?,
         Query::Stats(query) => Document::Stats(stats::stats(query, moment)?),
         Query::Show { selector } => Document::Show(Box::new(show::show(selector, moment, place)?)),
         Query::Why { selector } => Document::Why(Box::new(why::why(selector, moment, place)?)),

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use globset::GlobMatcher;
 
 use super::answer::{Where, view_at};
+use super::brief_view::brief_view;
 use super::lineage;
 use super::moment::{self, Moment};
 use super::places::{Listed, Places};
-use super::query::{HistoryQuery, QueryError};
+use super::query::{Document, HistoryQuery, QueryError};
 use super::rows::Row;
 use super::run_view::{between, kind_word};
 use super::select::{self, has_glob};
-use super::view::{List, OUTCOMES, RunView};
+use super::view::{List, OUTCOMES};
 use super::{error::ViewsError, query::Scope, rows::Table};
 use crate::model::{ByteString, Run};
 
@@ -23,7 +24,7 @@ pub(super) fn history(
     query: &HistoryQuery,
     moment: &Moment<'_>,
     place: &Where<'_>,
-) -> Result<List<RunView>, QueryError> {
+) -> Result<Document, QueryError> {
     let limit = query.limit.unwrap_or(usize::MAX);
     let filter = Filter::new(query, moment)?;
     let mut rows =
@@ -51,8 +52,13 @@ pub(super) fn history(
     if query.tree {
         rows = lineage::tree(rows, moment)?;
     }
+    let schema = "jr.history/1".to_owned();
+    if query.brief {
+        let items = rows.iter().map(|row| brief_view(row, moment.now())).collect();
+        return Ok(Document::Lines(List { schema, items }));
+    }
     let items = rows.iter().map(|row| view_at(row, moment, place)).collect();
-    Ok(List { schema: "jr.history/1".to_owned(), items })
+    Ok(Document::Runs(List { schema, items }))
 }
 
 /// What was admitted earlier is older than `since`, whatever the clock did.

@@ -10,6 +10,7 @@
 
 pub mod answer;
 mod backend;
+pub mod brief_view;
 mod candidates;
 mod changes;
 mod delta;
@@ -33,6 +34,7 @@ mod recorded;
 mod resolve;
 mod resumption;
 mod rows;
+
 pub mod run_view;
 mod samples;
 pub mod select;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::brief_view::BriefView;
 use super::view::{
     CandidateView, ChangesView, EventView, FollowView, List, OutputView, QueueView, RecordedView,
     RunView, ShowView, StatsView, WhyView,
@@ -169,6 +170,8 @@ pub struct HistoryQuery {
     pub slowest: bool,
     /// With what they came from and what came from them, in the order of a tree.
     pub tree: bool,
+    /// Only what a table shows of each: [`Document::Lines`].
+    pub brief: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
 }
@@ -235,6 +238,8 @@ pub enum Document {
     Changes(Box<ChangesView>),
     /// Runs.
     Runs(List<RunView>),
+    /// Runs, for a table.
+    Lines(List<BriefView<'static>>),
     /// Statistics.
     Stats(List<StatsView>),
     /// Queues.

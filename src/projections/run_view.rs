@@ -15,9 +15,7 @@ pub fn run_view(
     now: UnixMillis,
 ) -> RunView {
     let spec = &run.spec;
-    // While a new attempt lives, the end of the one before says nothing of it.
-    let end = run.last_end.as_ref().filter(|_| !run.attempt_lives);
-    let last_word = end.and_then(|end| end.status.last_word());
+    let last_word = last_word(run);
     let process = run.process.as_ref().filter(|_| run.attempt_lives);
     let until = run.ended_at.unwrap_or(now);
     RunView {
@@ -49,6 +47,12 @@ pub fn run_view(
         last_seq: run.last_seq,
         batch,
     }
+}
+
+/// How the latest attempt ended. While a new one lives, the end of the one before says nothing.
+pub(super) fn last_word(run: &Run) -> Option<Final> {
+    let end = run.last_end.as_ref().filter(|_| !run.attempt_lives);
+    end.and_then(|end| end.status.last_word())
 }
 
 /// The word of `--json` and `--kind`.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
+use jr::projections::brief_view::BriefView;
 use jr::projections::query::{
     At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Question, Scope, StatsQuery,
 };
@@ -101,6 +102,27 @@ pub(crate) fn history(
     List { schema: "jr.history/1".to_owned(), items }
 }
 
+/// The same runs as a table shows them.
+pub(crate) fn briefly(list: &List<RunView>) -> List<BriefView<'static>> {
+    let millis = |time: &String| time.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    let line = |run: &RunView| BriefView {
+        run_id: run.run_id.clone().into(),
+        name: run.name.clone().into(),
+        kind: run.kind.clone().into(),
+        state: run.state.clone().into(),
+        outcome: run.outcome.clone().map(Into::into),
+        exit_code: run.exit_code,
+        signal: run.signal,
+        reason: run.reason.clone(),
+        command: run.command.clone(),
+        labels: run.labels.clone(),
+        started_ms: run.started_at.as_ref().map(millis),
+        duration_ms: run.duration_ms,
+        batch: run.batch,
+    };
+    List { schema: list.schema.clone(), items: list.items.iter().map(line).collect() }
+}
+
 /// One query for each filter.
 pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
     let plain = HistoryQuery::default();
@@ -167,6 +189,7 @@ pub(crate) fn queries(records: &[Stored], head: u64) -> Vec<Query> {
         Query::Ps(PsQuery::default()),
         Query::Ps(PsQuery { all: true, limit: None }),
         Query::History(HistoryQuery { limit: Some(5), ..HistoryQuery::default() }),
+        Query::History(HistoryQuery { brief: true, ..HistoryQuery::default() }),
         Query::History(HistoryQuery { name: Some("make".to_owned()), ..HistoryQuery::default() }),
         Query::History(HistoryQuery::default()),
         Query::History(HistoryQuery { tree: true, limit: Some(4), ..HistoryQuery::default() }),

@@ -7,7 +7,9 @@ use super::read::ReadArgs;
 use super::{Runnable, argument};
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
+use crate::cli::shown::Shown;
 use crate::cli::{exit, render, time_arg, tree};
+use crate::projections::brief_view::BriefView;
 use crate::projections::query::{HistoryQuery, Query};
 use crate::projections::view::{List, OUTCOMES, RunView};
 
@@ -97,6 +99,7 @@ impl Runnable for HistoryArgs {
             until: self.until,
             slowest: self.slowest,
             tree: self.tree,
+            brief: !context.ui.json && !self.tree,
             limit,
         });
         let document = context.read_bytes(&query)?;
@@ -104,22 +107,32 @@ impl Runnable for HistoryArgs {
             context.ui.document(&document);
             return Ok(exit::OK);
         }
-        let mut list: List<RunView> = parse(&document)?;
-        if self.tree && !context.ui.quiet {
-            tree::draw(&mut list.items, context.ui.is_utf8());
-            if has_left_out(&list.items) {
-                context.ui.status("not all lines of batches: jr history --parent RUN has them");
-            }
+        if self.tree {
+            let mut list: List<RunView> = parse(&document)?;
+            print_tree(context, &mut list.items);
+            return Ok(exit::OK);
         }
-        print_runs(context, &list.items, |runs, medium| {
-            render::history(runs, &time_arg::now(), medium)
-        });
-        let is_full = list.items.len() == TERMINAL_ROWS && !self.tree;
-        if self.limit.is_none() && is_full && for_terminal {
+        let list: List<BriefView<'_>> = parse(&document)?;
+        print_table(context, &list.items);
+        if self.limit.is_none() && list.items.len() == TERMINAL_ROWS && for_terminal {
             context.ui.status("the newest 100; -n N shows more");
         }
         Ok(exit::OK)
     }
+}
+
+fn print_table<R: Shown>(context: &mut Context, runs: &[R]) {
+    print_runs(context, runs, |runs, medium| render::history(runs, &time_arg::now(), medium));
+}
+
+fn print_tree(context: &mut Context, runs: &mut [RunView]) {
+    if !context.ui.quiet {
+        tree::draw(runs, context.ui.is_utf8());
+        if has_left_out(runs) {
+            context.ui.status("not all lines of batches: jr history --parent RUN has them");
+        }
+    }
+    print_table(context, runs);
 }
 
 /// Whether a batch has more lines than are there.

@@ -4,6 +4,7 @@ use super::Runnable;
 use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
+use crate::cli::shown::Shown;
 use crate::cli::{exit, render, time_arg};
 use crate::projections::query::{PsQuery, Query};
 use crate::projections::view::{List, RunView};
@@ -51,14 +52,14 @@ impl Runnable for PsArgs {
 }
 
 /// A table of runs, or with `-q` their ids.
-pub fn print_runs(
+pub fn print_runs<R: Shown>(
     context: &mut Context,
-    runs: &[RunView],
-    table: impl Fn(&[RunView], crate::cli::table::Medium) -> String,
+    runs: &[R],
+    table: impl Fn(&[R], crate::cli::table::Medium) -> String,
 ) {
     if context.ui.quiet {
         for run in runs {
-            context.ui.line(&run.run_id);
+            context.ui.line(run.id());
         }
     } else {
         let text = table(runs, context.ui.medium());
