@@ -193,7 +193,8 @@ fn ask(place: &Place, question: &Question) -> Answer {
 fn hide_age(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            if fields.get("ended_at").is_some_and(Value::is_null) {
+            let is_open = fields.get("ended_at").is_some_and(Value::is_null);
+            if is_open || fields.get("state").is_some_and(|state| state != "ended") {
                 fields.remove("duration_ms");
             }
             fields.values_mut().for_each(hide_age);
