@@ -148,13 +148,27 @@ pub fn ask_any_version(
     path: &str,
     body: &[u8],
 ) -> Result<Option<Vec<u8>>, ClientError> {
+    ask_any_version_within(place, method, path, body, Some(ANSWER_MS))
+}
+
+/// As [`ask_any_version`], with another bound for a silence of the daemon; `None` is none.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn ask_any_version_within(
+    place: &Place,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    limit_ms: Option<u64>,
+) -> Result<Option<Vec<u8>>, ClientError> {
     let request = encode_request(method, path, body);
     let mut attempts = 0;
     loop {
         attempts += 1;
         let Some(stream) = connect(place)? else { return Ok(None) };
         let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
-            set_timeout(place, &lines, Some(ANSWER_MS))?;
+            set_timeout(place, &lines, limit_ms)?;
             lines.wait_for_head()?;
             lines.body()
         });

@@ -73,7 +73,7 @@ pub enum DaemonError {
         /// Where.
         path: PathBuf,
         /// Which file system.
-        kind: &'static str,
+        kind: String,
     },
 }
 

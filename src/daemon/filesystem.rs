@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::DaemonError;
 
 /// `f_type` of statfs(2) for file systems whose locks are not to be trusted
@@ -20,25 +22,65 @@ const REMOTE: [(u64, &str); 11] = [
     (0x00C3_6400, "Ceph"),
 ];
 
+/// The same for others, with whether a reboot empties them.
+const LOCAL: [(u64, &str, bool); 11] = [
+    (0xEF53, "ext4", false),
+    (0x5846_5342, "XFS", false),
+    (0x9123_683E, "Btrfs", false),
+    (0x2FC1_2FC1, "ZFS", false),
+    (0xF2F5_2010, "F2FS", false),
+    (0xCA45_1A4E, "bcachefs", false),
+    (0x794C_7630, "overlay", false),
+    (0x0102_1994, "tmpfs", true),
+    (0x8584_58F6, "ramfs", true),
+    (0x4D44, "FAT", false),
+    (0x2011_BAB0, "exFAT", false),
+];
+
+/// A file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kind {
+    /// Its name, or its number where it is not known.
+    pub name: String,
+    /// Another host, or a process of a user, keeps it: its locks and syncs cannot be trusted.
+    pub remote: bool,
+    /// What lies there is gone after a reboot.
+    pub volatile: bool,
+}
+
+/// On which kind of file system a path lies.
+///
+/// # Errors
+/// What the system says.
+pub fn kind(path: &Path) -> std::io::Result<Kind> {
+    let stat = rustix::fs::statfs(path)?;
+    Ok(kind_of(u64::from_le_bytes(stat.f_type.to_le_bytes())))
+}
+
+fn kind_of(magic: u64) -> Kind {
+    // The field is signed on some architectures; the magics are 32 bits.
+    let magic = magic & 0xFFFF_FFFF;
+    if let Some((_, name)) = REMOTE.iter().find(|(known, _)| *known == magic) {
+        return Kind { name: (*name).to_owned(), remote: true, volatile: false };
+    }
+    match LOCAL.iter().find(|(known, ..)| *known == magic) {
+        Some((_, name, volatile)) => {
+            Kind { name: (*name).to_owned(), remote: false, volatile: *volatile }
+        }
+        None => Kind { name: format!("{magic:#x}"), remote: false, volatile: false },
+    }
+}
+
 /// Refuses to keep state where another host or a user process keeps it.
 ///
 /// # Errors
 /// [`DaemonError::RemoteFilesystem`], unless `JR_UNSAFE_FILESYSTEM` is set.
 pub fn check_local(path: &Path) -> Result<(), DaemonError> {
-    let stat = rustix::fs::statfs(path);
-    let stat = stat.map_err(|error| DaemonError::io("look at", path)(error.into()))?;
-    match remote_kind(u64::from_le_bytes(stat.f_type.to_le_bytes())) {
-        Some(kind) if std::env::var_os("JR_UNSAFE_FILESYSTEM").is_none() => {
-            Err(DaemonError::RemoteFilesystem { path: path.to_owned(), kind })
-        }
-        _ => Ok(()),
+    let kind = kind(path).map_err(DaemonError::io("look at", path))?;
+    if kind.remote && std::env::var_os("JR_UNSAFE_FILESYSTEM").is_none() {
+        return Err(DaemonError::RemoteFilesystem { path: path.to_owned(), kind: kind.name });
     }
-}
-
-fn remote_kind(magic: u64) -> Option<&'static str> {
-    // The field is signed on some architectures; the magics are 32 bits.
-    let magic = magic & 0xFFFF_FFFF;
-    REMOTE.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -47,10 +89,15 @@ mod tests {
 
     #[test]
     fn network_disks_are_named_and_local_ones_are_not() {
-        assert_eq!(remote_kind(0x6969), Some("NFS"));
-        assert_eq!(remote_kind(0xFFFF_FFFF_FF53_4D42), Some("CIFS"));
-        assert_eq!(remote_kind(0xEF53), None, "ext4");
-        assert_eq!(remote_kind(0x0102_1994), None, "tmpfs");
+        let of = |magic| {
+            let Kind { name, remote, volatile } = kind_of(magic);
+            (name, remote, volatile)
+        };
+        assert_eq!(of(0x6969), ("NFS".to_owned(), true, false));
+        assert_eq!(of(0xFFFF_FFFF_FF53_4D42), ("CIFS".to_owned(), true, false));
+        assert_eq!(of(0xEF53), ("ext4".to_owned(), false, false));
+        assert_eq!(of(0x0102_1994), ("tmpfs".to_owned(), false, true));
+        assert_eq!(of(0x1234), ("0x1234".to_owned(), false, false));
         assert!(check_local(Path::new("/")).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Opens what a daemon needs, finds what an earlier one left, and starts the threads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
@@ -137,11 +137,16 @@ fn open_log(place: &Place) -> Result<Store, DaemonError> {
         return Ok(Store::open(&directory, u64::MAX)?);
     }
     // Law 8: a log that is gone is never answered with an empty one.
-    let traces = [place.views(), place.shims(), place.blobs()];
-    if let Some(trace) = traces.into_iter().find(|trace| has_something(trace)) {
+    if let Some(trace) = trace_of_log(place) {
         return Err(DaemonError::LogGone { log: directory, trace });
     }
     Ok(Store::create(&directory, &SegmentHeader::first(place.id.clone()), &[])?)
+}
+
+/// What shows that the environment was used.
+pub(super) fn trace_of_log(place: &Place) -> Option<PathBuf> {
+    let traces = [place.views(), place.shims(), place.blobs()];
+    traces.into_iter().find(|trace| has_something(trace))
 }
 
 /// A file with bytes, or a directory with entries.

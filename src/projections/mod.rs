@@ -40,6 +40,7 @@ mod samples;
 pub mod select;
 mod show;
 pub mod source;
+pub mod stamp;
 mod stats;
 mod store;
 mod tally;

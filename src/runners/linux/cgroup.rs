@@ -191,7 +191,8 @@ fn subgroups(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn mount() -> Option<PathBuf> {
+/// Where the v2 tree is mounted.
+pub(super) fn mount() -> Option<PathBuf> {
     MOUNTS.iter().map(PathBuf::from).find(|path| {
         rustix::fs::statfs(path).is_ok_and(|stat| {
             u64::try_from(stat.f_type).is_ok_and(|kind| kind == CGROUP2_SUPER_MAGIC)
@@ -202,7 +203,11 @@ fn mount() -> Option<PathBuf> {
 /// Where this process is in the hierarchy of a controller, or in that of v2, which is listed with
 /// none: `/proc/self/cgroup` has lines such as `4:cpu,cpuacct:/path` and `0::/path`.
 pub(super) fn own_path(controller: &str) -> Option<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    path_in(&std::fs::read_to_string("/proc/self/cgroup").ok()?, controller)
+}
+
+/// As [`own_path`], of the process that this text is of.
+pub(super) fn path_in(text: &str, controller: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let is_its = fields.next()?.split(',').any(|word| word == controller);

@@ -187,14 +187,17 @@ fn set(group: &Path, settings: &[Setting]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a group beside or above where this process is in the hierarchy of that controller.
-fn make_v1(controller: &str, name: &str) -> Option<PathBuf> {
+/// Where the v1 hierarchy of that controller is mounted.
+pub(super) fn mount_v1(controller: &str) -> Option<PathBuf> {
     let mount = Path::new(V1_MOUNTS).join(controller);
     let is_v1 = rustix::fs::statfs(&mount)
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == CGROUP_SUPER_MAGIC));
-    if !is_v1 {
-        return None;
-    }
+    is_v1.then_some(mount)
+}
+
+/// Makes a group beside or above where this process is in the hierarchy of that controller.
+fn make_v1(controller: &str, name: &str) -> Option<PathBuf> {
+    let mount = mount_v1(controller)?;
     let own = mount.join(cgroup::own_path(controller)?.strip_prefix("/").ok()?);
     let mut parents = own.ancestors().take_while(|parent| parent.starts_with(&mount));
     parents.find_map(|parent| {

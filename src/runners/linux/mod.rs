@@ -1,9 +1,13 @@
 //! Everything that only Linux has: pidfds, cgroups, `/proc`, clone3. Nothing else names `libc`.
 
+pub mod carriers;
 pub mod cgroup;
 pub mod clock;
 pub mod confine;
 pub mod fds;
+pub mod hierarchy;
+pub mod locks;
+pub mod machine;
 pub mod packets;
 pub mod pidfd;
 pub mod procfs;
