@@ -103,6 +103,26 @@ pub const MESSAGE_BYTES: usize = 64 << 20;
 /// A payload of the log.
 pub const PAYLOAD_BYTES: usize = 4 << 20;
 
+/// `jr doctor` waits so long for one look at files, `/proc` or `/sys`; what hangs is told.
+pub const DOCTOR_LOOK_MS: u64 = 4_000;
+/// And so long for the newest segment of the log: its records are read in a second, ten of them
+/// on a slow machine.
+pub const DOCTOR_LOG_MS: u64 = 20_000;
+/// A daemon or shim that says nothing for so long counts as mute there.
+pub const DOCTOR_ANSWER_MS: u64 = 1_000;
+/// A program has so long to tell its version.
+pub const DOCTOR_TOOL_MS: u64 = 2_000;
+/// Of many alike it names so many.
+pub const DOCTOR_LISTED: usize = 20;
+/// Below so much free space a commit may fail: a segment grows in steps of megabytes.
+pub const DISK_FREE_NEEDED: u64 = 32 << 20;
+/// Below so much free space somebody should look.
+pub const DISK_FREE_WISHED: u64 = 1 << 30;
+/// The same for files that can still be made: each run has three.
+pub const INODES_FREE_NEEDED: u64 = 100;
+/// And for looking.
+pub const INODES_FREE_WISHED: u64 = 10_000;
+
 const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
 const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");
 const _: () = assert!(DAEMON_GONE_MS < SHIM_MUTE_MS, "a client gives up on a daemon first");

@@ -93,7 +93,11 @@ fn run(words: &[OsString]) -> u8 {
             let result = (entry.run)(&mut context, matches);
             finish(&mut context.ui, result)
         }
-        Err((error, mut ui)) => finish(&mut ui, Err(error)),
+        Err((error, mut ui)) => {
+            let is_doctor = entry.name == command::doctor::NAME;
+            let told = is_doctor.then(|| command::doctor::without_place(&error, &mut ui));
+            finish(&mut ui, told.flatten().ok_or(error))
+        }
     }
 }
 

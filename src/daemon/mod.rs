@@ -9,11 +9,13 @@
 //! prune       takes away what a prune lets go
 //! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
+//! doctor/     is all as it should be, and if not, what to type
 //! ```
 
 pub mod admission;
 pub mod client;
 pub mod connect;
+pub mod doctor;
 pub mod engine_loop;
 pub mod error;
 pub mod filesystem;

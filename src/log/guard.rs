@@ -101,7 +101,7 @@ thread_local! {
 }
 
 /// Runs `call`; a panic prints nothing and becomes the file and line where it was.
-fn quietly<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+pub(crate) fn quietly<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     install_hook();
     let outer = QUIET.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(call));

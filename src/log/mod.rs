@@ -49,6 +49,7 @@ pub use cursor::{Cursor, Events};
 pub use directory::{Directory, Folder};
 pub use error::LogError;
 pub use floor::Floor;
+pub(crate) use guard::quietly;
 pub use lock::{Lock, Sharing};
 pub use reader::{Look, Reader, Snapshot};
 pub use secrets::Secrets;

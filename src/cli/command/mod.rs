@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod debug;
 pub mod debug_report;
 pub mod diff;
+pub mod doctor;
 pub mod events;
 pub mod history;
 pub mod log;
@@ -103,6 +104,7 @@ pub const COMMANDS: &[Entry] = &[
     pin::UnpinArgs::ENTRY,
     log::LogArgs::ENTRY,
     daemon::DaemonArgs::ENTRY,
+    doctor::DoctorArgs::ENTRY,
     completions::CompletionsArgs::ENTRY,
     man::ManArgs::ENTRY,
 ];
