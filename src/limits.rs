@@ -77,6 +77,16 @@ pub const VIEWS_DIRTY: usize = 4_096;
 /// Views are written after so long without a change.
 pub const VIEWS_IDLE_MS: u64 = 1_000;
 
+/// Runs of one answer whose progress is told, the newest first: each costs a look at its records,
+/// its name's durations and its newest output, some 0.1 ms where there is all of that.
+pub const PROGRESS_RUNS: usize = 64;
+/// Newest bytes of each output stream that are searched for progress: what is told more seldom than
+/// once in so many bytes is lost among the rest.
+pub const PROGRESS_BYTES: u64 = 64 << 10;
+/// Newest records of a run that are searched for pauses.
+pub const PROGRESS_RECORDS: usize = 256;
+/// Newest successes of a name whose median is how long its runs usually take.
+pub const USUAL_RUNS: usize = 20;
 /// Bytes kept of the command line of whoever asks for a stop, a signal or a pause.
 pub const ASKER_BYTES: usize = 200;
 /// What a shell is offered for a word; more would not be read.

@@ -174,7 +174,7 @@ fn printed(views: &Views, log: &MemoryLog) -> Option<Document> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(Vec::new());
     let place = Where { environment: "local", output: &output, variables: &variables };
-    let query = Query::Ps(PsQuery { all: true, limit: None }).into();
+    let query = Query::Ps(PsQuery { all: true, ..PsQuery::default() }).into();
     let now = Now { wall: UnixMillis(10_000_000), boottime_ms: 0 };
     answer(&query, views, log, &place, now).ok()
 }

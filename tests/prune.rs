@@ -140,7 +140,7 @@ proptest! {
         let ats: Vec<u64> = (cut..=head).step_by(7).collect();
         let told: Vec<_> = ats.iter().map(|at| history(&before, &reader, Some(*at))).collect();
         let ps = |at: u64| {
-            let query = Query::Ps(PsQuery { all: false, limit: None });
+            let query = Query::Ps(PsQuery::default());
             Question { query, at: Some(At::Seq(at)) }
         };
         let lived: Vec<_> = ats.iter().map(|at| ask(ps(*at), &before, &reader)).collect();

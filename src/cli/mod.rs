@@ -16,6 +16,7 @@ pub mod keys;
 pub mod limits;
 pub mod offline;
 pub mod output;
+pub mod progress;
 pub mod render;
 pub mod report;
 pub mod run_output;

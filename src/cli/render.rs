@@ -3,8 +3,11 @@
 
 use jiff::Zoned;
 
-use crate::projections::view::{AttemptView, EventView, QueueView, RunView, ShowView};
+use crate::projections::view::{
+    AttemptView, EventView, ProgressView, QueueView, RunView, ShowView,
+};
 
+use super::progress::{self, Detail};
 use super::shown::Shown;
 use super::table::{Cell, Medium, Style, Table};
 use super::{limits, text, time_arg};
@@ -62,10 +65,31 @@ fn command_words(run: &impl Shown) -> String {
     }
 }
 
-/// `jr ps`.
+/// `jr ps`. How far runs are has a column where some run tells of it, with as much as there is room
+/// for.
 pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
-    let mut table =
-        Table::new(&["ID", "NAME", "STATE", "AGE", "PID", "QUEUE", "COMMAND"]).optional(&[5, 4, 3]);
+    if runs.iter().all(|run| told(run, Detail::Whole).is_empty()) {
+        return ps_table(runs, None, now).render(medium);
+    }
+    let details = [Detail::Whole, Detail::Short, Detail::Least];
+    let mut tables = details.map(|detail| ps_table(runs, Some(detail), now)).into_iter();
+    let fitting = tables.find(|table| table.fits(medium));
+    fitting.unwrap_or_else(|| ps_table(runs, Some(Detail::Least), now)).render(medium)
+}
+
+fn told(run: &RunView, detail: Detail) -> String {
+    run.progress.as_deref().map(|view| progress::words(view, detail)).unwrap_or_default()
+}
+
+fn ps_table(runs: &[RunView], detail: Option<Detail>, now: &Zoned) -> Table {
+    let mut table = match detail {
+        Some(_) => {
+            Table::new(&["ID", "NAME", "STATE", "AGE", "PROGRESS", "PID", "QUEUE", "COMMAND"])
+                .optional(&[6, 5, 3])
+        }
+        None => Table::new(&["ID", "NAME", "STATE", "AGE", "PID", "QUEUE", "COMMAND"])
+            .optional(&[5, 4, 3]),
+    };
     for run in runs {
         let age = time_arg::age_ms(run.started_at.as_deref().unwrap_or(&run.created_at), now);
         let age = if run.outcome.is_some() {
@@ -73,17 +97,20 @@ pub fn ps(runs: &[RunView], now: &Zoned, medium: Medium) -> String {
         } else {
             age.map_or_else(|| "-".to_owned(), time_arg::show_duration)
         };
-        table.row(vec![
-            run.run_id.as_str().into(),
-            run.name.as_str().into(),
-            state_cell(run),
-            age.into(),
+        let mut cells =
+            vec![run.run_id.as_str().into(), run.name.as_str().into(), state_cell(run), age.into()];
+        if let Some(detail) = detail {
+            let told = told(run, detail);
+            cells.push(if told.is_empty() { "-".into() } else { told.into() });
+        }
+        cells.extend([
             run.pid.map_or_else(|| "-".into(), |pid| pid.to_string().into()),
             run.queue.as_deref().unwrap_or("-").into(),
             command_words(run).into(),
         ]);
+        table.row(cells);
     }
-    table.render(medium)
+    table
 }
 
 /// `jr history`.
@@ -206,6 +233,9 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     if run.duration_ms.is_some() {
         fact("duration", &duration_words(run), Style::Plain);
     }
+    if let Some(words) = run.progress.as_deref().and_then(progress_words) {
+        fact("progress", &words, Style::Plain);
+    }
     fact("stop", &stop_words(view), Style::Plain);
     if let Some(words) = limits::limit_words(&view.limits) {
         fact("limits", &words, Style::Plain);
@@ -258,6 +288,16 @@ pub fn batch_words(batch: &crate::projections::view::BatchView) -> String {
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     let lines = if batch.lines == 1 { "line" } else { "lines" };
     format!("{} {lines}, {}", batch.lines, words.join(", "))
+}
+
+/// `42% 3/10 load, ~1m left; usually 5m`.
+fn progress_words(view: &ProgressView) -> Option<String> {
+    let words = progress::words(view, Detail::Whole);
+    let usual = view.usual_ms.filter(|_| view.overdue_ms.is_none());
+    let usual = usual.map(|usual| format!("usually {}", time_arg::show_duration(usual)));
+    let words = [Some(words).filter(|words| !words.is_empty()), usual];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn stop_words(view: &ShowView) -> String {
@@ -374,6 +414,7 @@ pub(super) mod tests {
             first_seq: 1,
             last_seq: 3,
             batch: None,
+            progress: None,
         }
     }
 

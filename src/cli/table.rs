@@ -152,13 +152,25 @@ impl<'a> Table<'a> {
         out
     }
 
-    fn widths(&self, available: Option<usize>) -> Vec<usize> {
+    /// Whether nothing but the flexible column has to give way.
+    pub fn fits(&self, medium: Medium) -> bool {
+        let mut widths = self.wished_widths();
+        widths[self.flexible] = widths[self.flexible].min(FLEXIBLE_MIN);
+        let gaps = GAP.len() * widths.len().saturating_sub(1);
+        medium.width.is_none_or(|width| widths.iter().sum::<usize>() + gaps <= width)
+    }
+
+    fn wished_widths(&self) -> Vec<usize> {
         let widest = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let header = text::width(self.headers[column]);
             cells.map(|cell| cell.width).chain([header]).max().unwrap_or(0)
         };
-        let mut widths: Vec<usize> = (0..self.headers.len()).map(widest).collect();
+        (0..self.headers.len()).map(widest).collect()
+    }
+
+    fn widths(&self, available: Option<usize>) -> Vec<usize> {
+        let mut widths = self.wished_widths();
         let Some(available) = available else { return widths };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);

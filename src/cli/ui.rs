@@ -1,5 +1,6 @@
 //! The only file that prints. Data goes to stdout, once, at the end; all else to stderr.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -39,6 +40,45 @@ pub struct Ui {
     color: Color,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
+    tab: Tab,
+}
+
+/// The bar in a terminal's tab (OSC 9;4). Whoever leaves takes it away, also in an error.
+#[derive(Debug)]
+struct Tab {
+    /// Somebody may look at it, and it means nothing else there.
+    is_there: bool,
+    /// State and percentage.
+    shown: Cell<Option<(u8, u8)>>,
+}
+
+impl Tab {
+    fn show(&self, bar: Option<(u8, u8)>) {
+        if self.is_there && self.shown.replace(bar) != bar {
+            let (state, percent) = bar.unwrap_or((0, 0));
+            print_error_text(&format!("\x1b]9;4;{state};{percent}\x1b\\"));
+        }
+    }
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        self.show(None);
+    }
+}
+
+/// iTerm2 shows other texts behind OSC 9 as a message, and so did versions that knew no bar; newer
+/// ones say in `TERM_FEATURES` that they have one (`P`).
+fn is_bar_a_message() -> bool {
+    let is = |name, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    let features = std::env::var("TERM_FEATURES").unwrap_or_default();
+    is("TERM_PROGRAM", "iTerm.app") && !has_bar(&features)
+}
+
+/// Codes begin with a capital letter, small ones and digits go on.
+fn has_bar(features: &str) -> bool {
+    let next = |place: usize| features.as_bytes().get(place + 1);
+    features.match_indices('P').any(|(place, _)| !next(place).is_some_and(u8::is_ascii_lowercase))
 }
 
 impl Ui {
@@ -50,6 +90,10 @@ impl Ui {
             Color::Auto if set("NO_COLOR") || dumb => Color::Never,
             color => color,
         };
+        let stderr_is_terminal = rustix::termios::isatty(rustix::stdio::stderr());
+        // Who wants no colours wants plain text.
+        let is_plain = dumb || color == Color::Never || quiet || json;
+        let is_there = stderr_is_terminal && !is_plain && !is_bar_a_message();
         Self {
             out: Vec::new(),
             json,
@@ -57,7 +101,8 @@ impl Ui {
             verbose,
             color,
             stdout_is_terminal: rustix::termios::isatty(rustix::stdio::stdout()),
-            stderr_is_terminal: rustix::termios::isatty(rustix::stdio::stderr()),
+            stderr_is_terminal,
+            tab: Tab { is_there, shown: Cell::new(None) },
         }
     }
 
@@ -159,8 +204,22 @@ impl Ui {
     /// A bar or a line that replaces itself; only if [`Self::shows_progress`].
     pub fn progress(&self, bar: &str) {
         if self.shows_progress() {
-            print_error_text(&format!("\r\x1b[K{}", text::line(bar)));
+            let bar = text::line(bar);
+            // What goes on in the next line could not be replaced.
+            let bar = text::shorten(&bar, width().saturating_sub(1));
+            print_error_text(&format!("\r\x1b[K{bar}"));
         }
+    }
+
+    /// The bar in the tab of the terminal, from 0 to 100; red if something failed.
+    pub fn tab(&self, percent: u8, has_failed: bool) {
+        self.tab.show(Some((if has_failed { 2 } else { 1 }, percent.min(100))));
+    }
+
+    /// No bar and no line of progress any more.
+    pub fn end_progress(&self) {
+        self.progress("");
+        self.tab.show(None);
     }
 
     /// Something is odd, but goes on.
@@ -268,4 +327,17 @@ pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_says_that_it_has_a_bar() {
+        assert!(has_bar("T3CwLrMSc7UUw9Ts3BFGsSyHNoSxFP"));
+        assert!(has_bar("PB"));
+        assert!(!has_bar("T3CwLrMPxB"));
+        assert!(!has_bar(""));
+    }
 }

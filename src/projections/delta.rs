@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::progress::usual::Usual;
 use super::rows::{Child, Row, Table, encode, name_key, one, pair};
 use super::samples::Block;
 use super::store::Rows;
@@ -26,6 +27,8 @@ pub(super) struct Delta {
     pub(super) outcomes: BTreeSet<(String, u64)>,
     /// Rows of [`Table::Samples`] that changed, each as a whole.
     pub(super) samples: BTreeMap<Vec<u8>, Block>,
+    /// Rows of [`Table::Usual`] that changed, each as a whole, by name.
+    pub(super) usual: BTreeMap<String, Usual>,
 }
 
 impl Delta {
@@ -70,6 +73,7 @@ impl Delta {
         let checkpoints = self.checkpoints.iter().map(|(seq, state)| (one(*seq), state.clone()));
         let times = self.times.iter().map(|(seq, time)| (one(*seq), encode(time)));
         let samples = self.samples.iter().map(|(key, block)| (key.clone(), encode(block)));
+        let usual = self.usual.iter().map(|(name, usual)| (Usual::key(name), encode(usual)));
         vec![
             (Table::Runs, runs.collect()),
             (Table::RunIds, ids.collect()),
@@ -81,6 +85,7 @@ impl Delta {
             (Table::Times, times.collect()),
             (Table::Outcomes, outcomes.collect()),
             (Table::Samples, samples.collect()),
+            (Table::Usual, usual.collect()),
         ]
     }
 }

@@ -27,6 +27,7 @@ mod lookup;
 mod moment;
 mod outputs;
 mod places;
+pub mod progress;
 mod ps;
 pub mod query;
 mod queues;

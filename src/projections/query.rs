@@ -139,6 +139,8 @@ pub struct PsQuery {
     pub all: bool,
     /// At most so many rows.
     pub limit: Option<usize>,
+    /// Only these of what lives, by their whole ids; empty is all.
+    pub only: Vec<String>,
 }
 
 /// `jr history`.

@@ -41,11 +41,13 @@ pub(super) enum Table {
     Outcomes = 10,
     /// name, 0, kind, labels, block of the log → `Block` of runs that ended in it.
     Samples = 11,
+    /// name, 0 → `Usual`: how long its newest successes took.
+    Usual = 12,
 }
 
 impl Table {
     /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Runs,
         Self::RunIds,
         Self::Names,
@@ -57,6 +59,7 @@ impl Table {
         Self::Meta,
         Self::Outcomes,
         Self::Samples,
+        Self::Usual,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Table {
             Self::Meta => "meta",
             Self::Outcomes => "outcomes",
             Self::Samples => "samples",
+            Self::Usual => "usual",
         }
     }
 }
@@ -83,7 +87,7 @@ pub(super) const LATEST: &[u8] = b"latest";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,6 +46,7 @@ pub fn run_view(
         first_seq: run.first_seq,
         last_seq: run.last_seq,
         batch,
+        progress: None,
     }
 }
 

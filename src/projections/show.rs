@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::answer::{Where, view_at};
 use super::event_view::{event_view, status_reason, status_word};
 use super::moment::Moment;
+use super::progress::begun::Begun;
 use super::query::QueryError;
 use super::rows::Child;
 use super::run_view::{exit_code, rfc3339, signal};
 use super::select::select_one;
 use super::source::{SourceError, Stored};
-use super::view::{AttemptView, LimitsByView, ShowView};
+use super::view::{AttemptView, LimitsByView, RunView, ShowView};
 use crate::model::event::{AttemptEnd, Process};
 use crate::model::{Capture, Digest, Event, Kind, LimitsBy, RunId, Strays};
 
@@ -27,6 +28,7 @@ pub(super) fn show(
         error => error.into(),
     })?;
     let children = moment.children(row.run.first_seq)?;
+    let progress = Begun::new(moment).of(&row)?;
     let spec = &row.run.spec;
     let is_batch = spec.kind == Kind::Batch;
     let ids = |fits: &dyn Fn(&Child) -> bool| {
@@ -36,7 +38,7 @@ pub(super) fn show(
     let (variables, variables_error) = variables(spec.variables, place);
     Ok(ShowView {
         schema: "jr.show/1".to_owned(),
-        run: view_at(&row, moment, place),
+        run: RunView { progress, ..view_at(&row, moment, place) },
         key: spec.key.clone(),
         timeout_ms: spec.timeout_ms,
         stop_signal: spec.stop_signal.to_string(),

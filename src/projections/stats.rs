@@ -157,7 +157,7 @@ fn last_of(durations: &[u64]) -> Vec<u64> {
 }
 
 /// The least value that is not exceeded by so many of a hundred (nearest rank).
-fn percentile(values: &mut [u64], percent: usize) -> Option<u64> {
+pub(super) fn percentile(values: &mut [u64], percent: usize) -> Option<u64> {
     let rank = (values.len() * percent).div_ceil(100).checked_sub(1)?;
     Some(*values.select_nth_unstable(rank).1)
 }

@@ -16,6 +16,7 @@ use redb::backends::{FileBackend, InMemoryBackend};
 use super::backend::{Lying, NoSync};
 use super::delta::Delta;
 use super::error::ViewsError;
+use super::progress::paused::Paused;
 use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode};
 use super::source::{LogSource, Stored};
 use super::store::{Rows, Store};
@@ -78,6 +79,8 @@ pub struct Views {
     pub(super) flushed: u64,
     /// Marks stand at places of the kept history only.
     marking: bool,
+    /// What `ps` asks for each time; in no file, for the log has it.
+    pub(super) paused: Paused,
 }
 
 impl Views {
@@ -136,6 +139,7 @@ impl Views {
         let floor = (meta.first_seq, meta.floor);
         let mut views = Self::empty(store, boot, Pace::default(), floor);
         (views.state, views.hash) = (state, meta.hash);
+        views.paused.since = meta.applied;
         views.note_live();
         Ok(Some(views))
     }
@@ -208,6 +212,7 @@ impl Views {
         };
         (views.hash, views.flushed) = (meta.hash, meta.applied);
         views.refold(meta.applied, source)?;
+        views.paused.since = meta.applied;
         views.note_live();
         views.catch_up(source)?;
         Ok(Some(views))
@@ -233,6 +238,7 @@ impl Views {
         let (state, hash) = source.start()?;
         (views.state, views.hash) = (state, hash);
         views.last_checkpoint = views.state.seq;
+        views.paused.since = views.state.seq;
         views.note_live();
         let live: Vec<Run> = views.state.runs.values().cloned().collect();
         for run in live {
@@ -275,6 +281,7 @@ impl Views {
             last_checkpoint,
             flushed,
             marking,
+            paused: Paused::default(),
         }
     }
 
@@ -329,6 +336,7 @@ impl Views {
         fold(&mut self.state, stored)?;
         self.hash = stored.hash;
         self.delta.records += 1;
+        self.paused.take(envelope);
         if let Some(id) = envelope.event.run() {
             let living = self.state.runs.get(&id).map(|run| run.first_seq);
             let first_seq = living.or(ending.as_ref().map(|run| run.first_seq));
@@ -346,6 +354,7 @@ impl Views {
             run.apply(envelope).map_err(illegal)?;
             self.live.remove(&run.first_seq);
             self.sample(&run)?;
+            self.note_usual(&run)?;
             self.delta.end(Row { run, tally });
         }
         if self.marking {

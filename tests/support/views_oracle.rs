@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
 use jr::projections::brief_view::BriefView;
+use jr::projections::progress::estimate;
 use jr::projections::query::{
     At, EventsQuery, FollowQuery, HistoryQuery, PsQuery, Query, Question, Scope, StatsQuery,
 };
-use jr::projections::view::{BatchView, List, RunView, ShowView, StatsView};
+use jr::projections::view::{BatchView, List, ProgressView, RunView, ShowView, StatsView};
 use jr::projections::{Stored, run_view};
 
 /// Every run that was admitted by `seq`, oldest first.
@@ -67,8 +68,62 @@ fn views(
 }
 
 pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> List<RunView> {
-    let items = views(records, at, now, &|run| all || run.outcome.is_none());
+    let mut items = views(records, at, now, &|run| all || run.outcome.is_none());
+    if at.is_none() {
+        let runs = runs(records, u64::MAX);
+        let mut left = jr::limits::PROGRESS_RUNS;
+        for view in &mut items {
+            let of = runs.iter().find(|run| run.id.to_string() == view.run_id).expect("a run");
+            view.progress = progress(records, &runs, of, now.wall).filter(|_| left > 0);
+            left -= usize::from(view.progress.is_some());
+        }
+    }
     List { schema: "jr.ps/1".to_owned(), items }
+}
+
+/// Since when it runs, without its pauses, and how long the last successes of its name took.
+pub(crate) fn progress(
+    records: &[Stored],
+    runs: &[Run],
+    run: &Run,
+    now: UnixMillis,
+) -> Option<Box<ProgressView>> {
+    if run.outcome.is_some() {
+        return None;
+    }
+    let since = |begun: UnixMillis| u64::try_from(now.0 - begun.0).unwrap_or(0);
+    if let Some(counts) = tally(runs, run) {
+        let (mut view, share) = ProgressView::of_batch(&counts, since(run.started_at?));
+        estimate(&mut view, share, run.phase == Phase::Paused, now);
+        return Some(Box::new(view));
+    }
+    let process = run.process.as_ref().filter(|_| run.attempt_lives)?;
+    let (mut paused_ms, mut began) = (0, None);
+    for stored in records.iter().filter(|one| one.envelope.event.run() == Some(run.id)) {
+        let time = stored.envelope.time.0;
+        match stored.envelope.event.kind_name() {
+            "attempt_started" => (paused_ms, began) = (0, None),
+            "run_paused" => began = Some(time),
+            "run_unpaused" => paused_ms += (time - began.take().expect("paused")).max(0),
+            _ => {}
+        }
+    }
+    paused_ms += began.map_or(0, |began| now.0 - began);
+    let mut ended: Vec<&Run> = runs
+        .iter()
+        .filter(|one| one.spec.name == run.spec.name && one.spec.kind == Kind::Job)
+        .filter(|one| one.outcome == Some(Outcome::Succeeded))
+        .collect();
+    ended.sort_by_key(|one| std::cmp::Reverse(one.last_seq));
+    let ran_ms = |one: &&Run| one.last_end.as_ref().expect("it ended").duration_ms;
+    let mut usual: Vec<u64> =
+        ended.iter().filter_map(ran_ms).take(jr::limits::USUAL_RUNS).collect();
+    usual.sort_unstable();
+    let elapsed_ms = since(process.at).saturating_sub(u64::try_from(paused_ms).expect("positive"));
+    let usual_ms = usual.get(usual.len().saturating_sub(1) / 2).copied();
+    let mut view = ProgressView { elapsed_ms, usual_ms, ..ProgressView::default() };
+    estimate(&mut view, None, run.phase == Phase::Paused, now);
+    Some(Box::new(view))
 }
 
 pub(crate) fn history(
@@ -147,7 +202,8 @@ pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
 }
 
 /// `show` tells of the run's own records, all of them.
-pub(crate) fn check_show(records: &[Stored], run: &Run, show: &ShowView) {
+pub(crate) fn check_show(records: &[Stored], run: &Run, show: &ShowView, now: Now) {
+    assert_eq!(show.run.progress, progress(records, &runs(records, u64::MAX), run, now.wall));
     let own: Vec<&Stored> =
         records.iter().filter(|one| one.envelope.event.run() == Some(run.id)).collect();
     let seqs: Vec<u64> = show.timeline.iter().map(|event| event.seq).collect();
@@ -187,7 +243,11 @@ pub(crate) fn questions(records: &[Stored]) -> Vec<Question> {
 pub(crate) fn queries(records: &[Stored], head: u64) -> Vec<Query> {
     let mut queries = vec![
         Query::Ps(PsQuery::default()),
-        Query::Ps(PsQuery { all: true, limit: None }),
+        Query::Ps(PsQuery { all: true, ..PsQuery::default() }),
+        Query::Ps(PsQuery {
+            only: runs(records, head).iter().map(|run| run.id.to_string()).step_by(2).collect(),
+            ..PsQuery::default()
+        }),
         Query::History(HistoryQuery { limit: Some(5), ..HistoryQuery::default() }),
         Query::History(HistoryQuery { brief: true, ..HistoryQuery::default() }),
         Query::History(HistoryQuery { name: Some("make".to_owned()), ..HistoryQuery::default() }),

@@ -78,6 +78,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
     ("regex", &["src/bundle/redact.rs", "src/cli/"]),
+    ("memchr", &["src/projections/progress/"]),
     ("similar", &["src/cli/"]),
 ];
 

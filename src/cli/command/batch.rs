@@ -12,17 +12,21 @@ use super::argument::ProcessArgs;
 use super::run::Ended;
 use crate::cli::context::{Context, asker, command_id, parse};
 use crate::cli::error::CommandError;
+use crate::cli::progress::{self, Detail};
 use crate::cli::{exit, render, text};
 use crate::daemon::client::{self, Lines};
 use crate::daemon::protocol::{BatchRequest, Continue, RunLine, StopReply, StopRequest};
 use crate::limits;
 use crate::model::{ByteString, QueueName, RunId, Signal};
+use crate::projections::progress::estimate;
 use crate::projections::query::{HistoryQuery, Query, Scope};
-use crate::projections::view::{BatchView, List, RunView};
+use crate::projections::view::{BatchView, List, ProgressView, RunView};
 use crate::runners::linux::signals::Blocked;
 
 /// Between two looks at a batch whose daemon died.
 const LOOK_MS: i64 = 200;
+/// A bar of fewer columns has no room for the time that is left.
+const LEAST: usize = 13;
 /// Failed lines that are named at the end; `jr history` has the rest.
 const NAMED_FAILURES: usize = 20;
 
@@ -201,16 +205,16 @@ impl Watch<'_> {
             RunLine::Admitted { run_id, lines, .. } => {
                 self.batch = Some(run_id);
                 let counts = BatchView { lines, queued: lines, ..BatchView::default() };
-                ui.progress(&bar(&counts, self.context));
+                self.show(&counts, None);
                 if ui.verbose {
                     ui.status(&format!("batch {run_id}: {lines} lines"));
                 }
             }
             RunLine::Progress(run) => {
-                ui.progress(&bar(&run.batch.unwrap_or_default(), self.context));
+                self.show(&run.batch.unwrap_or_default(), run.duration_ms);
             }
             RunLine::Ended(run) => {
-                ui.progress("");
+                ui.end_progress();
                 return Some(*run);
             }
             RunLine::Attach { .. } => {}
@@ -234,10 +238,10 @@ impl Watch<'_> {
             let run = self.context.resolve(&selectors, Scope::One)?.pop();
             if let Some(run) = run {
                 if run.outcome.is_some() {
-                    self.context.ui.progress("");
+                    self.context.ui.end_progress();
                     return Ok(Some(run));
                 }
-                self.context.ui.progress(&bar(&run.batch.unwrap_or_default(), self.context));
+                self.show(&run.batch.unwrap_or_default(), run.duration_ms);
             }
             let (signal, _) = self.wait(None, Some(&pause))?;
             if signal && self.interrupt() {
@@ -267,7 +271,7 @@ impl Watch<'_> {
         if self.signals.next().is_none() {
             return false;
         }
-        self.context.ui.progress("");
+        self.context.ui.end_progress();
         if self.interrupted {
             return true;
         }
@@ -275,6 +279,22 @@ impl Watch<'_> {
         self.context.ui.status("stopping; Ctrl-C again leaves it to the daemon");
         self.stop();
         false
+    }
+
+    /// Draws how far it is, and how long the rest may take.
+    fn show(&self, counts: &BatchView, ran_ms: Option<i64>) {
+        let ui = &self.context.ui;
+        if !ui.shows_progress() {
+            return;
+        }
+        let ran_ms = ran_ms.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0);
+        let (mut view, share) = ProgressView::of_batch(counts, ran_ms);
+        estimate(&mut view, share, false, progress::now());
+        let left = progress::left_words(&view, Detail::Short);
+        ui.progress(&draw(counts, left.as_deref(), ui.status_medium().width.unwrap_or(80)));
+        if !self.interrupted {
+            ui.tab(percent(counts), counts.failed > 0);
+        }
     }
 
     fn stop(&self) {
@@ -289,17 +309,24 @@ impl Watch<'_> {
     }
 }
 
-/// `[=====>     ] 12/100, 2 running, 1 failed`, fitting the terminal.
-fn bar(counts: &BatchView, context: &Context) -> String {
-    let width = context.ui.status_medium().width.unwrap_or(80);
-    draw(counts, width)
+fn ended(counts: &BatchView) -> u32 {
+    counts.succeeded + counts.failed + counts.cancelled
 }
 
-fn draw(counts: &BatchView, width: usize) -> String {
-    let ended = counts.succeeded + counts.failed + counts.cancelled;
+fn percent(counts: &BatchView) -> u8 {
+    let percent = u64::from(ended(counts)) * 100 / u64::from(counts.lines.max(1));
+    u8::try_from(percent).unwrap_or(100)
+}
+
+/// `[=====>     ] 12/100, 2 running, 1 failed, ~3m left`, fitting the terminal.
+fn draw(counts: &BatchView, left: Option<&str>, width: usize) -> String {
+    let ended = ended(counts);
     let mut words = format!(" {ended}/{}, {} running", counts.lines, counts.running);
     if counts.failed > 0 {
         words = format!("{words}, {} failed", counts.failed);
+    }
+    if let Some(left) = left.filter(|left| words.len() + left.len() + 2 + LEAST < width) {
+        words = format!("{words}, {left}");
     }
     let room = width.saturating_sub(words.len() + 3).min(40);
     if room < 5 {
@@ -367,12 +394,16 @@ mod tests {
         let counts =
             BatchView { lines: 100, succeeded: 40, failed: 10, running: 2, ..BatchView::default() };
         for width in 10..120 {
-            assert!(draw(&counts, width).len() < width.max(11) + 3, "{width}");
+            for left in [None, Some("~1h30m left")] {
+                assert!(draw(&counts, left, width).len() < width.max(11) + 3, "{width}");
+            }
         }
-        let bar = draw(&counts, 80);
-        assert!(bar.contains("50/100, 2 running, 10 failed"), "{bar}");
+        let bar = draw(&counts, Some("~3m left"), 80);
+        assert!(bar.ends_with("50/100, 2 running, 10 failed, ~3m left"), "{bar}");
+        assert!(!draw(&counts, Some("~3m left"), 40).contains("left"), "counts come first");
         let all = BatchView { lines: 2, succeeded: 2, ..BatchView::default() };
-        assert!(draw(&all, 80).starts_with("[====") && !draw(&all, 80).contains('>'));
-        assert!(!draw(&BatchView::default(), 80).is_empty());
+        assert!(draw(&all, None, 80).starts_with("[====") && !draw(&all, None, 80).contains('>'));
+        assert!(!draw(&BatchView::default(), None, 80).is_empty());
+        assert_eq!((percent(&counts), percent(&all), percent(&BatchView::default())), (50, 100, 0));
     }
 }

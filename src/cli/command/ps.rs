@@ -2,10 +2,10 @@
 
 use super::Runnable;
 use super::read::ReadArgs;
-use crate::cli::context::{Context, parse};
+use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::shown::Shown;
-use crate::cli::{exit, render, time_arg};
+use crate::cli::{exit, progress, render, time_arg};
 use crate::projections::query::{PsQuery, Query};
 use crate::projections::view::{List, RunView};
 
@@ -39,13 +39,15 @@ impl Runnable for PsArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;
-        let query = Query::Ps(PsQuery { all: self.all, limit: self.limit });
-        let document = context.read_bytes(&query)?;
+        let query = Query::Ps(PsQuery { all: self.all, limit: self.limit, only: Vec::new() });
+        let mut list: List<RunView> = context.read(&query)?;
+        if context.ui.json || !context.ui.quiet {
+            list.items.iter_mut().for_each(|run| progress::read(&context.place, run));
+        }
         if context.ui.json {
-            context.ui.document(&document);
+            context.ui.json(&list);
             return Ok(exit::OK);
         }
-        let list: List<RunView> = parse(&document)?;
         print_runs(context, &list.items, |runs, medium| render::ps(runs, &time_arg::now(), medium));
         Ok(exit::OK)
     }

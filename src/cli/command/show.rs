@@ -2,9 +2,9 @@
 
 use super::Runnable;
 use super::read::ReadArgs;
-use crate::cli::context::{Context, parse};
+use crate::cli::context::Context;
 use crate::cli::error::CommandError;
-use crate::cli::{exit, render, time_arg};
+use crate::cli::{exit, progress, render, time_arg};
 use crate::projections::query::Query;
 use crate::projections::view::ShowView;
 
@@ -35,12 +35,12 @@ impl Runnable for ShowArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;
-        let document = context.read_bytes(&Query::Show { selector: self.selector })?;
+        let mut view: ShowView = context.read(&Query::Show { selector: self.selector })?;
+        progress::read(&context.place, &mut view.run);
         if context.ui.json {
-            context.ui.document(&document);
+            context.ui.json(&view);
             return Ok(exit::OK);
         }
-        let view: ShowView = parse(&document)?;
         let medium = context.ui.medium();
         let text = render::show(&view, &time_arg::now(), medium, context.ui.verbose);
         context.ui.data(&text);

@@ -3,11 +3,15 @@
 use super::Runnable;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
-use crate::cli::{exit, render, time_arg};
+use crate::cli::{exit, progress, render, time_arg};
 use crate::daemon::client::{self, Start, monotonic_ms};
 use crate::daemon::protocol::WaitRequest;
-use crate::projections::query::Scope;
+use crate::limits;
+use crate::projections::query::{PsQuery, Query, Scope};
 use crate::projections::view::{List, RunView};
+
+/// Between two looks at how far the runs are.
+const TURN_MS: u64 = 1_000;
 
 /// Below the options.
 const HELP: &str = "\
@@ -42,7 +46,13 @@ impl Runnable for WaitArgs {
     const LIVING: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let runs = self.wait(context)?;
+        let runs = if context.ui.shows_progress() {
+            let runs = self.look_on(context);
+            context.ui.end_progress();
+            runs?
+        } else {
+            self.wait(context)?
+        };
         let code = self.code(&runs);
         if context.ui.json {
             context.ui.json(&List { schema: "jr.wait/1".to_owned(), items: runs });
@@ -81,6 +91,39 @@ impl WaitArgs {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// As [`Self::wait`], in turns: after each it draws how far they are.
+    fn look_on(&self, context: &Context) -> Result<Vec<RunView>, CommandError> {
+        let until_ms = self.timeout.map(|limit| monotonic_ms().saturating_add(limit));
+        // Which runs are meant is settled once: a name may mean a newer one later.
+        let runs = context.resolve(&self.selectors, Scope::Live)?;
+        let ids: Vec<String> = runs.into_iter().map(|run| run.run_id).collect();
+        if ids.is_empty() {
+            return self.wait(context);
+        }
+        loop {
+            let left = until_ms.map(|until| until.saturating_sub(monotonic_ms()));
+            let (selectors, any) = (ids.clone(), self.any);
+            let turn = Self { selectors, any, timeout: Some(left.unwrap_or(TURN_MS).min(TURN_MS)) };
+            match turn.wait(context) {
+                Err(error)
+                    if error.exit == exit::TIMED_OUT && left.is_none_or(|ms| ms > TURN_MS) => {}
+                ended => return ended,
+            }
+            context.ui.progress(&Self::words(context, &ids)?);
+        }
+    }
+
+    /// How far they are; of very many only that they are.
+    fn words(context: &Context, ids: &[String]) -> Result<String, CommandError> {
+        if ids.len() > limits::PROGRESS_RUNS {
+            return Ok(format!("waiting for {} runs", ids.len()));
+        }
+        let query = Query::Ps(PsQuery { only: ids.to_vec(), ..PsQuery::default() });
+        let mut list: List<RunView> = context.read(&query)?;
+        list.items.iter_mut().for_each(|run| progress::read(&context.place, run));
+        Ok(progress::waiting(&list.items, ids.len()))
     }
 
     fn is_enough(&self, runs: &[RunView]) -> bool {

@@ -10,6 +10,7 @@ pub mod index;
 pub mod reader;
 pub mod recorder;
 pub mod stream;
+pub mod tail;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
