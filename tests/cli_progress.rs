@@ -204,11 +204,15 @@ fn batch(home: &Home, lines: &str, words: &[&str], variables: &[(&str, &str)]) -
 #[test]
 fn a_batch_shows_its_share_in_the_tab_and_takes_it_away() {
     let home = Home::new();
-    let mut screen = batch(&home, "true\nsleep 0.5\nfalse\nsleep 0.5\n", &[], &[]);
-    screen.expect("\x1b]9;4;1;0\x1b\\");
+    let flag = |name: &str| home.path().join(name);
+    let waits = |name| format!("until [ -e {} ]; do sleep 0.05; done", flag(name).display());
+    let lines = format!("true\n{}\nfalse\n{}\n", waits("one"), waits("two"));
+    let mut screen = batch(&home, &lines, &[], &[]);
     screen.expect("\x1b]9;4;1;25\x1b\\");
     screen.expect("left");
+    std::fs::write(flag("one"), "").expect("written");
     screen.expect("\x1b]9;4;2;75\x1b\\");
+    std::fs::write(flag("two"), "").expect("written");
     screen.expect("\x1b]9;4;0;0\x1b\\");
     assert_eq!(screen.end_code(), 1);
     assert!(!after_removal(&mut screen).contains("]9;4"));

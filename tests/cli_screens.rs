@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use home::{Home, JR, skipped};
+use home::{Home, JR, skipped, until_so};
 
 const PAGE: &str = "docs/screens.md";
 /// Lines of one screen; what is longer is cut.
@@ -44,7 +44,10 @@ const SCREENS: &[(&str, &[&str])] = &[
         ],
     ),
     ("batch", &["jr batch -j1 lines.txt"]),
-    ("ps", &["jr ps", "jr ps -a -n 3"]),
+    (
+        "ps",
+        &["jr run -d --name load -- sh load.sh", "# tells: load", "jr ps", "jr ps -a -n 3"],
+    ),
     ("queue", &["jr queue list"]),
     ("show", &["jr show test"]),
     ("why", &["jr why test"]),
@@ -78,6 +81,8 @@ impl Desk {
     fn new() -> Self {
         let place = tempfile::tempdir().expect("a directory");
         std::fs::write(place.path().join("lines.txt"), "true\nfalse\necho a b\n").expect("written");
+        let load = "echo 'completed=[3] total=[10] operation=[load]'\nexec sleep 600\n";
+        std::fs::write(place.path().join("load.sh"), load).expect("written");
         Self { home: Home::new(), place }
     }
 
@@ -161,6 +166,7 @@ fn settled(column: &str, cell: &str) -> String {
         _ if cell == "-" => cell,
         "AGE" | "DURATION" | "P50" | "P95" | "MAX" => "12ms",
         "STARTED" | "ENDED" => "10:00:00",
+        "PROGRESS" => return with_word(cell, "~", "9s"),
         "DURATIONS" => return "#".repeat(cell.chars().count()),
         "PID" => "4711",
         "RECORDS" => "10",
@@ -311,12 +317,16 @@ fn cut(screen: &str) -> String {
 fn page() -> String {
     let desk = Desk::new();
     // Its default is the number of cores, which machines differ in.
-    desk.home.ok(&["queue", "set", "default", "-j", "2"]);
+    desk.home.ok(&["queue", "set", "default", "-j", "3"]);
     let mut taken: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (command, lines) in SCREENS {
         for line in *lines {
             if let Some(name) = line.strip_prefix("# runs: ") {
                 desk.home.until_state(name, "running");
+                continue;
+            }
+            if let Some(name) = line.strip_prefix("# tells: ") {
+                until_so("its progress", || desk.home.show(name)["progress"].is_object());
                 continue;
             }
             let printed = settle(&desk.take(line));

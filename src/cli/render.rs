@@ -81,7 +81,7 @@ fn told(run: &RunView, detail: Detail) -> String {
     run.progress.as_deref().map(|view| progress::words(view, detail)).unwrap_or_default()
 }
 
-fn ps_table(runs: &[RunView], detail: Option<Detail>, now: &Zoned) -> Table {
+fn ps_table<'a>(runs: &'a [RunView], detail: Option<Detail>, now: &Zoned) -> Table<'a> {
     let mut table = match detail {
         Some(_) => {
             Table::new(&["ID", "NAME", "STATE", "AGE", "PROGRESS", "PID", "QUEUE", "COMMAND"])
