@@ -44,10 +44,7 @@ const SCREENS: &[(&str, &[&str])] = &[
         ],
     ),
     ("batch", &["jr batch -j1 lines.txt"]),
-    (
-        "ps",
-        &["jr run -d --name load -- sh load.sh", "# tells: load", "jr ps", "jr ps -a -n 3"],
-    ),
+    ("ps", &["jr ps -a -n 3", "jr run -d --name load -- sh load.sh", "# tells: load", "jr ps"]),
     ("queue", &["jr queue list"]),
     ("show", &["jr show test"]),
     ("why", &["jr why test"]),
