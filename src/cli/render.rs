@@ -233,12 +233,14 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     if run.duration_ms.is_some() {
         fact("duration", &duration_words(run), Style::Plain);
     }
-    if let Some(words) = run.progress.as_deref().and_then(progress_words) {
-        fact("progress", &words, Style::Plain);
-    }
-    fact("stop", &stop_words(view), Style::Plain);
-    if let Some(words) = limits::limit_words(&view.limits) {
-        fact("limits", &words, Style::Plain);
+    for (name, words) in [
+        ("progress", run.progress.as_deref().and_then(progress_words)),
+        ("stop", Some(stop_words(view))),
+        ("limits", limits::limit_words(&view.limits)),
+    ] {
+        if let Some(words) = words {
+            fact(name, &words, Style::Plain);
+        }
     }
     if verbose {
         for (name, value) in &view.variables {
@@ -248,7 +250,11 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     for attempt in &view.attempts {
         out.push_str(&self::attempt(attempt, now, medium));
     }
-    out.push_str("\ntimeline\n");
+    out + &timeline(view, now, medium)
+}
+
+fn timeline(view: &ShowView, now: &Zoned, medium: Medium) -> String {
+    let mut out = "\ntimeline\n".to_owned();
     for record in &view.timeline {
         let line = event(record, now);
         out.push_str(

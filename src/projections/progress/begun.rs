@@ -90,7 +90,9 @@ impl<'a> Begun<'a> {
             Err(error) => return Err(error.into()),
         };
         let mut paused = Paused::default();
-        records.iter().for_each(|stored| paused.take(&stored.envelope));
+        for stored in &records {
+            paused.take(&stored.envelope);
+        }
         Ok(paused.length_ms(run, self.moment.now()))
     }
 }

@@ -105,23 +105,23 @@ mod tests {
         elapsed_ms: u64,
         usual_ms: Option<u64>,
         share: Option<f64>,
-    ) -> (Option<u64>, Option<String>, Option<u64>) {
+    ) -> (Option<u64>, String, Option<u64>) {
         let mut view = ProgressView { elapsed_ms, usual_ms, ..ProgressView::default() };
         estimate(&mut view, share, false, NOW);
         assert_eq!(view.eta_at.is_some(), view.eta_ms.is_some());
-        (view.eta_ms, view.eta_by, view.overdue_ms)
+        (view.eta_ms, view.eta_by.unwrap_or_default(), view.overdue_ms)
     }
 
-    fn by(word: &str) -> Option<String> {
-        Some(word.to_owned())
+    fn by(word: &str) -> String {
+        word.to_owned()
     }
 
     #[test]
     fn without_progress_history_counts() {
         assert_eq!(of(40_000, Some(60_000), None), (Some(20_000), by("history"), None));
         assert_eq!(of(60_000, Some(60_000), None), (Some(0), by("history"), None));
-        assert_eq!(of(90_000, Some(60_000), None), (None, None, Some(30_000)));
-        assert_eq!(of(90_000, None, None), (None, None, None));
+        assert_eq!(of(90_000, Some(60_000), None), (None, by(""), Some(30_000)));
+        assert_eq!(of(90_000, None, None), (None, by(""), None));
     }
 
     #[test]
@@ -136,17 +136,17 @@ mod tests {
     #[test]
     fn beyond_what_is_usual_a_small_share_is_believed() {
         assert_eq!(of(61_000, Some(60_000), Some(0.02)), (Some(2_989_000), by("progress"), None));
-        assert_eq!(of(61_000, Some(60_000), Some(0.001)), (None, None, Some(1_000)));
+        assert_eq!(of(61_000, Some(60_000), Some(0.001)), (None, by(""), Some(1_000)));
     }
 
     #[test]
     fn what_is_done_or_has_not_begun_has_no_estimate_of_its_own() {
-        assert_eq!(of(10_000, Some(60_000), Some(1.0)), (None, None, None));
-        assert_eq!(of(10_000, None, Some(0.0)), (None, None, None));
-        assert_eq!(of(10_000, None, Some(0.009)), (None, None, None));
+        assert_eq!(of(10_000, Some(60_000), Some(1.0)), (None, by(""), None));
+        assert_eq!(of(10_000, None, Some(0.0)), (None, by(""), None));
+        assert_eq!(of(10_000, None, Some(0.009)), (None, by(""), None));
         assert_eq!(of(10_000, Some(60_000), Some(0.0)), (Some(50_000), by("history"), None));
         assert_eq!(of(0, None, Some(0.5)), (Some(0), by("progress"), None));
-        assert_eq!(of(u64::MAX, None, Some(0.01)), (None, None, None), "too far");
+        assert_eq!(of(u64::MAX, None, Some(0.01)), (None, by(""), None), "too far");
         assert_eq!(of(u64::MAX, Some(u64::MAX), None), (Some(0), by("history"), None));
     }
 

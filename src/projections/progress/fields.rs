@@ -53,7 +53,7 @@ impl Fields {
         for place in memchr_iter(b'=', line) {
             if let Some(value) = bracketed(&line[place + 1..]) {
                 let before = &line[place.saturating_sub(KEY_BYTES)..place];
-                let start = before.iter().rposition(is_gap).map_or(0, |gap| gap + 1);
+                let start = before.iter().rposition(|byte| is_gap(*byte)).map_or(0, |gap| gap + 1);
                 fields.set(&before[start..], &String::from_utf8_lossy(value));
             }
         }
@@ -101,8 +101,8 @@ impl Fields {
 }
 
 /// What stands before a key: blanks, control characters and what ends a control sequence (ST).
-fn is_gap(byte: &u8) -> bool {
-    byte.is_ascii_control() || b" ,;\\".contains(byte)
+fn is_gap(byte: u8) -> bool {
+    byte.is_ascii_control() || b" ,;\\".contains(&byte)
 }
 
 /// What stands in the brackets that the text begins with; not in several of a kind.

@@ -1,6 +1,6 @@
 //! What a run printed of its progress, from any bytes: pure.
 //!
-//! Two forms are understood. `ESC ] 9 ; 4 ; state ; percent BEL` (or ST) is what ConEmu, Windows
+//! Two forms are understood. `ESC ] 9 ; 4 ; state ; percent BEL` (or ST) is what `ConEmu`, Windows
 //! Terminal and systemd agree on for the bar of a terminal's tab. A line with `key=[value]`, or a
 //! JSON object with a count, is read as runtools reads it (see [`super::fields`]). Lines end with a
 //! line feed or a carriage return, so a line that replaces itself is many.
@@ -458,7 +458,9 @@ mod tests {
         assert_eq!(counts(&line), load(1.0, 2.0));
         let signs = "a=[".repeat(1 << 16);
         assert_eq!(printed(signs), None);
-        let many: String = (0..500).map(|n| format!("operation=[{n}] completed=[1]\n")).collect();
+        let many: Vec<String> =
+            (0..500).map(|n| format!("operation=[{n}] completed=[1]")).collect();
+        let many = many.join("\n");
         let mut tracker = Tracker::default();
         tracker.read(many.as_bytes(), false);
         assert_eq!(tracker.operations.len(), OPERATIONS);
@@ -493,7 +495,7 @@ mod tests {
                 bytes.extend_from_slice(parts[usize::try_from(seed >> 33).expect("fits") % 14]);
             }
             let mut tracker = Tracker::default();
-            tracker.read(&bytes, seed % 2 == 0);
+            tracker.read(&bytes, seed.is_multiple_of(2));
             let found = tracker.printed().unwrap_or_default();
             assert!(found.percent.is_none_or(|percent| (0.0..=100.0).contains(&percent)));
             assert!(found.fraction.is_none_or(|share| (0.0..=1.0).contains(&share)));
