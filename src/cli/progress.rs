@@ -16,6 +16,13 @@ const WAITED: usize = 3;
 /// Characters of an event or a result in a table.
 const MESSAGE_CHARS: usize = 40;
 
+/// As [`read`], of some runs.
+pub fn read_all(place: &Place, runs: &mut [RunView]) {
+    for run in runs {
+        read(place, run);
+    }
+}
+
 /// Adds what runs printed to what the log says of their progress. What has nothing to tell has no
 /// progress.
 pub fn read(place: &Place, run: &mut RunView) {

@@ -154,10 +154,10 @@ impl<'a> Table<'a> {
 
     /// Whether nothing but the flexible column has to give way.
     pub fn fits(&self, medium: Medium) -> bool {
+        let Some(available) = medium.width else { return true };
         let mut widths = self.wished_widths();
         widths[self.flexible] = widths[self.flexible].min(FLEXIBLE_MIN);
-        let gaps = GAP.len() * widths.len().saturating_sub(1);
-        medium.width.is_none_or(|width| widths.iter().sum::<usize>() + gaps <= width)
+        widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1) <= available
     }
 
     fn wished_widths(&self) -> Vec<usize> {

@@ -2,10 +2,11 @@
 
 use super::Runnable;
 use super::read::ReadArgs;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::shown::Shown;
 use crate::cli::{exit, progress, render, time_arg};
+use crate::projections::progress::is_told_in;
 use crate::projections::query::{PsQuery, Query};
 use crate::projections::view::{List, RunView};
 
@@ -40,9 +41,14 @@ impl Runnable for PsArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;
         let query = Query::Ps(PsQuery { all: self.all, limit: self.limit, only: Vec::new() });
-        let mut list: List<RunView> = context.read(&query)?;
+        let document = context.read_bytes(&query)?;
+        if context.ui.json && !is_told_in(&document) {
+            context.ui.document(&document);
+            return Ok(exit::OK);
+        }
+        let mut list: List<RunView> = parse(&document)?;
         if context.ui.json || !context.ui.quiet {
-            list.items.iter_mut().for_each(|run| progress::read(&context.place, run));
+            progress::read_all(&context.place, &mut list.items);
         }
         if context.ui.json {
             context.ui.json(&list);

@@ -122,7 +122,7 @@ impl WaitArgs {
         }
         let query = Query::Ps(PsQuery { only: ids.to_vec(), ..PsQuery::default() });
         let mut list: List<RunView> = context.read(&query)?;
-        list.items.iter_mut().for_each(|run| progress::read(&context.place, run));
+        progress::read_all(&context.place, &mut list.items);
         Ok(progress::waiting(&list.items, ids.len()))
     }
 
