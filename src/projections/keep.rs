@@ -43,7 +43,7 @@ impl Views {
         Ok(before.max(first))
     }
 
-    /// Where the `count` newest runs begin; `None` if there are no more than that.
+    /// Where the `count` newest runs begin; `None` if there are fewer.
     fn newest_from(&self, count: u64) -> Result<Option<u64>, ViewsError> {
         if count == 0 {
             return Ok(Some(self.applied() + 1));
@@ -75,7 +75,7 @@ impl Views {
             }
         }
         let rest = usize::try_from(left).ok().and_then(|left| held.len().checked_sub(left));
-        Ok(rest.filter(|rest| *rest > 0).and_then(|rest| held.get(rest).copied()))
+        Ok(rest.and_then(|rest| held.get(rest).copied()))
     }
 
     /// Of what lies before a cut: the named runs, and the lines of those that are batches.
