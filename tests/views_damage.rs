@@ -197,6 +197,11 @@ fn hide_age(value: &mut Value) {
             if is_open || fields.get("state").is_some_and(|state| state != "ended") {
                 fields.remove("duration_ms");
             }
+            if fields.contains_key("elapsed_ms") {
+                for age in ["elapsed_ms", "eta_ms", "eta_at", "eta_by", "overdue_ms"] {
+                    fields.remove(age);
+                }
+            }
             fields.values_mut().for_each(hide_age);
         }
         Value::Array(items) => items.iter_mut().for_each(hide_age),
