@@ -88,6 +88,18 @@ fn it_is_read_with_the_daemon_dead_and_not_at_another_moment() {
 }
 
 #[test]
+fn a_bundle_tells_nothing_of_output_that_lies_here() {
+    let home = wide();
+    printing(&home, "load", "operation=[load] completed=[1] total=[4]\\n");
+    progress(&home, "load", |told| told["completed"] == 1);
+    let bundle = home.path().join("x.jrb");
+    let bundle = bundle.to_str().expect("text");
+    home.ok(&["debug-report", "-o", bundle]);
+    assert_eq!(home.items(&["ps", "--bundle", bundle])[0]["progress"], Value::Null);
+    assert_eq!(home.json(&["show", "load", "--bundle", bundle])["progress"], Value::Null);
+}
+
+#[test]
 fn a_run_that_says_nothing_has_no_progress_and_no_column() {
     let home = wide();
     printing(&home, "quiet", "just a line\\n50%%\\nkey=value\\n");

@@ -202,6 +202,10 @@ fn hide_age(value: &mut Value) {
                     fields.remove(age);
                 }
             }
+            // The present is another moment in each answer.
+            if fields.get("schema").is_some_and(|schema| schema == "jr.diff/1") {
+                fields.remove("to");
+            }
             fields.values_mut().for_each(hide_age);
         }
         Value::Array(items) => items.iter_mut().for_each(hide_age),

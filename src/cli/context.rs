@@ -123,6 +123,11 @@ impl Context {
         Ok(())
     }
 
+    /// Where what is asked about prints; what a bundle tells of printed elsewhere.
+    pub fn printing(&self) -> Option<&Place> {
+        self.bundled.is_none().then_some(&self.place)
+    }
+
     /// Asks something that changes things; starts a daemon if none runs.
     ///
     /// # Errors

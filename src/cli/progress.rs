@@ -17,7 +17,7 @@ const WAITED: usize = 3;
 const MESSAGE_CHARS: usize = 40;
 
 /// As [`read`], of some runs.
-pub fn read_all(place: &Place, runs: &mut [RunView]) {
+pub fn read_all(place: Option<&Place>, runs: &mut [RunView]) {
     for run in runs {
         read(place, run);
     }
@@ -25,10 +25,11 @@ pub fn read_all(place: &Place, runs: &mut [RunView]) {
 
 /// Adds what runs printed to what the log says of their progress. What has nothing to tell has no
 /// progress.
-pub fn read(place: &Place, run: &mut RunView) {
+pub fn read(place: Option<&Place>, run: &mut RunView) {
     let Some(view) = &mut run.progress else { return };
     // A batch prints nothing of its own.
     if run.batch.is_none()
+        && let Some(place) = place
         && let Ok(id) = run.run_id.parse::<RunId>()
         && let Some(printed) = printed(place, id, run.attempt)
     {

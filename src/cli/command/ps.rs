@@ -48,7 +48,7 @@ impl Runnable for PsArgs {
         }
         let mut list: List<RunView> = parse(&document)?;
         if context.ui.json || !context.ui.quiet {
-            progress::read_all(&context.place, &mut list.items);
+            progress::read_all(context.printing(), &mut list.items);
         }
         if context.ui.json {
             context.ui.json(&list);

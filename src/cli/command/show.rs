@@ -36,7 +36,7 @@ impl Runnable for ShowArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;
         let mut view: ShowView = context.read(&Query::Show { selector: self.selector })?;
-        progress::read(&context.place, &mut view.run);
+        progress::read(context.printing(), &mut view.run);
         if context.ui.json {
             context.ui.json(&view);
             return Ok(exit::OK);

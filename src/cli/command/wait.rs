@@ -122,7 +122,7 @@ impl WaitArgs {
         }
         let query = Query::Ps(PsQuery { only: ids.to_vec(), ..PsQuery::default() });
         let mut list: List<RunView> = context.read(&query)?;
-        progress::read_all(&context.place, &mut list.items);
+        progress::read_all(context.printing(), &mut list.items);
         Ok(progress::waiting(&list.items, ids.len()))
     }
 
