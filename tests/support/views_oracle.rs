@@ -102,7 +102,8 @@ pub(crate) fn progress(
     for stored in records.iter().filter(|one| one.envelope.event.run() == Some(run.id)) {
         let time = stored.envelope.time.0;
         match stored.envelope.event.kind_name() {
-            "attempt_started" => (paused_ms, began) = (0, None),
+            // A pause may be seen before the start that it belongs to.
+            "attempt_intended" => (paused_ms, began) = (0, None),
             "run_paused" => began = Some(time),
             "run_unpaused" => paused_ms += (time - began.take().expect("paused")).max(0),
             _ => {}
