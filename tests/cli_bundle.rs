@@ -139,6 +139,7 @@ fn standard_tools_open_it() {
     };
     assert_eq!(read("bundle.json")["environment"], "local");
     assert!(read("facts/host.json")["made_at"].is_string());
+    assert!(read("facts/doctor.json")["findings"].is_array());
     let id = home.show("x")["run_id"].as_str().expect("an id").to_owned();
     let output = std::fs::read(folder.path().join(format!("output/{id}.1.out"))).expect("is there");
     assert_eq!(output, b"hello\n");
@@ -243,13 +244,67 @@ fn no_secret_is_in_a_bundle() {
     let mut command = home.command(&["--json", "debug-report", "--include-output"]);
     let document = document(&command.env("API_TOKEN", CANARY).output().expect("runs"));
     let items = document["redactions"]["items"].as_array().expect("a list");
-    assert!(
-        items.iter().all(|item| item["member"].as_str().is_some_and(|m| m.contains("output/")))
-    );
     assert!(items.iter().any(|item| item["found_by"] == "value"), "{items:?}");
     // What is shown live has the same markers.
     let shown = home.ok(&["show", "leaky", "--json"]);
     assert!(!shown.contains(CANARY) && shown.contains("[secret]"));
+}
+
+#[test]
+fn what_is_costly_to_look_at_is_there_with_deep() {
+    let home = Home::new();
+    home.detach(&["--name", "up", "--", "sh", "-c", "sleep 300 & exec sleep 301"]);
+    let pid = home.pid_of("up");
+    let path = report(&home, &["--deep"]);
+    let archive = zstd::stream::decode_all(&std::fs::read(&path).expect("reads")[..]);
+    let archive = archive.expect("decompresses");
+    let found = |words: &str| archive.windows(words.len()).any(|part| part == words.as_bytes());
+    assert!(found("facts/deep.json") && found(&format!("\"pid\": {pid}")));
+    assert!(found("open_files"));
+    assert_eq!(code(&home.jr(&["debug-report", "--deep", "--no-facts"])), 2);
+}
+
+#[test]
+fn a_recorded_run_is_done_here_again() {
+    let home = Home::new();
+    let folder = tempfile::tempdir().expect("makes");
+    let cwd = folder.path().to_str().expect("text").to_owned();
+    let script = "echo $GREETING $API_TOKEN in $PWD; exit 3";
+    let words =
+        ["run", "--name", "there", "--cwd", &cwd, "--set", "GREETING=hello", "--", "sh", "-c"];
+    let mut command = home.command(&[&words[..], &[script]].concat());
+    command.env("API_TOKEN", CANARY);
+    assert_eq!(code(&command.output().expect("runs")), 3);
+    assert_eq!(code(&home.jr_with_input(&["batch"], b"true\necho line\nfalse\n")), 1);
+    let path = report(&home, &[]);
+    let path = path.to_str().expect("text");
+    drop(folder);
+    let other = Home::new();
+    let refused = other.jr(&["rerun", "--bundle", path, "there"]);
+    assert_eq!(code(&refused), 2);
+    assert!(text(&refused.stderr).contains("API_TOKEN"), "{}", text(&refused.stderr));
+    let words = ["rerun", "--bundle", path, "there", "--set", "API_TOKEN=own", "--wait"];
+    let again = other.jr(&words);
+    assert_eq!(code(&again), 3, "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("is not here"), "{}", text(&again.stderr));
+    let shown = other.show(&text(&again.stdout));
+    assert_eq!((&shown["name"], &shown["command"][2]), (&"there".into(), &script.into()));
+    assert_eq!(other.ok(&["logs", "there"]), "hello own in /");
+    let batch = other.jr(&["rerun", "--bundle", path, "batch", "--failed", "--wait"]);
+    assert_eq!(code(&batch), 1);
+    assert_eq!(other.items(&["history", "--parent", "batch"]).len(), 1, "the failed line alone");
+    let idle = other.jr(&[
+        "rerun",
+        "--bundle",
+        path,
+        "batch",
+        "there",
+        "--failed",
+        "--set",
+        "API_TOKEN=x",
+    ]);
+    assert_eq!(code(&idle), 0, "both had failed");
+    assert_eq!(code(&other.jr(&["rerun", "--bundle", path, "nobody"])), 3);
 }
 
 #[test]

@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
+use serde_json::Value;
 
 use super::layout::Redaction;
-use crate::model::secret::{MARKER, spans_of_output};
+use crate::model::secret::{MARKER, is_secret_name, spans_of_output};
 
 /// A shorter value is too likely to be found where it means something else.
 const LEAST: usize = 6;
@@ -16,6 +17,20 @@ const AUTOMATON_BYTES: usize = 256 << 20;
 
 const HEX: [&str; 16] =
     ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
+
+/// Takes what was found of one kind into a report.
+fn count(report: &mut Vec<Redaction>, found: Vec<Redaction>) {
+    for item in found {
+        let same = |known: &&mut Redaction| known.found_by == item.found_by;
+        match report.iter_mut().find(same) {
+            Some(known) => {
+                known.count += item.count;
+                known.bytes += item.bytes;
+            }
+            None => report.push(item),
+        }
+    }
+}
 
 /// Looks for what must not be shown.
 #[derive(Debug)]
@@ -47,6 +62,41 @@ impl Redactor {
         let by_value = overwrite(member, "value", by_value, bytes);
         let by_pattern = overwrite(member, "pattern", spans_of_output(bytes), bytes);
         by_value.into_iter().chain(by_pattern).collect()
+    }
+
+    /// The same in a document: texts below a secret's name, and what is found in any other text.
+    pub fn redact_document(&self, member: &str, document: &mut Value) -> Vec<Redaction> {
+        let mut report = Vec::new();
+        self.walk(member, false, document, &mut report);
+        report
+    }
+
+    fn walk(&self, member: &str, is_secret: bool, value: &mut Value, report: &mut Vec<Redaction>) {
+        match value {
+            Value::String(text) if is_secret && !text.is_empty() && text != MARKER => {
+                let (member, found_by) = (member.to_owned(), "pattern".to_owned());
+                let bytes = text.len() as u64;
+                count(report, vec![Redaction { member, found_by, count: 1, bytes }]);
+                MARKER.clone_into(text);
+            }
+            Value::String(text) => {
+                let mut bytes = std::mem::take(text).into_bytes();
+                count(report, self.redact(member, &mut bytes));
+                *text = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            Value::Array(items) => {
+                for item in items {
+                    self.walk(member, is_secret, item, report);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let is_secret = is_secret || is_secret_name(name.as_bytes());
+                    self.walk(member, is_secret, field, report);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 }
 
@@ -182,6 +232,24 @@ mod tests {
                 String::from_utf8_lossy(&found)
             );
         }
+    }
+
+    #[test]
+    fn a_document_stays_one_and_has_no_secret_however_deep() {
+        let mut document = serde_json::json!({
+            "secrets": {"a": ["x1", {"b": "y2"}], "count": 3},
+            "note": "DB_PASSWORD=hunter22 and c4nary/+value~42",
+            "plain": "monkey=banana",
+        });
+        let report = Redactor::new([CANARY]).redact_document("facts/x", &mut document);
+        let expected = serde_json::json!({
+            "secrets": {"a": ["[secret]", {"b": "[secret]"}], "count": 3},
+            "note": "DB_PASSWORD=[secret] and [secret]********",
+            "plain": "monkey=banana",
+        });
+        assert_eq!(document, expected);
+        let counts: Vec<_> = report.iter().map(|item| (&*item.found_by, item.count)).collect();
+        assert_eq!(counts, [("value", 1), ("pattern", 3)]);
     }
 
     #[test]

@@ -5,13 +5,16 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::context::parse;
 use super::error::CommandError;
+use super::exit;
 use crate::bundle::layout::{OutputName, OutputPart};
 use crate::bundle::{Bundle, BundleError};
 use crate::log::codec;
-use crate::model::{BootId, Digest, Now, RunId};
-use crate::projections::query::{Document, QueryError, Question};
-use crate::projections::{LogSource, Views, Where, answer};
+use crate::model::{BootId, ByteString, Digest, Now, Run, RunId};
+use crate::projections::query::{Document, Query, QueryError, Question, Scope};
+use crate::projections::view::{List, RunView};
+use crate::projections::{BatchLineState, LogSource, Views, ViewsError, Where, answer};
 
 /// Views of fewer records are folded in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
@@ -25,6 +28,17 @@ pub struct Bundled {
     /// Where output lies while it is read; made when it is asked for.
     output: Option<Folder>,
     now: Now,
+}
+
+/// What is needed to do a run once more.
+#[derive(Debug)]
+pub struct Description {
+    /// It.
+    pub run: Run,
+    /// Its variables, masked.
+    pub variables: Vec<(ByteString, ByteString)>,
+    /// Of a batch.
+    pub lines: Vec<BatchLineState>,
 }
 
 /// A private directory that goes with its owner.
@@ -45,7 +59,7 @@ impl Bundled {
     /// What is wrong with it.
     pub fn open(path: &Path) -> Result<Self, CommandError> {
         let bundle = Bundle::open(path).map_err(|error| CommandError::of_bundle(path, &error))?;
-        let failed = |error: crate::projections::ViewsError| {
+        let failed = |error: ViewsError| {
             let error =
                 BundleError::Layout { member: "records".to_owned(), what: error.to_string() };
             CommandError::of_bundle(path, &error)
@@ -101,12 +115,37 @@ impl Bundled {
             }
         }
         serde_json::to_vec(&document).map_err(|error| {
-            CommandError::new(
-                "internal",
-                super::exit::FAILED,
-                format!("cannot write JSON: {error}"),
-            )
+            CommandError::new("internal", exit::FAILED, format!("cannot write JSON: {error}"))
         })
+    }
+
+    /// What a run was given, to do it once more; of a batch also its lines.
+    ///
+    /// # Errors
+    /// No such run, or its variables are not in the bundle.
+    pub fn description(&mut self, selector: &str) -> Result<Description, CommandError> {
+        let query = Query::Resolve { selectors: vec![selector.to_owned()], scope: Scope::One };
+        let list: List<RunView> = parse(&self.answer(&query.into())?)?;
+        let absent = || QueryError::NoSuchRun { selector: selector.to_owned() };
+        let id = list.items.first().and_then(|run| run.run_id.parse().ok()).ok_or_else(absent)?;
+        let failed =
+            |error: ViewsError| CommandError::new("bundle", exit::FAILED, error.to_string());
+        let run = self.views.run(id).map_err(failed)?.ok_or_else(absent)?;
+        let lines = self.views.batch_lines(id).map_err(failed)?.unwrap_or_default();
+        let variables = match run.spec.variables {
+            Some(digest) => {
+                let blob = self.bundle.blob(digest);
+                let blob =
+                    blob.map_err(|error| CommandError::of_bundle(&self.bundle.path, &error))?;
+                let variables = blob.and_then(|blob| codec::decode(&blob).ok());
+                variables.ok_or_else(|| {
+                    let message = "the bundle does not have the variables of that run";
+                    CommandError::new("variables", exit::FAILED, message)
+                })?
+            }
+            None => Vec::new(),
+        };
+        Ok(Description { run, variables, lines })
     }
 
     /// What is not in a bundle may well be where it was made.

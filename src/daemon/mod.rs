@@ -34,7 +34,7 @@ pub mod pool;
 pub mod protocol;
 pub mod prune;
 pub mod recovery;
-mod rerun;
+pub mod rerun;
 pub mod server;
 pub mod start;
 pub mod storage;

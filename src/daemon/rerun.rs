@@ -5,36 +5,69 @@
 
 use std::collections::BTreeMap;
 
-use super::place::Place;
 use super::protocol::{BatchRequest, Common, RerunRequest, RunRequest};
-use super::server::Refusal;
-use crate::log::{Blobs, codec};
 use crate::model::{ByteString, CommandId, QueueName, RunSpec, secret};
-use hyper::StatusCode;
 
-type Variables = Vec<(ByteString, ByteString)>;
+/// Names and values.
+pub type Variables = Vec<(ByteString, ByteString)>;
 
-/// The run once more.
+/// Why it cannot be done once more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RerunError {
+    /// A secret stood there.
+    #[error("the secret in argument {argument} of {name:?} was not kept")]
+    Argument {
+        /// Of which run.
+        name: String,
+        /// Which, from 0.
+        argument: usize,
+    },
+    /// A secret stood there.
+    #[error("the secret in line {line:?} was not kept")]
+    Line {
+        /// Which.
+        line: String,
+    },
+    /// Nobody says what they are.
+    #[error("these secrets were not kept: {}", names.join(", "))]
+    Variables {
+        /// Which.
+        names: Vec<String>,
+    },
+}
+
+impl RerunError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Argument { .. } => {
+                "give the command anew, with the secret in a variable; see it: jr repro RUN"
+            }
+            Self::Line { .. } => "give the lines anew, with the secret in a variable",
+            Self::Variables { .. } => "export them here, or give each with --set VAR=VALUE",
+        }
+    }
+}
+
+/// The run once more, with the variables that it had.
 ///
 /// # Errors
-/// [`Refusal`]: a masked value is missing, or the variables cannot be read.
-pub(super) fn run(
-    place: &Place,
+/// A masked value is missing.
+pub fn run(
     spec: &RunSpec,
+    captured: Variables,
     asked: &RerunRequest,
     command_id: CommandId,
-) -> Result<RunRequest, Refusal> {
-    let marked = spec.command.iter().position(is_marked);
-    if let Some(argument) = marked {
-        let message = format!("the secret in argument {argument} of {:?} was not kept", spec.name);
-        let hint = "give the command anew, with the secret in a variable; see it: jr repro RUN";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, 2, "secrets_gone", message).hint(hint));
+) -> Result<RunRequest, RerunError> {
+    let name = spec.name.clone();
+    if let Some(argument) = spec.command.iter().position(is_marked) {
+        return Err(RerunError::Argument { name, argument });
     }
     Ok(RunRequest {
         command_id,
-        name: Some(spec.name.clone()),
+        name: Some(name),
         command: spec.command.clone(),
-        common: common(place, spec, asked)?,
+        common: common(spec, captured, asked)?,
         queue: Some(queue(spec)),
         attached: false,
         tty: spec.tty,
@@ -49,17 +82,15 @@ pub(super) fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn batch(
-    place: &Place,
+pub fn batch(
     spec: &RunSpec,
+    captured: Variables,
     lines: Vec<ByteString>,
     asked: &RerunRequest,
     command_id: CommandId,
-) -> Result<BatchRequest, Refusal> {
+) -> Result<BatchRequest, RerunError> {
     if let Some(line) = lines.iter().find(|line| is_marked(line)) {
-        let message = format!("the secret in line {:?} was not kept", line.to_text());
-        let hint = "give the lines anew, with the secret in a variable";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, 2, "secrets_gone", message).hint(hint));
+        return Err(RerunError::Line { line: line.to_text() });
     }
     Ok(BatchRequest {
         command_id,
@@ -69,7 +100,7 @@ pub(super) fn batch(
         queue: spec.queue.clone(),
         fail_fast: spec.fail_fast,
         continued: None,
-        common: common(place, spec, asked)?,
+        common: common(spec, captured, asked)?,
         wait: false,
     })
 }
@@ -81,11 +112,11 @@ fn queue(spec: &RunSpec) -> QueueName {
     queue.unwrap_or_else(QueueName::default_queue)
 }
 
-fn common(place: &Place, spec: &RunSpec, asked: &RerunRequest) -> Result<Common, Refusal> {
+fn common(spec: &RunSpec, captured: Variables, asked: &RerunRequest) -> Result<Common, RerunError> {
     Ok(Common {
         cwd: spec.cwd.clone(),
         umask: Some(spec.umask),
-        variables: variables(place, spec, asked)?,
+        variables: variables(captured, asked)?,
         labels: spec.labels.clone(),
         timeout_ms: spec.timeout_ms,
         stop_signal: Some(spec.stop_signal),
@@ -101,19 +132,7 @@ fn common(place: &Place, spec: &RunSpec, asked: &RerunRequest) -> Result<Common,
 }
 
 /// As captured; what is masked from `--set` or the client, then `--set` on top.
-fn variables(place: &Place, spec: &RunSpec, asked: &RerunRequest) -> Result<Variables, Refusal> {
-    let captured: Variables = match spec.variables {
-        None => Vec::new(),
-        Some(digest) => {
-            let bytes = Blobs::new(&place.blobs()).get(digest).ok();
-            let decoded = bytes.and_then(|bytes| codec::decode(&bytes).ok());
-            decoded.ok_or_else(|| {
-                let message = format!("the variables of {:?} cannot be read", spec.name);
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1, "blob", message)
-                    .hint("give the command anew: jr repro RUN")
-            })?
-        }
-    };
+fn variables(captured: Variables, asked: &RerunRequest) -> Result<Variables, RerunError> {
     let set: BTreeMap<&ByteString, &ByteString> =
         asked.set.iter().map(|(name, value)| (name, value)).collect();
     let theirs: BTreeMap<&ByteString, &ByteString> =
@@ -133,15 +152,14 @@ fn variables(place: &Place, spec: &RunSpec, asked: &RerunRequest) -> Result<Vari
         }
     }
     if !missing.is_empty() {
-        let message = format!("these secrets were not kept: {}", missing.join(", "));
-        let hint = "export them here, or give each with --set VAR=VALUE";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, 2, "secrets_gone", message).hint(hint));
+        return Err(RerunError::Variables { names: missing });
     }
     variables.extend(set.into_iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(variables.into_iter().collect())
 }
 
-fn is_marked(text: &ByteString) -> bool {
+/// Whether a secret stood in it.
+pub fn is_marked(text: &ByteString) -> bool {
     let marker = secret::MARKER.as_bytes();
     text.as_bytes().windows(marker.len()).any(|window| window == marker)
 }

@@ -292,7 +292,7 @@ fn json_values(text: &[u8]) -> Vec<Range<usize>> {
         }
         let blanks = text[colon + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let start = colon + 1 + blanks;
-        let Some(first) = text.get(start) else { continue };
+        let Some(first) = text.get(start).filter(|first| !b"[{".contains(first)) else { continue };
         let span = if matches!(first, b'"' | b'\'') {
             start + 1..end_of_string(text, start)
         } else {

@@ -10,15 +10,17 @@ use crate::bundle::{Writer, layout};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::report::cause::Cause;
+use crate::cli::report::deep::Deep;
 use crate::cli::report::facts::Host;
 use crate::cli::report::failures::{Failure, failures};
 use crate::cli::report::gather::{Extent, Gathered, default_folder, extent, gather};
 use crate::cli::report::{known, output};
 use crate::cli::{exit, offline, text, time_arg};
+use crate::daemon::doctor::{self, Depth};
 use crate::log::Blobs;
 use crate::log::atomic;
 use crate::model::RunId;
-use crate::projections::query::{At, EventsQuery, Query};
+use crate::projections::query::{At, EventsQuery, PsQuery, Query};
 use crate::projections::view::{EventView, List, RunView, ShowView};
 
 /// Records of a bundle where nobody says from where on.
@@ -59,6 +61,10 @@ pub struct DebugReportArgs {
     /// Nothing about this machine and this moment
     #[arg(long)]
     no_facts: bool,
+    /// Also what costs more: the whole log verified, process trees, open files, counters of
+    /// cgroups, what the kernel said of memory
+    #[arg(long, conflicts_with = "no_facts")]
+    deep: bool,
 }
 
 /// `--json`.
@@ -169,7 +175,11 @@ impl DebugReportArgs {
             let copied = output::copy(&runs, &gathered, &context.place, &redactor, &mut writer);
             redactions = copied.map_err(failed)?;
         }
-        let facts = if self.no_facts { Vec::new() } else { facts(&redactor, &mut redactions)? };
+        let facts = if self.no_facts {
+            Vec::new()
+        } else {
+            facts(self.deep, &redactor, &mut redactions, context)?
+        };
         writer.redactions(&redactions).map_err(failed)?;
         for (name, bytes) in facts {
             writer.facts(name, &bytes).map_err(failed)?;
@@ -246,16 +256,33 @@ fn newest_seq(at: Option<At>, context: &Context) -> Result<u64, CommandError> {
     Ok(newest.items.last().map_or(0, |event| event.seq))
 }
 
+/// What the doctor finds, and the machine; with `--deep` also what costs more to look at.
 fn facts(
+    is_deep: bool,
     redactor: &Redactor,
     redactions: &mut Redactions,
+    context: &Context,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, CommandError> {
-    let host = serde_json::to_vec_pretty(&Host::here());
-    let mut host =
-        host.map_err(|error| CommandError::new("internal", exit::FAILED, error.to_string()))?;
-    host.push(b'\n');
-    redactions.items.extend(redactor.redact("facts/host.json", &mut host));
-    Ok(vec![("host.json", host)])
+    let (found, findings) = doctor::examine(&context.place, Depth { whole_log: is_deep });
+    let mut facts =
+        vec![("doctor.json", serde_json::json!({"facts": found, "findings": findings}))];
+    if is_deep {
+        let living = context.read::<List<RunView>>(&Query::Ps(PsQuery::default()))?.items;
+        facts.push(("deep.json", serde_json::json!(Deep::of(&living))));
+    }
+    facts.push(("host.json", serde_json::json!(Host::here())));
+    facts.sort_by_key(|(name, _)| *name);
+    let mut written = Vec::new();
+    for (name, mut document) in facts {
+        let member = format!("facts/{name}");
+        redactions.items.extend(redactor.redact_document(&member, &mut document));
+        let json = serde_json::to_vec_pretty(&document);
+        let failed = |error: serde_json::Error| {
+            CommandError::new("internal", exit::FAILED, error.to_string())
+        };
+        written.push((name, json.map_err(failed)?));
+    }
+    Ok(written)
 }
 
 /// For `jr debug last`.

@@ -25,6 +25,7 @@ pub mod read;
 pub mod replay;
 pub mod repro;
 pub mod rerun;
+pub mod rerun_bundle;
 pub mod resume;
 pub mod run;
 pub mod show;

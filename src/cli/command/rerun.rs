@@ -1,9 +1,11 @@
 //! `jr rerun`.
 
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use super::Runnable;
 use super::argument::variable;
+use super::rerun_bundle::from_bundle;
 use crate::cli::context::{Context, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
@@ -18,6 +20,7 @@ Examples:
   jr rerun test --set RUST_LOG=debug --wait
   jr rerun nightly --failed              # the failed lines of a batch
   jr rerun --failed label:team=web
+  jr rerun --bundle report.jrb test --wait
 
 Exit codes:
   0; 2 a secret is missing; 3 no such run; 4 nothing failed; with --wait that of
@@ -26,7 +29,8 @@ Exit codes:
 /// Do again what was done: same command, directory and variables
 ///
 /// A new run whose parent is the old one goes to its queue, and its id is printed. Secrets are not
-/// kept: they come from this environment or from --set.
+/// kept: they come from this environment or from --set. From a debug bundle the recorded command is
+/// run here, as far as it can be; what differs is told.
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct RerunArgs {
@@ -42,6 +46,9 @@ pub struct RerunArgs {
     /// Lines of a batch that run at a time [default: the number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
+    /// A run of a debug bundle: its command is done here
+    #[arg(long, value_name = "FILE.jrb")]
+    bundle: Option<PathBuf>,
     /// Wait for the end; the exit code is that of the run, or 1 if one of several failed
     #[arg(long)]
     wait: bool,
@@ -57,7 +64,9 @@ impl Runnable for RerunArgs {
     const NAME: &'static str = "rerun";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        context.must_have_runs(&self.selectors)?;
+        if self.bundle.is_none() {
+            context.must_have_runs(&self.selectors)?;
+        }
         let variables = std::env::vars_os()
             .map(|(name, value)| (ByteString::from(name.into_vec()), ByteString::from(value)));
         let set =
@@ -70,7 +79,10 @@ impl Runnable for RerunArgs {
             variables: variables.collect(),
             jobs: self.jobs,
         };
-        let reply: RerunReply = context.post("/v1/rerun", &request)?;
+        let reply: RerunReply = match &self.bundle {
+            Some(path) => from_bundle(path, &request, context)?,
+            None => context.post("/v1/rerun", &request)?,
+        };
         if !context.ui.json {
             for item in &reply.items {
                 context.ui.line(&item.run_id.to_string());

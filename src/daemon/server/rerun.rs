@@ -8,7 +8,8 @@ use super::body::{Refusal, read, whole};
 use super::routes::{Answered, ask, refuse_query};
 use super::{Peer, Shared};
 use crate::daemon::protocol::{RerunItem, RerunReply, RerunRequest};
-use crate::daemon::rerun;
+use crate::daemon::rerun::{self, RerunError, Variables};
+use crate::log::{Blobs, codec};
 use crate::model::event::Outcome;
 use crate::model::{CommandId, Kind, Reply, Run, RunId};
 use crate::projections::query::{Document, Query, Scope};
@@ -81,16 +82,35 @@ async fn once_more(
         if lines.is_empty() {
             return Ok(None);
         }
-        let request = rerun::batch(&shared.place, &run.spec, lines, asked, command_id)?;
+        let captured = captured(shared, run)?;
+        let request = rerun::batch(&run.spec, captured, lines, asked, command_id);
+        let request = request.map_err(|error| refuse(&error))?;
         shared.admission.batch_again(request, run.id).await?
     } else {
-        let request = rerun::run(&shared.place, &run.spec, asked, command_id)?;
+        let request = rerun::run(&run.spec, captured(shared, run)?, asked, command_id);
+        let request = request.map_err(|error| refuse(&error))?;
         shared.admission.run_again(request, run.id).await?
     };
     match ask(shared, cause, command).await? {
         Reply::Admitted { run, .. } => Ok(Some(run)),
         _ => Err(Refusal::ending()),
     }
+}
+
+/// The variables that it had, masked.
+fn captured(shared: &Shared, run: &Run) -> Result<Variables, Refusal> {
+    let Some(digest) = run.spec.variables else { return Ok(Vec::new()) };
+    let bytes = Blobs::new(&shared.place.blobs()).get(digest).ok();
+    let decoded = bytes.and_then(|bytes| codec::decode(&bytes).ok());
+    decoded.ok_or_else(|| {
+        let message = format!("the variables of {:?} cannot be read", run.spec.name);
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1, "blob", message)
+            .hint("give the command anew: jr repro RUN")
+    })
+}
+
+fn refuse(error: &RerunError) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, 2, "secrets_gone", error.to_string()).hint(error.hint())
 }
 
 /// An id for each run of one command: sent again, each acts once.

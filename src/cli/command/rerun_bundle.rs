@@ -1,0 +1,111 @@
+//! `jr rerun --bundle`: a recorded command, done on this machine.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use crate::cli::bundled::{Bundled, Description};
+use crate::cli::context::{Context, command_id};
+use crate::cli::error::CommandError;
+use crate::cli::{exit, text};
+use crate::daemon::protocol::{
+    BatchRequest, RerunItem, RerunReply, RerunRequest, RunLine, RunRequest,
+};
+use crate::daemon::rerun::{self, RerunError};
+use crate::model::event::Outcome;
+use crate::model::{ByteString, Kind, RunId};
+
+/// Admits each run that is asked for; what differs from where it was recorded is told.
+///
+/// # Errors
+/// The bundle cannot be believed, has no such run, or a secret is missing.
+pub fn from_bundle(
+    path: &Path,
+    asked: &RerunRequest,
+    context: &Context,
+) -> Result<RerunReply, CommandError> {
+    let mut bundled = Bundled::open(path)?;
+    let mut items = Vec::new();
+    for selector in &asked.selectors {
+        let description = bundled.description(selector)?;
+        let parent = description.run.id;
+        if let Some(run_id) = admit(description, asked, context)? {
+            items.push(RerunItem { parent, run_id });
+        }
+    }
+    if items.is_empty() {
+        let message = "nothing of what is named has failed";
+        let error = CommandError::new("nothing_to_do", exit::NOTHING_TO_DO, message);
+        return Err(error.hint("without --failed it is done again whatever it came to"));
+    }
+    Ok(RerunReply { items })
+}
+
+fn admit(
+    description: Description,
+    asked: &RerunRequest,
+    context: &Context,
+) -> Result<Option<RunId>, CommandError> {
+    let Description { run, variables, lines } = description;
+    let spec = &run.spec;
+    tell_secrets(&variables, asked, context);
+    let refused = |error: RerunError| {
+        CommandError::new("secrets_gone", exit::USAGE, error.to_string()).hint(error.hint())
+    };
+    if spec.kind == Kind::Batch {
+        let wanted = lines
+            .into_iter()
+            .filter(|line| !asked.failed || line.outcome.is_some_and(Outcome::is_failure));
+        let lines: Vec<ByteString> = wanted.map(|line| line.line).collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let mut request: BatchRequest =
+            rerun::batch(spec, variables, lines, asked, command_id()?).map_err(refused)?;
+        request.common.cwd = directory(request.common.cwd, context)?;
+        return first_line(context, "/v1/batch", &request).map(Some);
+    }
+    if asked.failed && !run.outcome.is_some_and(Outcome::is_failure) {
+        return Ok(None);
+    }
+    let mut request: RunRequest =
+        rerun::run(spec, variables, asked, command_id()?).map_err(refused)?;
+    request.common.cwd = directory(request.common.cwd, context)?;
+    first_line(context, "/v1/run", &request).map(Some)
+}
+
+/// The id, which comes when the run is durable.
+fn first_line(
+    context: &Context,
+    route: &str,
+    request: &impl serde::Serialize,
+) -> Result<RunId, CommandError> {
+    let reply: RunLine = context.post(route, request)?;
+    match reply {
+        RunLine::Admitted { run_id, .. } => Ok(run_id),
+        _ => Err(CommandError::new("protocol", exit::UNAVAILABLE, "the daemon admitted nothing")),
+    }
+}
+
+/// The same directory, or this one.
+fn directory(recorded: ByteString, context: &Context) -> Result<ByteString, CommandError> {
+    if Path::new(std::ffi::OsStr::from_bytes(recorded.as_bytes())).is_dir() {
+        return Ok(recorded);
+    }
+    let here = std::env::current_dir();
+    let here = here.map_err(|error| CommandError::io("the working directory", &error))?;
+    let (recorded, shown) = (recorded.to_text(), here.display().to_string());
+    let (recorded, shown) = (text::line(&recorded), text::line(&shown));
+    context.ui.status(&format!("its directory {recorded} is not here: it runs in {shown}"));
+    Ok(here.into_os_string().into())
+}
+
+fn tell_secrets(variables: &[(ByteString, ByteString)], asked: &RerunRequest, context: &Context) {
+    let marked = variables.iter().filter(|(_, value)| rerun::is_marked(value));
+    let given = |name: &ByteString| asked.set.iter().any(|(set, _)| set == name);
+    let taken: Vec<String> =
+        marked.filter(|(name, _)| !given(name)).map(|(name, _)| name.to_text()).collect();
+    if !taken.is_empty() {
+        let names = taken.join(", ");
+        context.ui.status(&format!("taken from this environment: {}", text::line(&names)));
+    }
+}
