@@ -143,14 +143,23 @@ fn where_nothing_ever_ran_there_is_nothing_to_do() {
     assert_eq!(code(&home.jr(&["resume", "x", "--dry-run"])), 2);
 }
 
-/// jr with another id of the machine, in a mount namespace of its own; `None` where that cannot be.
-fn on_another_machine(home: &Home, words: &[&str]) -> Option<std::process::Output> {
-    let id = home.path().join("machine-id");
-    std::fs::write(&id, "ffffffffffffffffffffffffffffffff\n").expect("writes");
-    let script = "mount --bind \"$1\" /etc/machine-id || exit 96; shift; exec \"$@\"";
+const MACHINE: &str = "/etc/machine-id";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// jr that reads this in the place of that file, in a mount namespace of its own; `None` where that
+/// cannot be.
+fn with_file(
+    home: &Home,
+    file: &str,
+    content: &str,
+    words: &[&str],
+) -> Option<std::process::Output> {
+    let other = home.path().join("other");
+    std::fs::write(&other, content).expect("writes");
+    let script = "mount --bind \"$1\" \"$2\" || exit 96; shift 2; exec \"$@\"";
     let jr = home.command(words);
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, "sh"]).arg(&id).arg(jr.get_program());
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(&other).arg(file).arg(jr.get_program());
     command.args(jr.get_args()).env_clear().current_dir("/");
     command.envs(jr.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().ok()?;
@@ -158,10 +167,60 @@ fn on_another_machine(home: &Home, words: &[&str]) -> Option<std::process::Outpu
         .then_some(output)
 }
 
+/// jr with another id of the machine.
+fn on_another_machine(home: &Home, words: &[&str]) -> Option<std::process::Output> {
+    with_file(home, MACHINE, "ffffffffffffffffffffffffffffffff\n", words)
+}
+
+/// jr in another boot, as far as it can tell.
+fn after_a_reboot(home: &Home, words: &[&str]) -> Option<std::process::Output> {
+    with_file(home, BOOT, "01234567-89ab-4cde-8f01-23456789abcd\n", words)
+}
+
+#[test]
+fn after_a_reboot_each_policy_is_followed_and_what_was_asked_for_waits() {
+    let home = Home::new();
+    home.ok(&["queue", "set", "default", "-j", "10"]);
+    for policy in ["fail", "requeue", "ask"] {
+        home.detach(&["--name", policy, "--on-interrupt", policy, "sleep", "300"]);
+    }
+    let pids = ["fail", "requeue", "ask"].map(|name| home.pid_of(name));
+    home.without_daemon();
+    for pid in pids {
+        kill(parent_of(pid), Signal::KILL);
+        kill(pid, Signal::KILL);
+    }
+    let Some(listed) = after_a_reboot(&home, &["--json", "resume", "--dry-run"]) else {
+        println!("SKIPPED (no mount namespace can be made)");
+        return;
+    };
+    let foreseen: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let lost = expected(&[("fail", "lost"), ("requeue", "lost"), ("ask", "lost")]);
+    assert_eq!(decisions(&foreseen), lost, "{}", text(&listed.stderr));
+    // Any command that needs a daemon recovers; what waits for an answer goes on waiting.
+    after_a_reboot(&home, &["queue", "set", "other", "-j", "1"]).expect("runs");
+    let state = |name: &str| home.show(name)["state"].as_str().expect("text").to_owned();
+    assert_eq!(
+        (home.show("fail")["reason"].clone(), state("ask")),
+        ("reboot".into(), "delayed".into())
+    );
+    assert_ne!(state("requeue"), "ended");
+    let resumed = after_a_reboot(&home, &["--json", "resume"]).expect("runs");
+    let document: Value = serde_json::from_slice(&resumed.stdout).expect("JSON");
+    assert_eq!(decisions(&document), expected(&[("ask", "resumed")]));
+    let again = after_a_reboot(&home, &["--json", "resume"]).expect("runs");
+    let document: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!(decisions(&document), BTreeMap::new(), "twice in a row does nothing");
+    home.pid_of("ask");
+    assert_eq!(home.show("ask")["attempt"], 2);
+    after_a_reboot(&home, &["stop", "all"]);
+    after_a_reboot(&home, &["daemon", "stop"]);
+}
+
 #[test]
 fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
     let home = Home::new();
-    if !Path::new("/etc/machine-id").exists() {
+    if !Path::new(MACHINE).exists() {
         println!("SKIPPED (this machine has no /etc/machine-id)");
         return;
     }

@@ -1,7 +1,7 @@
 //! How long a run may still take: pure.
 //!
 //! What a run says of itself wins over what its earlier runs took as soon as it has done
-//! [`TRUSTED`] of it: it knows today's input and machine. Before that the time that it took to
+//! `TRUSTED` of it: it knows today's input and machine. Before that the time that it took to
 //! begin counts too much, being multiplied by more than 20; so history wins if there is any. A run
 //! that is beyond what is usual, and far from done by its own word, is believed.
 

@@ -5,7 +5,7 @@
 //! records ──begun──▶ time since start ├─▶ ProgressView ──estimate──▶ time left
 //! runs that ended ──usual──▶ median ──┘
 //! ```
-//! [`begun`] and [`usual`] read the log's views; [`tracker`] and [`estimate`] are pure, and are
+//! `begun` and `usual` read the log's views; `tracker` and `estimate` are pure, and are
 //! given output by whoever reads its files (docs/decisions/0012-progress-from-output.md).
 
 pub(super) mod begun;

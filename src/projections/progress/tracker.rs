@@ -2,7 +2,7 @@
 //!
 //! Two forms are understood. `ESC ] 9 ; 4 ; state ; percent BEL` (or ST) is what `ConEmu`, Windows
 //! Terminal and systemd agree on for the bar of a terminal's tab. A line with `key=[value]`, or a
-//! JSON object with a count, is read as runtools reads it (see [`super::fields`]). Lines end with a
+//! JSON object with a count, is read as runtools reads it (see `fields`). Lines end with a
 //! line feed or a carriage return, so a line that replaces itself is many.
 
 use memchr::{memchr2, memchr3_iter, memrchr2};
