@@ -219,14 +219,16 @@ fn no_secret_is_in_a_bundle() {
     let script = "echo plain $API_TOKEN; printf %s $API_TOKEN | base64; \
                   printf x%s $API_TOKEN | base64; printf xx%s $API_TOKEN | base64; \
                   printf %s $API_TOKEN | od -An -tx1 | tr -d ' \\n'; echo; \
-                  echo https://ada:$API_TOKEN@host/; echo '{\"password\": \"'$API_TOKEN'\"}'; \
-                  echo DB_PASSWORD=hunter2hunter2";
-    let url = format!("https://ada:{CANARY}@host/x");
-    let token = format!("--token={CANARY}");
-    let mut command =
-        home.command(&["run", "--name", "leaky", "--", "sh", "-c", script, &url, &token]);
+                  printf '%s//ada:%s@host/\\n' https: $API_TOKEN; \
+                  echo '{\"password\": \"'$API_TOKEN'\"}'; \
+                  printf 'DB_%s=%s\\n' PASSWORD $(echo 2retnuh2retnuh | rev)";
+    let mut command = home.command(&["run", "--name", "leaky", "--", "sh", "-c", script]);
     command.env("API_TOKEN", CANARY);
     assert!(command.output().expect("runs").status.success());
+    // Of an argument nobody knows later what it was.
+    let url = format!("https://ada:{CANARY}@host/x");
+    let token = format!("--token={CANARY}");
+    home.ok(&["run", "--name", "argument", "--", "sh", "-c", "echo $0 $1", &url, &token]);
     let path = home.path().join("r.jrb");
     let mut command =
         home.command(&["debug-report", "--include-output", "-o", path.to_str().expect("text")]);
@@ -245,6 +247,18 @@ fn no_secret_is_in_a_bundle() {
     let document = document(&command.env("API_TOKEN", CANARY).output().expect("runs"));
     let items = document["redactions"]["items"].as_array().expect("a list");
     assert!(items.iter().any(|item| item["found_by"] == "value"), "{items:?}");
+    let left_out = |words: &[&str], variables: &[(&str, &str)]| -> Vec<String> {
+        let words = [&["--json", "debug-report", "--include-output"], words].concat();
+        let output = home.command(&words).envs(variables.iter().copied()).output().expect("runs");
+        let left = home::document(&output)["redactions"]["left_out"].clone();
+        let left = left.as_array().expect("a list").clone();
+        left.iter().map(|left| left["why"].as_str().expect("text").to_owned()).collect()
+    };
+    let known = left_out(&[], &[("API_TOKEN", CANARY)]);
+    assert!(known.len() == 1 && known[0].contains("in the command"), "{known:?}");
+    let nobody_knows = left_out(&[], &[]);
+    assert!(nobody_knows.iter().any(|why| why.contains("API_TOKEN")), "{nobody_knows:?}");
+    assert_eq!(left_out(&["--unknown-secrets"], &[]), Vec::<String>::new());
     // What is shown live has the same markers.
     let shown = home.ok(&["show", "leaky", "--json"]);
     assert!(!shown.contains(CANARY) && shown.contains("[secret]"));

@@ -42,11 +42,13 @@ impl Secrets {
 }
 
 impl Secrets {
-    /// All originals.
-    pub fn values(&self) -> impl Iterator<Item = &ByteString> {
-        let lines = self.lines.values();
-        let lines = lines.flat_map(|line| line.line.iter().chain(line.arguments.values()));
-        self.variables.iter().map(|(_, value)| value).chain(self.arguments.values()).chain(lines)
+    /// The secrets themselves.
+    pub fn pieces(self) -> Vec<Vec<u8>> {
+        let lines = self.lines.into_values();
+        let lines =
+            lines.flat_map(|line| line.line.into_iter().chain(line.arguments.into_values()));
+        let texts: Vec<ByteString> = self.arguments.into_values().chain(lines).collect();
+        secrets_in(&self.variables, &texts)
     }
 }
 
@@ -166,6 +168,48 @@ pub fn mask_line(line: ByteString) -> Masked<ByteString, Option<ByteString>> {
     let shown = with_markers(line.as_bytes(), line_spans(line.as_bytes()));
     let secrets = (shown != line).then_some(line);
     Masked { values: shown, secrets }
+}
+
+/// What stood where the markers are.
+fn pieces(shown: &[u8], original: &[u8]) -> Vec<Vec<u8>> {
+    let mut fixed = Vec::new();
+    let mut rest = shown;
+    while let Some(at) = positions(rest, MARKER.as_bytes()).first() {
+        fixed.push(&rest[..*at]);
+        rest = &rest[at + MARKER.len()..];
+    }
+    fixed.push(rest);
+    let (mut found, mut at) = (Vec::new(), 0);
+    for pair in fixed.windows(2) {
+        let start = at + pair[0].len();
+        let Some(after) = original.get(start..) else { break };
+        let length = match pair[1] {
+            b"" => after.len(),
+            next => positions(after, next).first().copied().unwrap_or(after.len()),
+        };
+        found.push(after[..length].to_vec());
+        at = start + length;
+    }
+    found.retain(|piece| !piece.is_empty());
+    found
+}
+
+/// The secrets in these variables, and in these arguments and lines, without what is around them.
+pub fn secrets_in(variables: &Variables, texts: &[ByteString]) -> Vec<Vec<u8>> {
+    let masked = mask_variables(variables.clone()).values;
+    let both = variables.iter().zip(&masked);
+    let mut found: Vec<Vec<u8>> = both
+        .flat_map(|((_, value), (_, shown))| pieces(shown.as_bytes(), value.as_bytes()))
+        .collect();
+    for text in texts {
+        let shown = with_markers(text.as_bytes(), argument_spans(text.as_bytes()));
+        match pieces(shown.as_bytes(), text.as_bytes()).as_slice() {
+            // The whole of it stood behind a flag of its own.
+            [] => found.push(text.as_bytes().to_vec()),
+            some => found.extend_from_slice(some),
+        }
+    }
+    found
 }
 
 /// Puts the originals of [`mask_variables`] back.
@@ -506,6 +550,20 @@ mod tests {
 
     fn command(words: &[&str]) -> Vec<ByteString> {
         words.iter().map(|word| ByteString::from(*word)).collect()
+    }
+
+    #[test]
+    fn secrets_come_without_what_is_around_them() {
+        let variables =
+            [("API_TOKEN", "abc def"), ("URL", "https://ada:hunter2@host/x"), ("A", "b")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into())).to_vec();
+        let texts =
+            ["--token=word1", "https://ada:word2@host", "word3", "curl -u x:y; PASSWORD=word4 z"];
+        let texts = texts.map(ByteString::from).to_vec();
+        let found = secrets_in(&variables, &texts);
+        let found: Vec<&str> =
+            found.iter().map(|piece| std::str::from_utf8(piece).expect("text")).collect();
+        assert_eq!(found, ["abc def", "hunter2", "word1", "word2", "word3", "word4"]);
     }
 
     #[test]

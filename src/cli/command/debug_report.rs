@@ -14,7 +14,8 @@ use crate::cli::report::deep::Deep;
 use crate::cli::report::facts::Host;
 use crate::cli::report::failures::{Failure, failures};
 use crate::cli::report::gather::{Extent, Gathered, default_folder, extent, gather};
-use crate::cli::report::{known, output};
+use crate::cli::report::known::Known;
+use crate::cli::report::output;
 use crate::cli::{exit, offline, text, time_arg};
 use crate::daemon::doctor::{self, Depth};
 use crate::log::Blobs;
@@ -40,6 +41,7 @@ Exit codes:
 ///
 /// Says what failed, the probable cause, and what to do next. No secret is in it: the log has none,
 /// and what looks like one is taken out of output and facts (redactions.json in it says where).
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct DebugReportArgs {
@@ -58,6 +60,9 @@ pub struct DebugReportArgs {
     /// Also what the runs printed, up to 16 MiB of each stream, redacted
     #[arg(long)]
     include_output: bool,
+    /// Also of runs whose secrets are not known here any more, so that they cannot be taken out
+    #[arg(long, requires = "include_output")]
+    unknown_secrets: bool,
     /// Nothing about this machine and this moment
     #[arg(long)]
     no_facts: bool,
@@ -164,15 +169,17 @@ impl DebugReportArgs {
                 writer.blob(*digest, &bytes).map_err(failed)?;
             }
         }
-        let values = known::values(&context.place);
-        let redactor = Redactor::new(values.iter().map(Vec::as_slice));
+        let mut known = Known::here(&context.place);
+        let redactor = Redactor::new(known.values.iter().map(Vec::as_slice));
         let mut redactions = Redactions::default();
         if self.include_output {
             let runs = match run.and_then(|run| run.run_id.parse::<RunId>().ok()) {
                 Some(run) => gathered.family(run),
                 None => gathered.runs.keys().copied().collect(),
             };
-            let copied = output::copy(&runs, &gathered, &context.place, &redactor, &mut writer);
+            let known = (!self.unknown_secrets).then_some(&mut known);
+            let ways = (&context.place, &redactor);
+            let copied = output::copy(&runs, &gathered, known, ways, &mut writer);
             redactions = copied.map_err(failed)?;
         }
         let facts = if self.no_facts {

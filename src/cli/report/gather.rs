@@ -7,6 +7,7 @@ use crate::bundle::Writer;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
+use crate::daemon::rerun;
 use crate::log::part::{FRAMES_BYTES, Frames, Origin, Part};
 use crate::log::record::Record;
 use crate::model::{Digest, Envelope, Event, Run, RunId};
@@ -42,6 +43,12 @@ pub struct Seen {
     pub attempts: u32,
     /// What it came from.
     pub parent: Option<RunId>,
+    /// Under whose id its secrets were kept.
+    pub secrets: Option<RunId>,
+    /// Whether one of them stood in its command.
+    pub is_marked: bool,
+    /// Its variables.
+    pub variables: Option<Digest>,
 }
 
 /// The records that there are.
@@ -176,7 +183,10 @@ impl Gathered {
 
     fn note_run(&mut self, run: &Run) {
         self.blobs.extend(run.spec.variables);
-        let seen = Seen { attempts: run.attempt, parent: run.spec.parent };
+        let spec = &run.spec;
+        let (parent, secrets, variables) = (spec.parent, spec.secrets, spec.variables);
+        let is_marked = spec.command.iter().chain(&spec.line).any(rerun::is_marked);
+        let seen = Seen { attempts: run.attempt, parent, secrets, is_marked, variables };
         self.runs.insert(run.id, seen);
     }
 

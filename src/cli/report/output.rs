@@ -7,33 +7,46 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::gather::Gathered;
+use super::known::Known;
 use crate::bundle::layout::{
     LeftOut, OUTPUT_BYTES, OUTPUT_BYTES_ALL, OutputName, OutputPart, Redactions,
 };
 use crate::bundle::redact::Redactor;
 use crate::bundle::{BundleError, Writer};
 use crate::daemon::place::Place;
+use crate::log::Blobs;
 use crate::model::RunId;
 
-/// Copies the output of these runs; what is left out is noted.
+/// Copies the output of these runs; what is left out is noted. Without `known` it does not matter
+/// whose secrets can be looked for.
 ///
 /// # Errors
 /// The bundle cannot be written.
 pub fn copy(
     runs: &BTreeSet<RunId>,
     gathered: &Gathered,
-    place: &Place,
-    redactor: &Redactor,
+    known: Option<&mut Known>,
+    (place, redactor): (&Place, &Redactor),
     writer: &mut Writer,
 ) -> Result<Redactions, BundleError> {
     let mut names = Vec::new();
+    let mut redactions = Redactions::default();
+    let (mut known, blobs) = (known, Blobs::new(&place.blobs()));
     for (run, seen) in gathered.runs.iter().filter(|(run, _)| runs.contains(run)) {
+        let unknown = known.as_mut().map(|known| known.unknown(seen, &blobs)).unwrap_or_default();
+        if !unknown.is_empty() {
+            let member = format!("output/{run}");
+            let unknown = unknown.join(", ");
+            let why = format!("its secrets are not known here any more ({unknown})");
+            redactions.left_out.push(LeftOut { member, bytes: 0, why });
+            continue;
+        }
         for attempt in 1..=seen.attempts {
             names.extend(OutputPart::ALL.map(|part| OutputName { run: *run, attempt, part }));
         }
     }
     names.sort_by_cached_key(OutputName::member);
-    let (mut redactions, mut copied) = (Redactions::default(), 0);
+    let mut copied = 0;
     for name in names {
         let member = name.member();
         let base = place.output(name.run, name.attempt);
