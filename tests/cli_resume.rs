@@ -28,6 +28,12 @@ fn parent_of(pid: i32) -> i32 {
     rest.split(' ').nth(1).and_then(|pid| pid.parse().ok()).expect("a parent")
 }
 
+/// A signal takes its time to be acted on.
+fn kill_for_good(pid: i32) {
+    kill(pid, Signal::KILL);
+    until_so("it to be dead", || !lives(pid));
+}
+
 /// Each file with its bytes.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -62,7 +68,7 @@ fn after_the_death_of_daemon_and_shims_each_run_is_decided_once() {
     let ends_shim = parent_of(pids["ends"]);
     home.without_daemon();
     for name in ["fail", "requeue", "ask"] {
-        kill(parent_of(pids[name]), Signal::KILL);
+        kill_for_good(parent_of(pids[name]));
     }
     std::fs::write(&go, "").expect("writes");
     until_so("the exit record", || !lives(pids["ends"]));
@@ -187,8 +193,8 @@ fn after_a_reboot_each_policy_is_followed_and_what_was_asked_for_waits() {
     let pids = ["fail", "requeue", "ask"].map(|name| home.pid_of(name));
     home.without_daemon();
     for pid in pids {
-        kill(parent_of(pid), Signal::KILL);
-        kill(pid, Signal::KILL);
+        kill_for_good(parent_of(pid));
+        kill_for_good(pid);
     }
     let Some(listed) = after_a_reboot(&home, &["--json", "resume", "--dry-run"]) else {
         println!("SKIPPED (no mount namespace can be made)");
@@ -241,8 +247,8 @@ fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
     // Here it goes on as if nothing had been.
     assert_eq!(decisions(&home.json(&["resume"])), expected(&[("there", "adopted")]));
     home.without_daemon();
-    kill(parent_of(pid), Signal::KILL);
-    kill(pid, Signal::KILL);
+    kill_for_good(parent_of(pid));
+    kill_for_good(pid);
     let taken = on_another_machine(&home, &["--json", "resume", "--take-over"]).expect("runs");
     let document: Value = serde_json::from_slice(&taken.stdout).expect("JSON");
     assert_eq!(decisions(&document), expected(&[("there", "resumed")]), "{}", text(&taken.stderr));
