@@ -8,7 +8,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::layout::Redaction;
-use crate::model::secret::{MARKER, is_secret_name, spans_of_output};
+use crate::model::secret::MARKER;
+use crate::model::secret::spans::{self, is_secret_name};
 
 /// A shorter value is too likely to be found where it means something else.
 const LEAST: usize = 6;
@@ -60,7 +61,7 @@ impl Redactor {
             None => Vec::new(),
         };
         let by_value = overwrite(member, "value", by_value, bytes);
-        let by_pattern = overwrite(member, "pattern", spans_of_output(bytes), bytes);
+        let by_pattern = overwrite(member, "pattern", spans::of_output(bytes), bytes);
         by_value.into_iter().chain(by_pattern).collect()
     }
 

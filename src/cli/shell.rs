@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::text;
-use crate::model::secret::{MARKER, is_secret_name};
+use crate::model::secret::MARKER;
+use crate::model::secret::spans::is_secret_name;
 
 /// What shells do themselves, in their own way, instead of running the program of that name:
 /// builtins and reserved words of dash, bash, ksh and zsh.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::protocol::{BatchRequest, Common, RerunRequest, RunRequest};
-use crate::model::{ByteString, CommandId, QueueName, RunSpec, secret};
+use crate::model::secret::is_marked;
+use crate::model::{ByteString, CommandId, QueueName, RunSpec};
 
 /// Names and values.
 pub type Variables = Vec<(ByteString, ByteString)>;
@@ -156,10 +157,4 @@ fn variables(captured: Variables, asked: &RerunRequest) -> Result<Variables, Rer
     }
     variables.extend(set.into_iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(variables.into_iter().collect())
-}
-
-/// Whether a secret stood in it.
-pub fn is_marked(text: &ByteString) -> bool {
-    let marker = secret::MARKER.as_bytes();
-    text.as_bytes().windows(marker.len()).any(|window| window == marker)
 }
