@@ -6,7 +6,7 @@ use super::offline::{self, OfflineError};
 use super::place::Place;
 use super::recovery;
 use super::start::beginning;
-use crate::log::part::{self, Origin, Part};
+use crate::log::part;
 use crate::model::{Engine, Envelope, State};
 use crate::runners::linux::clock;
 
@@ -29,8 +29,7 @@ pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
     let look = offline::look(place)?;
     let failed = |error: crate::log::LogError| OfflineError::Files(DaemonError::from(error));
     let last = look.reader.head().map_err(failed)?.seq;
-    let bytes = part::take(&look.reader, Part::Origin { first: last + 1 }).map_err(failed)?;
-    let before = Origin::decode(&place.log(), last, &bytes).map_err(failed)?.state;
+    let before = part::origin(&look.reader, last + 1).map_err(failed)?.state;
     let mut engine = Engine::new(before.clone());
     let findings = recovery::survey(place, &engine.to_find())?;
     let boot = clock::boot_id();

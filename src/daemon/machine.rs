@@ -5,7 +5,6 @@
 //! to give the id itself away. Where a machine has none, nothing is checked.
 
 use std::fs;
-use std::path::PathBuf;
 
 use super::error::DaemonError;
 use super::place::Place;
@@ -26,13 +25,9 @@ fn this() -> Option<String> {
         .map(|digest| digest.to_hex().to_string())
 }
 
-fn note(place: &Place) -> PathBuf {
-    place.root.join("machine")
-}
-
 /// Whether the environment was last used on another machine than this.
 pub fn is_another(place: &Place) -> bool {
-    let noted = fs::read_to_string(note(place)).ok();
+    let noted = fs::read_to_string(place.machine()).ok();
     noted.zip(this()).is_some_and(|(noted, this)| noted.trim() != this)
 }
 
@@ -45,7 +40,7 @@ pub fn check(place: &Place) -> Result<(), DaemonError> {
     if is_another(place) {
         return Err(DaemonError::OtherMachine { root: place.root.clone() });
     }
-    if note(place).exists() { Ok(()) } else { take_over(place) }
+    if place.machine().exists() { Ok(()) } else { take_over(place) }
 }
 
 /// From now on it is an environment of this machine. The caller holds the environment's lock.
@@ -54,5 +49,5 @@ pub fn check(place: &Place) -> Result<(), DaemonError> {
 /// The note cannot be written.
 pub fn take_over(place: &Place) -> Result<(), DaemonError> {
     let Some(this) = this() else { return Ok(()) };
-    Ok(atomic::atomic_write(&note(place), format!("{this}\n").as_bytes())?)
+    Ok(atomic::atomic_write(&place.machine(), format!("{this}\n").as_bytes())?)
 }

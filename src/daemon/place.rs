@@ -137,6 +137,21 @@ impl Place {
         self.root.join("shims")
     }
 
+    /// Debug bundles that nobody gave another place.
+    pub fn bundles(&self) -> PathBuf {
+        self.root.join("debug")
+    }
+
+    /// Where the newest bundle lies, wherever that is.
+    pub fn newest_bundle(&self) -> PathBuf {
+        self.bundles().join("last")
+    }
+
+    /// Which machine its processes are on.
+    pub fn machine(&self) -> PathBuf {
+        self.root.join("machine")
+    }
+
     /// What a daemon that failed had to say.
     pub fn daemon_log(&self) -> PathBuf {
         self.root.join("daemon.log")

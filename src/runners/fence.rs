@@ -78,21 +78,9 @@ pub fn scan(shims: &Path) -> io::Result<Vec<ShimFound>> {
 fn look(dir: &Path) -> io::Result<ShimFound> {
     let lock_held = try_lock(dir, FlockOperation::NonBlockingLockShared)?.is_none();
     let entries = journal::read(&dir.join(journal::FILE))?;
-    let socket = opened(&entries).map(|opened| PathBuf::from(opened.socket.as_os_str()));
+    let socket = journal::opened(&entries).map(|opened| PathBuf::from(opened.socket.as_os_str()));
     let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(ShimFound { id, dir: dir.to_owned(), socket, entries, lock_held })
-}
-
-fn opened(entries: &[Entry]) -> Option<&Opened> {
-    entries.iter().rev().find_map(|entry| match entry {
-        Entry::Opened(opened) => Some(opened),
-        Entry::Claim(_)
-        | Entry::Started(..)
-        | Entry::Ended(..)
-        | Entry::Refused(_)
-        | Entry::Stopped(..)
-        | Entry::Groups(_) => None,
-    })
 }
 
 /// Ends a shim that is dead or mute, and all that it started, and waits until nothing lives.
@@ -136,7 +124,7 @@ pub fn remove(dir: &Path) -> io::Result<bool> {
     };
     let entries = journal::read(&dir.join(journal::FILE))?;
     let boot = clock::boot_id()?;
-    if let Some(opened) = opened(&entries).filter(|opened| opened.boot == boot) {
+    if let Some(opened) = journal::opened(&entries).filter(|opened| opened.boot == boot) {
         if let Some(leaf) = leaf_of(opened)?
             && leaf.remove().is_err()
         {
@@ -156,7 +144,7 @@ pub fn remove(dir: &Path) -> io::Result<bool> {
 /// Kills the shim itself, if it is proven to be the one that wrote the journal.
 fn end_shim(dir: &Path) -> io::Result<()> {
     let entries = journal::read(&dir.join(journal::FILE))?;
-    let Some(opened) = opened(&entries) else { return Ok(()) };
+    let Some(opened) = journal::opened(&entries) else { return Ok(()) };
     if opened.boot != clock::boot_id()? {
         return Ok(());
     }
@@ -170,7 +158,7 @@ fn end_shim(dir: &Path) -> io::Result<()> {
 
 /// Kills what a dead shim has left, and waits.
 fn end_tree(entries: &[Entry]) -> io::Result<Fenced> {
-    let Some(opened) = opened(entries) else { return Ok(Fenced::Empty) };
+    let Some(opened) = journal::opened(entries) else { return Ok(Fenced::Empty) };
     if opened.boot != clock::boot_id()? || tree::fence_is_skipped() {
         return Ok(Fenced::Empty);
     }

@@ -122,6 +122,19 @@ impl Entry {
     }
 }
 
+/// Who wrote it: the shim that opened it last.
+pub fn opened(entries: &[Entry]) -> Option<&Opened> {
+    entries.iter().rev().find_map(|entry| match entry {
+        Entry::Opened(opened) => Some(opened),
+        Entry::Claim(_)
+        | Entry::Started(..)
+        | Entry::Ended(..)
+        | Entry::Refused(_)
+        | Entry::Stopped(..)
+        | Entry::Groups(_) => None,
+    })
+}
+
 /// Reads a journal up to its end or the first record that is torn; a missing one is empty.
 pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
     let bytes = match std::fs::read(path) {

@@ -17,7 +17,7 @@ use crate::runners::linux::cgroup::Leaf;
 use crate::runners::linux::{clock, procfs};
 use crate::runners::process::ShimHandle;
 use crate::runners::protocol::AttemptId;
-use crate::runners::shim::journal::{self, Entry, Opened};
+use crate::runners::shim::journal::{self, Entry};
 
 /// What became of an attempt, by the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ fn look(directory: &Path) -> ShimFacts {
         | PathKind::Other
         | PathKind::Hidden => (Vec::new(), Some(format!("{} is no file", file.display()))),
     };
-    let opened = opened(&entries);
+    let opened = journal::opened(&entries);
     let boot = clock::boot_id().ok();
     let of_this_boot = opened.is_some_and(|opened| Some(opened.boot) == boot);
     let process = opened.filter(|_| of_this_boot).and_then(|opened| {
@@ -137,18 +137,6 @@ fn look(directory: &Path) -> ShimFacts {
 fn leaf(path: &crate::model::ByteString) -> Option<(String, bool)> {
     let leaf = Leaf::open(Path::new(path.as_os_str())).ok().flatten()?;
     Some((leaf.path().display().to_string(), leaf.is_populated().unwrap_or(true)))
-}
-
-fn opened(entries: &[Entry]) -> Option<&Opened> {
-    entries.iter().rev().find_map(|entry| match entry {
-        Entry::Opened(opened) => Some(opened),
-        Entry::Claim(_)
-        | Entry::Started(..)
-        | Entry::Ended(..)
-        | Entry::Refused(_)
-        | Entry::Stopped(..)
-        | Entry::Groups(_) => None,
-    })
 }
 
 fn attempts(entries: &[Entry], of_this_boot: bool) -> BTreeMap<String, Course> {
