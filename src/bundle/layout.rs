@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Digest, RunId};
+use crate::model::RunId;
 
 /// The only layout so far.
 pub const FORMAT: u64 = 1;
@@ -232,11 +232,6 @@ fn is_plain(name: &str) -> bool {
     let fits =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
     !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && name.bytes().all(fits)
-}
-
-/// A digest in a document.
-pub(super) fn hex(digest: Digest) -> String {
-    digest.to_string()
 }
 
 #[cfg(test)]

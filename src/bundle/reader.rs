@@ -13,7 +13,7 @@ use zstd::stream::read::Decoder;
 use super::error::BundleError;
 use super::layout::{
     BYTES, FORMAT, FREE_BYTES, Header, Kind, MEMBER_BYTES, MEMBERS, Manifest, Member, OutputName,
-    RATIO, Redactions, hex,
+    RATIO, Redactions,
 };
 use super::seal;
 use super::spool::Spool;
@@ -100,7 +100,7 @@ impl Bundle {
                 Kind::Header | Kind::Origin | Kind::Redactions | Kind::Manifest => {}
             }
         }
-        if head.seq != header.head_seq || hex(head.hash) != manifest.head_hash {
+        if head.seq != header.head_seq || head.hash.to_string() != manifest.head_hash {
             let what = "it does not end where the bundle says".to_owned();
             return Err(BundleError::Record { seq: head.seq, what });
         }
@@ -174,7 +174,7 @@ impl Bundle {
         for (name, found) in folding.digests() {
             // Another version has other shapes: there is nothing to compare.
             let Some(expected) = self.manifest.projections.get(&name) else { continue };
-            let found = hex(found);
+            let found = found.to_string();
             if found != *expected {
                 let expected = expected.clone();
                 return Err(BundleError::Projection { name, expected, found });

@@ -14,7 +14,7 @@ use zstd::stream::write::Encoder;
 use super::error::BundleError;
 use super::layout::{
     BLOBS_BYTES, BYTES, FREE_BYTES, Header, Kind, MEMBERS, Manifest, Member, OutputName, RATIO,
-    Redactions, hex,
+    Redactions,
 };
 use super::seal::Sealing;
 use super::tar;
@@ -29,7 +29,7 @@ type Out = Encoder<'static, Sealing<Counted>>;
 /// Members are added in the order of the layout.
 pub struct Writer {
     path: PathBuf,
-    temporary: PathBuf,
+    temporary: Unfinished,
     out: Out,
     members: Vec<Member>,
     rank: u8,
@@ -39,6 +39,24 @@ pub struct Writer {
     written: Arc<AtomicU64>,
     blobs: Vec<u8>,
     numbers: [u64; 3],
+}
+
+/// A file that goes away again unless it is kept.
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    fn path(&self) -> &Path {
+        self.0.as_deref().unwrap_or(Path::new(""))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Whoever is killed leaves it as well.
+            let _left = fs::remove_file(path);
+        }
+    }
 }
 
 /// A file, and how much was written to it.
@@ -66,13 +84,14 @@ impl Writer {
     /// [`BundleError`], as for all that follow.
     pub fn create(path: &Path, header: &Header) -> Result<Self, BundleError> {
         let temporary = path.with_added_extension("tmp");
-        let failed = |error| BundleError::io("make", &temporary)(error);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let file = BufWriter::new(options.open(&temporary).map_err(failed)?);
+        let file = options.open(&temporary).map_err(BundleError::io("make", &temporary))?;
+        let (file, temporary) = (BufWriter::new(file), Unfinished(Some(temporary)));
         let written = Arc::new(AtomicU64::new(0));
         let sealing = Sealing::new(Counted { file, count: Arc::clone(&written) });
-        let out = Encoder::new(sealing, LEVEL).map_err(failed)?;
+        let begun = Encoder::new(sealing, LEVEL);
+        let out = begun.map_err(BundleError::io("make", temporary.path()))?;
         let (members, blobs) = (Vec::new(), Vec::new());
         let (rank, bytes, numbers, path) = (0, 0, [0; 3], path.to_owned());
         let mut writer =
@@ -154,17 +173,20 @@ impl Writer {
         let projections = projections.iter();
         let manifest = Manifest {
             members: std::mem::take(&mut self.members),
-            head_hash: hex(head_hash),
-            projections: projections.map(|(name, digest)| (name.clone(), hex(*digest))).collect(),
+            head_hash: head_hash.to_string(),
+            projections: projections
+                .map(|(name, digest)| (name.clone(), digest.to_string()))
+                .collect(),
         };
         self.document(&Kind::Manifest, &manifest)?;
         self.write(&[0; tar::END])?;
-        let Self { path, temporary, out, .. } = self;
-        let failed = |error| BundleError::io("write", &temporary)(error);
+        let Self { path, mut temporary, out, .. } = self;
+        let failed = |error| BundleError::io("write", &path)(error);
         let counted = out.finish().and_then(Sealing::finish).map_err(failed)?;
         let file = counted.file.into_inner().map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
-        fs::rename(&temporary, &path).map_err(failed)?;
+        fs::rename(temporary.path(), &path).map_err(failed)?;
+        temporary.0 = None;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory =
             File::open(directory.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
@@ -204,7 +226,7 @@ impl Writer {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        let failed = BundleError::io("write", &self.temporary);
+        let failed = BundleError::io("write", self.temporary.path());
         self.out.write_all(bytes).map_err(failed)
     }
 }

@@ -1,5 +1,6 @@
 //! Answers from a debug bundle instead of an environment.
 
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,7 +15,7 @@ use crate::log::codec;
 use crate::model::{BootId, ByteString, Digest, Now, Run, RunId};
 use crate::projections::query::{Document, Query, QueryError, Question, Scope};
 use crate::projections::view::{List, RunView};
-use crate::projections::{BatchLineState, LogSource, Views, ViewsError, Where, answer};
+use crate::projections::{BatchLineState, LogSource, Views, Where, answer};
 
 /// Views of fewer records are folded in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
@@ -26,7 +27,7 @@ pub struct Bundled {
     pub bundle: Bundle,
     views: Views,
     /// Where output lies while it is read; made when it is asked for.
-    output: Option<Folder>,
+    output: OnceCell<Folder>,
     now: Now,
 }
 
@@ -59,38 +60,26 @@ impl Bundled {
     /// What is wrong with it.
     pub fn open(path: &Path) -> Result<Self, CommandError> {
         let bundle = Bundle::open(path).map_err(|error| CommandError::of_bundle(path, &error))?;
-        let failed = |error: ViewsError| {
-            let error =
-                BundleError::Layout { member: "records".to_owned(), what: error.to_string() };
-            CommandError::of_bundle(path, &error)
-        };
         let boot = BootId([0; 16]);
         let views = if bundle.len() <= RECORDS_IN_MEMORY {
             Views::in_memory(boot, &bundle)
         } else {
             Views::unnamed(&std::env::temp_dir(), boot, &bundle)
         };
-        let views = views.map_err(failed)?;
-        let head = bundle.get(bundle.header.head_seq).map_err(|error| {
-            let error =
-                BundleError::Layout { member: "records".to_owned(), what: error.to_string() };
-            CommandError::of_bundle(path, &error)
-        })?;
+        let views = views.map_err(QueryError::from)?;
+        let head = bundle.get(bundle.header.head_seq).map_err(QueryError::from)?;
         let wall = head.map(|stored| stored.envelope.time).unwrap_or_default();
-        Ok(Self { bundle, views, output: None, now: Now { wall, boottime_ms: 0 } })
+        let (output, now) = (OnceCell::new(), Now { wall, boottime_ms: 0 });
+        Ok(Self { bundle, views, output, now })
     }
 
     /// The document that answers a question; "now" is the time of its last record.
     ///
     /// # Errors
     /// As everywhere; or output cannot be unpacked.
-    pub fn answer(&mut self, question: &Question) -> Result<Vec<u8>, CommandError> {
-        if self.output.is_none() && self.bundle.header.has_output {
-            let folder =
-                Folder::new().map_err(|error| CommandError::io("temporary files", &error))?;
-            self.output = Some(folder);
-        }
-        let folder = self.output.as_ref().map(|folder| folder.0.clone()).unwrap_or_default();
+    pub fn answer(&self, question: &Question) -> Result<Vec<u8>, CommandError> {
+        let reads_output = matches!(question.query, Query::Outputs { .. });
+        let folder = if reads_output { self.folder()? } else { Path::new("") };
         let output = |run: RunId, attempt: u32| folder.join(format!("{run}.{attempt}"));
         let variables = |digest: Digest| {
             let blob = self.bundle.blob(digest).map_err(|error| error.to_string())?;
@@ -109,8 +98,7 @@ impl Bundled {
             _ => &[],
         };
         for view in outputs {
-            let run = view.run_id.parse().ok();
-            if let Some(run) = run.filter(|_| self.output.is_some()) {
+            if let Ok(run) = view.run_id.parse() {
                 self.unpack(run, view.attempt, Path::new(&view.base))?;
             }
         }
@@ -119,19 +107,26 @@ impl Bundled {
         })
     }
 
+    fn folder(&self) -> Result<&Path, CommandError> {
+        if self.output.get().is_none() {
+            let made =
+                Folder::new().map_err(|error| CommandError::io("temporary files", &error))?;
+            let _other = self.output.set(made);
+        }
+        Ok(self.output.get().map_or(Path::new(""), |folder| &folder.0))
+    }
+
     /// What a run was given, to do it once more; of a batch also its lines.
     ///
     /// # Errors
     /// No such run, or its variables are not in the bundle.
-    pub fn description(&mut self, selector: &str) -> Result<Description, CommandError> {
+    pub fn description(&self, selector: &str) -> Result<Description, CommandError> {
         let query = Query::Resolve { selectors: vec![selector.to_owned()], scope: Scope::One };
         let list: List<RunView> = parse(&self.answer(&query.into())?)?;
         let absent = || QueryError::NoSuchRun { selector: selector.to_owned() };
         let id = list.items.first().and_then(|run| run.run_id.parse().ok()).ok_or_else(absent)?;
-        let failed =
-            |error: ViewsError| CommandError::new("bundle", exit::FAILED, error.to_string());
-        let run = self.views.run(id).map_err(failed)?.ok_or_else(absent)?;
-        let lines = self.views.batch_lines(id).map_err(failed)?.unwrap_or_default();
+        let run = self.views.run(id).map_err(QueryError::from)?.ok_or_else(absent)?;
+        let lines = self.views.batch_lines(id).map_err(QueryError::from)?.unwrap_or_default();
         let variables = match run.spec.variables {
             Some(digest) => {
                 let blob = self.bundle.blob(digest);

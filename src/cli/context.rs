@@ -1,6 +1,5 @@
 //! What every command has at hand: its environment and the ways to ask there.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,7 +76,7 @@ pub struct Context {
     /// Of which moment questions are.
     at: Option<At>,
     /// What is read instead of the environment.
-    bundled: Option<Box<RefCell<Bundled>>>,
+    bundled: Option<Box<Bundled>>,
 }
 
 impl Context {
@@ -119,7 +118,7 @@ impl Context {
     pub fn look(&mut self, read: &ReadArgs) -> Result<(), CommandError> {
         self.at = read.at;
         let bundled = read.bundle.as_ref().map(|path| Bundled::open(path)).transpose()?;
-        self.bundled = bundled.map(|bundled| Box::new(RefCell::new(bundled)));
+        self.bundled = bundled.map(Box::new);
         Ok(())
     }
 
@@ -174,7 +173,7 @@ impl Context {
 
     fn answer(&self, question: &Question) -> Result<Vec<u8>, CommandError> {
         if let Some(bundled) = &self.bundled {
-            return bundled.borrow_mut().answer(question);
+            return bundled.answer(question);
         }
         let mut waiting = Waiting::new();
         loop {

@@ -100,7 +100,10 @@ impl Origin {
 }
 
 /// The state before `first`, folded from the newest snapshot that has none of what follows.
-fn origin(reader: &Reader, first: u64) -> Result<Origin, LogError> {
+///
+/// # Errors
+/// [`LogError`].
+pub fn origin(reader: &Reader, first: u64) -> Result<Origin, LogError> {
     let saved = reader.snapshot_before(first)?;
     let file = reader.files().into_iter().next().map(|(_, file)| file).unwrap_or_default();
     let mut state = snapshot::decode(&file, &saved.bytes)?;

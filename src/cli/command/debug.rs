@@ -8,7 +8,6 @@ use super::Runnable;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
-use crate::cli::report::gather::default_folder;
 
 /// Below the options.
 const HELP: &str = "\
@@ -44,8 +43,8 @@ impl Runnable for DebugArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let Action::Last = self.action;
-        let note = default_folder(&context.place.root).join("last");
-        let path = std::fs::read(note).map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+        let path = std::fs::read(context.place.newest_bundle())
+            .map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
         let Some(path) = path.ok() else {
             let message = format!("no bundle was made of environment {} yet", context.place.id);
             return Err(

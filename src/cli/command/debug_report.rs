@@ -13,7 +13,7 @@ use crate::cli::report::cause::Cause;
 use crate::cli::report::deep::Deep;
 use crate::cli::report::facts::Host;
 use crate::cli::report::failures::{Failure, failures};
-use crate::cli::report::gather::{Extent, Gathered, default_folder, extent, gather};
+use crate::cli::report::gather::{Extent, Gathered, extent, gather};
 use crate::cli::report::known::Known;
 use crate::cli::report::output;
 use crate::cli::{exit, offline, text, time_arg};
@@ -134,7 +134,7 @@ impl DebugReportArgs {
             return std::path::absolute(path)
                 .map_err(|error| CommandError::io("the bundle's path", &error));
         }
-        let folder = default_folder(&context.place.root);
+        let folder = context.place.bundles();
         atomic::create_directory(&folder)
             .map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))?;
         let time = time_arg::now().strftime("%Y%m%dT%H%M%S").to_string();
@@ -277,7 +277,7 @@ fn facts(
         let living = context.read::<List<RunView>>(&Query::Ps(PsQuery::default()))?.items;
         facts.push(("deep.json", serde_json::json!(Deep::of(&living))));
     }
-    facts.push(("host.json", serde_json::json!(Host::here())));
+    facts.push((Host::FILE, serde_json::json!(Host::here())));
     facts.sort_by_key(|(name, _)| *name);
     let mut written = Vec::new();
     for (name, mut document) in facts {
@@ -296,8 +296,8 @@ fn facts(
 fn remember(path: &Path, context: &Context) -> Result<(), CommandError> {
     use std::os::unix::ffi::OsStrExt as _;
 
-    let folder = default_folder(&context.place.root);
-    let written = atomic::create_directory(&folder)
-        .and_then(|()| atomic::atomic_write(&folder.join("last"), path.as_os_str().as_bytes()));
+    let note = context.place.newest_bundle();
+    let written = atomic::create_directory(&context.place.bundles())
+        .and_then(|()| atomic::atomic_write(&note, path.as_os_str().as_bytes()));
     written.map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))
 }

@@ -6,12 +6,14 @@ use std::path::Path;
 use crate::cli::bundled::{Bundled, Description};
 use crate::cli::context::{Context, command_id};
 use crate::cli::error::CommandError;
+use crate::cli::report::facts::Host;
 use crate::cli::{exit, text};
 use crate::daemon::protocol::{
     BatchRequest, RerunItem, RerunReply, RerunRequest, RunLine, RunRequest,
 };
 use crate::daemon::rerun::{self, RerunError};
 use crate::model::event::Outcome;
+use crate::model::secret::is_marked;
 use crate::model::{ByteString, Kind, RunId};
 
 /// Admits each run that is asked for; what differs from where it was recorded is told.
@@ -23,7 +25,8 @@ pub fn from_bundle(
     asked: &RerunRequest,
     context: &Context,
 ) -> Result<RerunReply, CommandError> {
-    let mut bundled = Bundled::open(path)?;
+    let bundled = Bundled::open(path)?;
+    tell_machine(&bundled, context);
     let mut items = Vec::new();
     for selector in &asked.selectors {
         let description = bundled.description(selector)?;
@@ -99,8 +102,19 @@ fn directory(recorded: ByteString, context: &Context) -> Result<ByteString, Comm
     Ok(here.into_os_string().into())
 }
 
+/// What may make a difference that no command shows.
+fn tell_machine(bundled: &Bundled, context: &Context) {
+    let fact = bundled.bundle.fact(Host::FILE).ok().flatten();
+    let there = fact.and_then(|bytes| serde_json::from_slice::<Host>(&bytes).ok());
+    let here = Host::here().system;
+    if let Some(there) = there.filter(|there| there.system != here) {
+        let there = text::line(&there.system).into_owned();
+        context.ui.status(&format!("recorded on {there}; this is {}", text::line(&here)));
+    }
+}
+
 fn tell_secrets(variables: &[(ByteString, ByteString)], asked: &RerunRequest, context: &Context) {
-    let marked = variables.iter().filter(|(_, value)| rerun::is_marked(value));
+    let marked = variables.iter().filter(|(_, value)| is_marked(value));
     let given = |name: &ByteString| asked.set.iter().any(|(set, _)| set == name);
     let taken: Vec<String> =
         marked.filter(|(name, _)| !given(name)).map(|(name, _)| name.to_text()).collect();

@@ -1,15 +1,14 @@
 //! Reads a part of the log, record by record, and notes what it refers to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::bundle::Writer;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
-use crate::daemon::rerun;
 use crate::log::part::{FRAMES_BYTES, Frames, Origin, Part};
 use crate::log::record::Record;
+use crate::model::secret::is_marked;
 use crate::model::{Digest, Envelope, Event, Run, RunId};
 use crate::projections::Stored;
 use crate::projections::digest::Folding;
@@ -185,7 +184,7 @@ impl Gathered {
         self.blobs.extend(run.spec.variables);
         let spec = &run.spec;
         let (parent, secrets, variables) = (spec.parent, spec.secrets, spec.variables);
-        let is_marked = spec.command.iter().chain(&spec.line).any(rerun::is_marked);
+        let is_marked = spec.command.iter().chain(&spec.line).any(is_marked);
         let seen = Seen { attempts: run.attempt, parent, secrets, is_marked, variables };
         self.runs.insert(run.id, seen);
     }
@@ -211,9 +210,4 @@ impl Gathered {
 fn malformed(what: &str) -> CommandError {
     CommandError::new("protocol", exit::UNAVAILABLE, format!("{what} cannot be understood"))
         .hint("jr daemon status")
-}
-
-/// Where a bundle is written that nobody gave a name.
-pub fn default_folder(root: &Path) -> std::path::PathBuf {
-    root.join("debug")
 }

@@ -5,9 +5,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use super::gather::Seen;
 use crate::daemon::place::Place;
-use crate::daemon::rerun::is_marked;
 use crate::log::{Blobs, Secrets, codec};
-use crate::model::secret;
+use crate::model::secret::{self, is_marked};
 use crate::model::{ByteString, Digest, RunId};
 
 /// What can be looked for.
@@ -19,8 +18,8 @@ pub struct Known {
     owners: BTreeSet<RunId>,
     /// Of the asker's environment.
     names: BTreeSet<Vec<u8>>,
-    /// Names of marked variables, by the blob that has them.
-    marked: BTreeMap<Digest, Vec<ByteString>>,
+    /// Names of marked variables, by the blob that has them; `None` if it cannot be read.
+    marked: BTreeMap<Digest, Option<Vec<ByteString>>>,
 }
 
 impl Known {
@@ -53,20 +52,22 @@ impl Known {
         if seen.is_marked {
             unknown.push(format!("one in the command of {owner}"));
         }
-        let marked = seen.variables.map(|digest| {
-            self.marked.entry(digest).or_insert_with(|| marked_names(digest, blobs)).clone()
-        });
-        let absent =
-            marked.into_iter().flatten().filter(|name| !self.names.contains(name.as_bytes()));
-        unknown.extend(absent.map(|name| name.to_text()));
+        let Some(digest) = seen.variables else { return unknown };
+        let marked = self.marked.entry(digest).or_insert_with(|| marked_names(digest, blobs));
+        match marked {
+            Some(marked) => {
+                let absent = marked.iter().filter(|name| !self.names.contains(name.as_bytes()));
+                unknown.extend(absent.map(ByteString::to_text));
+            }
+            // Which ones it had, nobody knows either.
+            None => unknown.push("its variables cannot be read".to_owned()),
+        }
         unknown
     }
 }
 
-fn marked_names(digest: Digest, blobs: &Blobs) -> Vec<ByteString> {
-    let bytes = blobs.get(digest).ok();
-    let variables =
-        bytes.and_then(|bytes| codec::decode::<Vec<(ByteString, ByteString)>>(&bytes).ok());
-    let marked = variables.into_iter().flatten().filter(|(_, value)| is_marked(value));
-    marked.map(|(name, _)| name).collect()
+fn marked_names(digest: Digest, blobs: &Blobs) -> Option<Vec<ByteString>> {
+    let variables: secret::Variables = codec::decode(&blobs.get(digest).ok()?).ok()?;
+    let marked = variables.into_iter().filter(|(_, value)| is_marked(value));
+    Some(marked.map(|(name, _)| name).collect())
 }
