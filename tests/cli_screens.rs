@@ -217,7 +217,7 @@ fn settle_line(line: &str, seq: &mut u32) -> String {
         (", log at ", "60"),
         ("records 1 to ", "60"),
         ("ok: ", "60"),
-        (", up to ", "60"),
+        (" of them pruned, up to ", "60"),
         (" segments of ", "600000"),
     ] {
         line = with_number(&line, before, value);
