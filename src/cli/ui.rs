@@ -175,6 +175,14 @@ impl Ui {
         self.document(&json);
     }
 
+    /// Begins a document whose last field, `items`, is empty here and grows item by item.
+    pub fn open_list(&mut self, head: &impl serde::Serialize) -> OpenList<'_> {
+        self.json(head);
+        let closed = self.out.strip_suffix(LIST_END).map_or(self.out.len(), <[u8]>::len);
+        self.out.truncate(closed);
+        OpenList { ui: self, is_empty: true }
+    }
+
     /// Bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
@@ -290,6 +298,42 @@ struct ErrorWords<'a> {
     message: &'a str,
     hint: Option<&'a str>,
 }
+
+/// How a document ends whose last field is an empty list.
+const LIST_END: &[u8] = b"]}\n";
+
+/// A document of which the items are written one by one.
+#[derive(Debug)]
+pub struct OpenList<'a> {
+    ui: &'a mut Ui,
+    is_empty: bool,
+}
+
+impl OpenList<'_> {
+    /// Bytes that wait before they are written.
+    const WAITING: usize = 64 << 10;
+
+    /// One more.
+    ///
+    /// # Errors
+    /// [`closed`] if nobody reads any more.
+    ///
+    /// # Panics
+    /// Its keys are no strings, which is an error of ours.
+    pub fn push(&mut self, item: &impl serde::Serialize) -> Result<(), CommandError> {
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.ui.out.push(b',');
+        }
+        serde_json::to_writer(&mut self.ui.out, item).expect("items have string keys only");
+        if self.ui.waiting() > Self::WAITING { self.ui.flush() } else { Ok(()) }
+    }
+
+    /// No more.
+    pub fn close(self) {
+        self.ui.out.extend_from_slice(LIST_END);
+    }
+}
+
 
 /// Nobody reads stdout any more: the command ends without a word.
 pub fn closed() -> CommandError {

@@ -46,7 +46,8 @@ struct Document<'a> {
     head_hash: &'a str,
     records: u64,
     projections: &'a [String],
-    items: Vec<EventView>,
+    /// Written one by one: there may be millions.
+    items: [EventView; 0],
 }
 
 impl Runnable for ReplayArgs {
@@ -59,14 +60,7 @@ impl Runnable for ReplayArgs {
         let until = self.until.unwrap_or(u64::MAX);
         let header = &bundle.header;
         if context.ui.json {
-            let mut items = Vec::new();
-            bundle
-                .each_until(until, &mut |stored| {
-                    items.push(event_view(&stored));
-                    true
-                })
-                .map_err(failed)?;
-            context.ui.json(&Document {
+            let head = Document {
                 schema: "jr.replay/1",
                 ok: true,
                 environment: &header.environment,
@@ -75,8 +69,18 @@ impl Runnable for ReplayArgs {
                 head_hash: &bundle.manifest.head_hash,
                 records: bundle.len(),
                 projections: &compared,
-                items,
-            });
+                items: [],
+            };
+            let mut items = context.ui.open_list(&head);
+            let mut result = Ok(());
+            bundle
+                .each_until(until, &mut |stored| {
+                    result = items.push(&event_view(&stored));
+                    result.is_ok()
+                })
+                .map_err(failed)?;
+            result?;
+            items.close();
             return Ok(exit::OK);
         }
         if !context.ui.quiet {
