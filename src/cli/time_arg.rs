@@ -4,10 +4,11 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
+use crate::model::notation::duration;
+
 /// What would have been understood.
 const MOMENTS: &str = "a time such as 2026-11-20T14:00:00Z, '2026-11-20 14:00', 14:00, -2h, \
     '2h ago', today, yesterday or @1700000000";
-const DURATIONS: &str = "a duration such as 90 (seconds), 1m30s, 2h, 500ms or 01:30:00";
 
 /// The moment that `text` means, in Unix milliseconds, seen from `now`.
 ///
@@ -81,89 +82,6 @@ fn before(text: &str, now: &Zoned) -> Option<i64> {
         now.checked_sub(SignedDuration::from_millis(millis)).ok()?
     };
     Some(then.timestamp().as_millisecond())
-}
-
-/// A duration in milliseconds. For clap.
-///
-/// # Errors
-/// What would have been understood.
-pub fn duration(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not {DURATIONS}");
-    let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with('-') {
-        return Err(wrong());
-    }
-    if trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return seconds_millis(trimmed).ok_or_else(wrong);
-    }
-    if trimmed.contains(':') {
-        return clock_millis(trimmed).ok_or_else(wrong);
-    }
-    units_millis(trimmed).ok_or_else(wrong)
-}
-
-fn seconds_millis(text: &str) -> Option<u64> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if seconds.is_empty() || fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    let millis: u64 = format!("{fraction:0<3}")[..3].parse().ok()?;
-    seconds.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(millis)
-}
-
-/// `MM:SS` and `HH:MM:SS`.
-fn clock_millis(text: &str) -> Option<u64> {
-    let mut seconds = 0_u64;
-    let parts: Vec<&str> = text.split(':').collect();
-    if !(2..=3).contains(&parts.len()) {
-        return None;
-    }
-    for (place, part) in parts.iter().enumerate() {
-        let number: u64 = part.parse().ok()?;
-        if place > 0 && (number > 59 || part.len() != 2) {
-            return None;
-        }
-        seconds = seconds.checked_mul(60)?.checked_add(number)?;
-    }
-    seconds.checked_mul(1_000)
-}
-
-/// `1h30m`, `1m 30s`, `500ms`, `2d`; each unit once, from large to small.
-fn units_millis(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 6] = [
-        ("w", 604_800_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
-    let mut rest = text;
-    let mut total = 0_u64;
-    let mut largest = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let letters = rest[digits..].trim_start();
-        let end = letters.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(letters.len());
-        let unit = match &letters[..end] {
-            "sec" | "secs" | "second" | "seconds" => "s",
-            "min" | "mins" | "minute" | "minutes" => "m",
-            "hour" | "hours" | "hr" => "h",
-            "day" | "days" => "d",
-            "week" | "weeks" => "w",
-            other => other,
-        };
-        let place = UNITS.iter().position(|(name, _)| *name == unit)?;
-        if place < largest {
-            return None;
-        }
-        largest = place + 1;
-        // Thousandths of a unit are exact enough for `1.5h`.
-        let thousandths = seconds_millis(&rest[..digits])?;
-        total = total.checked_add(thousandths.checked_mul(UNITS[place].1)? / 1_000)?;
-        rest = letters[end..].trim_start();
-    }
-    Some(total)
 }
 
 /// Where the system's own time zone lies (localtime(5)).
@@ -283,31 +201,6 @@ mod tests {
             let error = moment(bad, &noon()).expect_err(bad);
             assert!(error.contains("is not a time such as"), "{error}");
         }
-    }
-
-    #[test]
-    fn durations_as_people_type_them() {
-        for (text, expected) in [
-            ("90", 90_000),
-            ("0", 0),
-            ("1.5", 1_500),
-            ("1m30s", 90_000),
-            ("1m 30s", 90_000),
-            ("2h", 7_200_000),
-            ("1.5h", 5_400_000),
-            ("500ms", 500),
-            ("1d", 86_400_000),
-            ("10 min", 600_000),
-            ("01:30:00", 5_400_000),
-            ("1:30", 90_000),
-        ] {
-            assert_eq!(duration(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "-1", "x", "1x", "30s1m", "1m1m", "1:2", "1:60", "1:00:00:00", "h", "."] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-        assert!(duration("99999999999999999999").is_err());
-        assert!(duration("99999999999999999w").is_err());
     }
 
     #[test]

@@ -334,7 +334,6 @@ impl OpenList<'_> {
     }
 }
 
-
 /// Nobody reads stdout any more: the command ends without a word.
 pub fn closed() -> CommandError {
     CommandError::new("closed", exit::PIPE, "standard output is closed")

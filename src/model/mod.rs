@@ -20,6 +20,7 @@ pub mod engine;
 pub mod event;
 mod hold;
 pub mod id;
+pub mod notation;
 pub mod observation;
 pub mod outcome;
 pub mod phase;

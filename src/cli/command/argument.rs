@@ -8,6 +8,7 @@ use super::policy::PolicyArgs;
 use crate::cli::error::CommandError;
 use crate::cli::time_arg;
 use crate::daemon::protocol::Common;
+use crate::model::notation::{bytes, cpu_millis, duration};
 use crate::model::{ByteString, Capture, ResourceLimits, Signal, Strays};
 use crate::projections::query::At;
 
@@ -24,13 +25,13 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
     /// Stop it after this running time
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<u64>,
     /// First signal of a stop or timeout [default: TERM]
     #[arg(long, value_name = "SIGNAL")]
     signal: Option<Signal>,
     /// Time between that signal and KILL [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     kill_after: Option<u64>,
     /// What to do with processes that outlive the main one
     #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
@@ -156,33 +157,6 @@ fn limit(text: &str) -> Result<Limit, String> {
         _ => Err("cpu=CORES, memory=BYTES or pids=N"),
     }
     .map_err(|wanted| format!("it must be {wanted}"))
-}
-
-/// Cores with up to three decimals, as thousandths.
-fn cpu_millis(text: &str) -> Option<u32> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(part) || part.len() > 3 {
-        return None;
-    }
-    let part: u32 = format!("{part:0<3}").parse().ok()?;
-    let millis = whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(part)?;
-    (millis > 0).then_some(millis)
-}
-
-/// Bytes, or with K, M, G or T so many times 1,024.
-fn bytes(text: &str) -> Option<u64> {
-    let number = text.trim_end_matches(|end: char| end.is_ascii_alphabetic());
-    let shift = match text[number.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KB" | "KIB" => 10,
-        "M" | "MB" | "MIB" => 20,
-        "G" | "GB" | "GIB" => 30,
-        "T" | "TB" | "TIB" => 40,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-    number.checked_mul(1 << shift)
 }
 
 fn strays(text: &str) -> Result<Strays, String> {

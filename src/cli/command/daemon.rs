@@ -34,7 +34,7 @@ enum Action {
     /// Be the daemon, in the foreground
     Run {
         /// End after this time with nothing to do; 0 never ends [default: 60s]
-        #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+        #[arg(long, value_name = "DURATION", value_parser = crate::model::notation::duration)]
         idle_exit: Option<u64>,
         /// Events of one segment of the log
         #[arg(long, value_name = "N", hide = true)]

@@ -59,7 +59,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SEL[:ok|any]", value_parser = policy::after)]
     after: Vec<After>,
     /// Hold this lock from its start to its end; if another run has it: wait, fail or skip
-    #[arg(long, value_name = "LOCK[:wait|fail|skip]", value_parser = policy::lock)]
+    #[arg(long, value_name = "LOCK[:wait|fail|skip]", value_parser = crate::model::notation::lock)]
     lock: Option<LockWish>,
     #[command(flatten)]
     terminal: TerminalArgs,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Runnable;
 use crate::cli::context::{Context, asker, command_id};
 use crate::cli::error::CommandError;
-use crate::cli::{exit, render, time_arg};
+use crate::cli::{exit, render};
 use crate::daemon::protocol::{StopReply, StopRequest, WaitRequest};
 use crate::model::RunId;
 use crate::projections::query::Query;
@@ -32,7 +32,7 @@ pub struct StopArgs {
     #[arg(value_name = "SEL", required = true)]
     selectors: Vec<String>,
     /// Time until KILL [default: the run's own, 10s]
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::model::notation::duration)]
     kill_after: Option<u64>,
 }
 

@@ -3,7 +3,7 @@
 use super::Runnable;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
-use crate::cli::{exit, progress, render, time_arg};
+use crate::cli::{exit, progress, render};
 use crate::daemon::client::{self, Start, monotonic_ms};
 use crate::daemon::protocol::WaitRequest;
 use crate::limits;
@@ -37,7 +37,7 @@ pub struct WaitArgs {
     #[arg(long)]
     any: bool,
     /// Give up after this time
-    #[arg(long, value_name = "DURATION", value_parser = time_arg::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::model::notation::duration)]
     timeout: Option<u64>,
 }
 
