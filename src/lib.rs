@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod config;
 pub mod daemon;
 pub mod limits;
 pub mod log;

@@ -113,6 +113,13 @@ pub const MESSAGE_BYTES: usize = 64 << 20;
 /// A payload of the log.
 pub const PAYLOAD_BYTES: usize = 4 << 20;
 
+/// One configuration file.
+pub const CONFIG_BYTES: usize = 1 << 20;
+/// Tables within tables of it.
+pub const CONFIG_DEPTH: usize = 32;
+/// Configuration files of one command.
+pub const CONFIG_FILES: usize = 256;
+
 /// `jr doctor` waits so long for one look at files, `/proc` or `/sys`; what hangs is told.
 pub const DOCTOR_LOOK_MS: u64 = 4_000;
 /// And so long for the newest segment of the log: its records are read in a second, ten of them

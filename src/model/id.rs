@@ -166,12 +166,16 @@ pub struct BadName {
 /// Ids that become paths: `^[a-z0-9][a-z0-9._-]{0,62}$`.
 fn check_path_name(what: &'static str, text: &str) -> Result<(), BadName> {
     let rule = "1 to 63 characters of a-z, 0-9, '.', '_' and '-', starting with a letter or digit";
+    if is_name(text) { Ok(()) } else { Err(BadName { what, rule }) }
+}
+
+/// Whether it may be an id that becomes a path.
+pub fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let fits = bytes.first().is_some_and(plain)
+    bytes.first().is_some_and(plain)
         && bytes.len() <= 63
-        && bytes.iter().all(|byte| plain(byte) || b"._-".contains(byte));
-    if fits { Ok(()) } else { Err(BadName { what, rule }) }
+        && bytes.iter().all(|byte| plain(byte) || b"._-".contains(byte))
 }
 
 macro_rules! path_name {

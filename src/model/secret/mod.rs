@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
 use super::id::RunId;
-use spans::{argument_spans, is_secret_name, line_spans, positions, shapes};
+pub use spans::is_secret_name;
+use spans::{argument_spans, line_spans, positions, shapes};
 
 /// What stands where a secret stood.
 pub const MARKER: &str = "[secret]";

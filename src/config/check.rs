@@ -1,0 +1,207 @@
+//! What no schema can say: keys that need or exclude each other, names that must be there.
+
+use std::collections::BTreeMap;
+
+use super::problem::{Problem, did_you_mean};
+use super::resolve::Resolved;
+use super::schema::job::Job;
+use super::schema::probe::Probe;
+use super::schema::service::{Preset, Service};
+use super::schema::values::Words;
+use super::tree::{Node, find};
+
+/// Everything about one environment. `declared` is where it stands.
+pub fn environment(resolved: &Resolved, declared: Option<&Node>) -> Vec<Problem> {
+    let mut check = Check { resolved, problems: Vec::new() };
+    let environment = &resolved.environment;
+    if environment.kind.is_none()
+        && let Some(node) = declared
+    {
+        let message = format!("environment {:?} has no type in any file", resolved.id);
+        let problem = Problem::error("no_type", message);
+        let problem = problem.suggest("add: type = \"local\", \"isolated\" or \"slurm\"");
+        check.problems.push(problem.at(node.origin.source, node.origin.key.clone()));
+    }
+    check.hosts();
+    for (name, job) in environment.jobs.iter().flatten() {
+        check.job(name, job);
+    }
+    let none = BTreeMap::new();
+    let services = environment.services.as_ref().unwrap_or(&none);
+    for (name, service) in services {
+        check.service(name, service, services);
+    }
+    check.cycles(services);
+    for (name, test) in environment.tests.iter().flatten() {
+        check.command(&["tests", name], test.command.as_ref());
+        for (place, needed) in test.needs.iter().flatten().enumerate() {
+            let place = place.to_string();
+            check.known_service(&["tests", name, "needs", &place], needed, services);
+        }
+    }
+    check.problems
+}
+
+struct Check<'a> {
+    resolved: &'a Resolved,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn tell(&mut self, path: &[&str], problem: Problem) {
+        // The nearest thing that stands in a file.
+        let node = (1..=path.len()).rev().find_map(|n| find(&self.resolved.tree, &path[..n]));
+        self.problems.push(match node {
+            Some(node) => problem.at(node.origin.source, node.origin.key.clone()),
+            None => problem,
+        });
+    }
+
+    /// What reaches ssh and sbatch is no option and no second word of one.
+    fn hosts(&mut self) {
+        let environment = &self.resolved.environment;
+        let words = [
+            ("gateway", &environment.gateway),
+            ("user", &environment.user),
+            ("partition", &environment.partition),
+            ("account", &environment.account),
+            ("time", &environment.time),
+            ("memory", &environment.memory),
+        ];
+        let mut found = Vec::new();
+        for (key, value) in words {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "._:%[]-@,+".contains(c);
+            let bad = |text: &&String| {
+                text.is_empty() || text.starts_with('-') || !text.chars().all(allowed)
+            };
+            if let Some(text) = value.as_ref().filter(bad) {
+                found
+                    .push((key, format!("{key} = {text:?}: it goes to another program as a word")));
+            }
+        }
+        for (key, message) in found {
+            let problem = Problem::error("bad_value", message);
+            self.tell(&[key], problem.suggest("letters, digits and . _ - : only, no - at first"));
+        }
+    }
+
+    fn command(&mut self, path: &[&str], command: Option<&Words>) {
+        let is_empty = command.is_none_or(|command| {
+            command.as_slice().first().is_none_or(|word| word.trim().is_empty())
+        });
+        if is_empty {
+            let message = format!("{} has no command", path.join("."));
+            let problem = Problem::error("no_command", message);
+            self.tell(path, problem.suggest("add: command = \"…\""));
+        }
+    }
+
+    fn job(&mut self, name: &str, job: &Job) {
+        self.command(&["jobs", name], job.command.as_ref());
+        for variable in job.environment.iter().flatten().map(|(name, _)| name) {
+            self.variable(&["jobs", name, "environment", variable], variable);
+        }
+    }
+
+    fn variable(&mut self, path: &[&str], name: &str) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("{name:?} cannot be the name of a variable");
+            self.tell(path, Problem::error("bad_name", message));
+        }
+    }
+
+    fn service(&mut self, name: &str, service: &Service, all: &BTreeMap<String, Service>) {
+        let preset = service.preset.or_else(|| Preset::of_name(name));
+        if preset.is_none() && service.command.is_none() {
+            let message = format!("service {name:?} has no command, and no preset has its name");
+            let problem = Problem::error("no_command", message);
+            let fix = "add a command, or: preset = \"postgres\", \"redis\", \"n8n\", \"supabase\" \
+                       or \"atlas\"";
+            self.tell(&["services", name], problem.suggest(fix));
+        } else if service.command.is_some() {
+            self.command(&["services", name, "command"], service.command.as_ref());
+        }
+        for variable in service.environment.iter().flatten().map(|(name, _)| name) {
+            self.variable(&["services", name, "environment", variable], variable);
+        }
+        for (key, probe) in [("health", &service.health), ("readiness", &service.readiness)] {
+            if let Some(probe) = probe {
+                self.probe(&["services", name, key], probe);
+            }
+        }
+        for other in service.depends_on.iter().flat_map(|wish| wish.names()) {
+            self.known_service(&["services", name, "depends_on", other], other, all);
+        }
+    }
+
+    fn probe(&mut self, path: &[&str], probe: &Probe) {
+        let given = [
+            ("http", probe.http.is_some()),
+            ("tcp", probe.tcp.is_some()),
+            ("exec", probe.exec.is_some()),
+            ("output", probe.output.is_some()),
+            ("unix", probe.unix.is_some()),
+            ("notify", probe.notify == Some(true)),
+        ];
+        let given: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
+        if given.len() != 1 {
+            let found = if given.is_empty() { "none".to_owned() } else { given.join(" and ") };
+            let message =
+                format!("{} needs exactly one way to ask, and has {found}", path.join("."));
+            let problem = Problem::error("bad_probe", message);
+            self.tell(path, problem.suggest("one of http, tcp, exec, output, unix and notify"));
+        }
+    }
+
+    fn known_service(&mut self, path: &[&str], name: &str, all: &BTreeMap<String, Service>) {
+        if !all.contains_key(name) {
+            let message = format!("service {name:?} is not declared");
+            let mut problem = Problem::error("unknown_service", message);
+            let near = did_you_mean(name, all.keys().map(String::as_str));
+            problem.suggestion = near.map(|near| format!("did you mean {near:?}?"));
+            self.tell(path, problem);
+        }
+    }
+
+    /// Services that wait for one another would wait for ever.
+    fn cycles(&mut self, all: &BTreeMap<String, Service>) {
+        let mut done: Vec<&str> = Vec::new();
+        for name in all.keys() {
+            let mut path = Vec::new();
+            if let Some(cycle) = cycle(name, all, &mut path, &mut done) {
+                let message = format!("services wait for one another: {}", cycle.join(" -> "));
+                let first = cycle[0].clone();
+                let problem = Problem::error("cycle", message);
+                self.tell(&["services", &first, "depends_on"], problem);
+            }
+        }
+    }
+}
+
+/// The services of a cycle that `name` leads to. Those in `done` lead to none.
+fn cycle<'a>(
+    name: &'a str,
+    all: &'a BTreeMap<String, Service>,
+    path: &mut Vec<&'a str>,
+    done: &mut Vec<&'a str>,
+) -> Option<Vec<String>> {
+    if done.contains(&name) {
+        return None;
+    }
+    if let Some(start) = path.iter().position(|there| *there == name) {
+        let around = path[start..].iter().copied().chain([name]);
+        let around = around.map(str::to_owned).collect();
+        done.extend(path.iter().copied());
+        return Some(around);
+    }
+    path.push(name);
+    let wishes = all.get(name).and_then(|service| service.depends_on.as_ref());
+    let names = wishes.map(|wishes| wishes.names()).unwrap_or_default();
+    let found = names.into_iter().find_map(|next| {
+        let (next, _) = all.get_key_value(next)?;
+        cycle(next, all, path, done)
+    });
+    path.pop();
+    done.push(name);
+    found
+}

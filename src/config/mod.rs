@@ -1,0 +1,23 @@
+//! L1. What was asked for in files.
+//!
+//! ```text
+//! locate ─▶ load (trusted? TOML? conforms?) ─▶ merge ─▶ select an environment ─▶ resolve
+//! ```
+
+pub mod check;
+pub mod conform;
+pub mod document;
+pub mod load;
+pub mod locate;
+pub mod mask;
+pub mod merge;
+pub mod parse;
+pub mod print;
+pub mod problem;
+pub mod resolve;
+pub mod schema;
+pub mod select;
+pub mod shape;
+pub mod source;
+pub mod spelling;
+pub mod tree;

@@ -1,0 +1,107 @@
+//! TOML bytes become a tree; all that is wrong with them is told at once.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+use super::source::Origin;
+use super::tree::{Node, Table, Value};
+use crate::limits;
+
+/// UTF-8's byte order mark.
+const BOM: &str = "\u{feff}";
+
+/// The text of a file, without a byte order mark.
+///
+/// # Errors
+/// It is too large, or not UTF-8: where.
+pub fn text(source: usize, bytes: &[u8]) -> Result<String, Problem> {
+    if bytes.len() > limits::CONFIG_BYTES {
+        let message = format!("{} bytes; a file takes {}", bytes.len(), limits::CONFIG_BYTES);
+        return Err(Problem::error("too_large", message).at(source, 0..0));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix(BOM).unwrap_or(text).to_owned()),
+        Err(error) => {
+            let good = error.valid_up_to();
+            let line = bytes[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let message = format!("line {line} is not UTF-8 (byte {good} of the file)");
+            Err(Problem::error("not_utf8", message).at(source, 0..0))
+        }
+    }
+}
+
+/// The tree of a text. Where it has mistakes of syntax, they are told and the tree is empty.
+pub fn parse(source: usize, text: &str, problems: &mut Vec<Problem>) -> Table {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let before = problems.len();
+    problems.extend(errors.iter().map(|error| {
+        let message = error.message().replace('\n', ", ");
+        Problem::error("syntax", message).at(source, error.span().unwrap_or(0..0))
+    }));
+    let mut builder = Builder { source, problems };
+    let tree = builder.table(table.get_ref(), 1);
+    if problems.len() > before { Table::new() } else { tree }
+}
+
+struct Builder<'a> {
+    source: usize,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn table(&mut self, table: &DeTable<'_>, depth: usize) -> Table {
+        let mut out = Table::new();
+        for (key, value) in table {
+            let node = self.node(key.span(), value, depth);
+            if let Some(node) = node {
+                out.insert(key.get_ref().to_string(), node);
+            }
+        }
+        out
+    }
+
+    fn node(
+        &mut self,
+        key: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+        depth: usize,
+    ) -> Option<Node> {
+        let span = value.span();
+        let origin = Origin { source: self.source, key: key.clone(), value: span.clone() };
+        if depth > limits::CONFIG_DEPTH {
+            let message = format!("nested deeper than {} levels", limits::CONFIG_DEPTH);
+            self.problems.push(Problem::error("too_deep", message).at(self.source, key));
+            return None;
+        }
+        let value = match value.get_ref() {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+            DeValue::Datetime(time) => Value::Time(time.to_string()),
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(integer) => Value::Integer(integer),
+                    Err(_) => return self.bad_number(span, "an integer of 64 bits"),
+                }
+            }
+            DeValue::Float(float) => match float.as_str().parse() {
+                Ok(float) => Value::Float(float),
+                Err(_) => return self.bad_number(span, "a number"),
+            },
+            DeValue::Array(items) => {
+                let nodes = items.iter().filter_map(|item| self.node(item.span(), item, depth + 1));
+                Value::List(nodes.collect())
+            }
+            DeValue::Table(table) => Value::Table(self.table(table, depth + 1)),
+        };
+        Some(Node { value, origin })
+    }
+
+    fn bad_number(&mut self, span: Range<usize>, wanted: &str) -> Option<Node> {
+        let problem = Problem::error("bad_number", format!("this is not {wanted}"));
+        self.problems.push(problem.at(self.source, span));
+        None
+    }
+}
