@@ -6,22 +6,21 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::config::select::DEFAULT;
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::place::{Place, PlaceVariables};
 use crate::log::part::Part;
-use crate::model::{CommandId, EnvironmentId};
+use crate::model::CommandId;
 use crate::projections::query::{At, Query, QueryError, Question, Scope};
 use crate::projections::view::{List, RunView};
 
 use super::bundled::Bundled;
 use super::command::read::ReadArgs;
+use super::configuration::Configuration;
 use super::error::CommandError;
 use super::exit;
 use super::offline;
 use super::ui::{Color, Ui};
-
-/// The environment where nothing names one.
-const ENVIRONMENT_DEFAULT: &str = "local";
 
 /// A daemon that starts or ends may hold the files without an answer for so long.
 const HANDOVER_MS: u64 = 30_000;
@@ -32,12 +31,15 @@ const HANDOVER_TICK_MS: u64 = 10;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Environment [default: `$JR_ENV`, else local]
+    /// Environment [default: `$JR_ENV`, else as the configuration says, else local]
     #[arg(short = 'e', long = "env", value_name = "ID", global = true)]
     pub environment: Option<String>,
     /// Work as if started in DIR
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
+    /// One more configuration file, on top of the others
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Vec<PathBuf>,
     /// Print one JSON document
     #[arg(long, global = true)]
     pub json: bool,
@@ -58,6 +60,7 @@ impl Globals {
         Self {
             environment: environment.map(str::to_owned),
             directory: directory.map(PathBuf::from),
+            config: Vec::new(),
             json: false,
             color: Color::Never,
             quiet: true,
@@ -73,6 +76,8 @@ pub struct Context {
     pub place: Place,
     /// Where words go.
     pub ui: Ui,
+    /// What was asked for in files.
+    pub configuration: Configuration,
     /// Of which moment questions are.
     at: Option<At>,
     /// What is read instead of the environment.
@@ -80,18 +85,52 @@ pub struct Context {
 }
 
 impl Context {
-    /// Finds the environment: the flag, then `JR_ENV`, then `local`.
+    /// Finds the environment, as the flag, the variable or the configuration says.
     ///
     /// # Errors
-    /// A bad name or directory, or nowhere to keep state.
+    /// No such environment, a configuration that cannot be read, or nowhere to keep state.
     pub fn new(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
-        match Self::place(globals) {
-            Ok(place) => Ok(Self { place, ui, at: None, bundled: None }),
+        match Self::find(globals) {
+            Ok((place, configuration)) => {
+                Ok(Self { place, ui, configuration, at: None, bundled: None })
+            }
             Err(error) => Err((error, ui)),
         }
     }
 
-    fn place(globals: &Globals) -> Result<Place, CommandError> {
+    /// For commands about the configuration itself: whatever it says, the place is that of the
+    /// global environment `local`.
+    ///
+    /// # Errors
+    /// Nowhere to keep state, or the directory is gone.
+    pub fn apart(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
+        let found = Self::enter(globals).and_then(|variables| {
+            let id = DEFAULT.parse().map_err(|_| CommandError::usage("no environment"))?;
+            let configuration =
+                Configuration::find(globals.environment.as_deref(), &globals.config)?;
+            Ok((Place::of(id, &variables)?, configuration))
+        });
+        match found {
+            Ok((place, configuration)) => {
+                Ok(Self { place, ui, configuration, at: None, bundled: None })
+            }
+            Err(error) => Err((error, ui)),
+        }
+    }
+
+    fn find(globals: &Globals) -> Result<(Place, Configuration), CommandError> {
+        let variables = Self::enter(globals)?;
+        let configuration = Configuration::find(globals.environment.as_deref(), &globals.config)?;
+        let named =
+            globals.environment.clone().or_else(|| configuration.search.environment.clone());
+        if let Some(place) = Place::handed_over(named.as_deref()) {
+            return Ok((place, configuration));
+        }
+        Ok((configuration.place(&variables)?, configuration))
+    }
+
+    /// Goes to the directory that `-C` names.
+    fn enter(globals: &Globals) -> Result<PlaceVariables, CommandError> {
         // Read before -C changes what a relative path would mean.
         let variables = PlaceVariables::of_process();
         if let Some(directory) = &globals.directory {
@@ -100,15 +139,7 @@ impl Context {
                 CommandError::new("directory", exit::USAGE, message)
             })?;
         }
-        let named = globals
-            .environment
-            .clone()
-            .or_else(|| std::env::var("JR_ENV").ok().filter(|name| !name.is_empty()));
-        let name = named.as_deref().unwrap_or(ENVIRONMENT_DEFAULT);
-        let id: EnvironmentId = name.parse().map_err(|error| {
-            CommandError::new("bad_environment", exit::USAGE, format!("{name:?} is {error}"))
-        })?;
-        Ok(Place::of(id, &variables)?)
+        Ok(variables)
     }
 
     /// From now on what is read is of that moment and that log.

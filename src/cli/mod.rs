@@ -7,6 +7,7 @@ pub mod attach;
 pub mod bundled;
 pub mod command;
 pub mod complete;
+pub mod configuration;
 pub mod context;
 pub mod copy;
 pub mod error;
@@ -89,7 +90,8 @@ fn run(words: &[OsString]) -> u8 {
     else {
         return finish(&mut ui, Err(CommandError::usage("no command").hint("jr --help")));
     };
-    match Context::new(&globals, ui) {
+    let context = if entry.apart { Context::apart } else { Context::new };
+    match context(&globals, ui) {
         Ok(mut context) => {
             let result = (entry.run)(&mut context, matches);
             finish(&mut context.ui, result)
@@ -121,7 +123,7 @@ fn first_word(words: &[OsString]) -> Option<&str> {
     while let Some(word) = words.next().flatten() {
         match word {
             // Values of their own.
-            "-e" | "--env" | "-C" | "--directory" | "--color" => drop(words.next()),
+            "-e" | "--env" | "-C" | "--directory" | "--config" | "--color" => drop(words.next()),
             // Help is about everything unless a command came first.
             "--" | "-h" | "--help" | "help" => return None,
             option if option.starts_with('-') => {}

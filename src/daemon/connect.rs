@@ -178,6 +178,7 @@ pub fn spawn(place: &Place) -> Result<Starting, ClientError> {
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| is_for_daemon(name)))
         .env("JR_HOME", &place.home)
+        .envs(place.hand_over().map(|place| (Place::VARIABLE, place)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(errors)
@@ -190,8 +191,18 @@ pub fn spawn(place: &Place) -> Result<Starting, ClientError> {
 fn is_for_daemon(name: &OsString) -> bool {
     const NAMES: [&str; 9] =
         ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TMPDIR", "TZ", "RUST_BACKTRACE"];
-    const OF_A_RUN: [&str; 6] =
-        ["JR_RUN_ID", "JR_NAME", "JR_ATTEMPT", "JR_ENV", "JR_SOCKET", "JR_TOKEN"];
+    // What configures a client is the client's.
+    const OF_A_RUN: [&str; 9] = [
+        "JR_RUN_ID",
+        "JR_NAME",
+        "JR_ATTEMPT",
+        "JR_ENV",
+        "JR_SOCKET",
+        "JR_TOKEN",
+        "JR_CONFIG",
+        "JR_DEFAULT_MODE",
+        Place::VARIABLE,
+    ];
     let Some(name) = name.to_str() else { return false };
     let kept = ["LC_", "XDG_", "DBUS_", "JR_"].iter().any(|prefix| name.starts_with(prefix));
     NAMES.contains(&name) || kept && !OF_A_RUN.contains(&name)

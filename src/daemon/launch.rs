@@ -88,6 +88,10 @@ impl Launcher {
             ("JR_HOME", path(&self.place.home)),
             ("JR_SOCKET", path(&self.place.daemon_socket())),
         ];
+        // Nothing leads there by its name alone.
+        let place = self.place.hand_over().filter(|_| !self.place.is_plain());
+        variables.retain(|(name, _)| name.as_bytes() != Place::VARIABLE.as_bytes());
+        variables.extend(place.map(|place| (Place::VARIABLE.into(), place.as_str().into())));
         variables
             .retain(|(name, _)| !own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes()));
         variables.extend(own.map(|(name, value)| (ByteString::from(name), value)));

@@ -3,28 +3,65 @@
 //! ```text
 //! $JR_HOME                      default $XDG_STATE_HOME/jr, else ~/.local/state/jr
 //!   envs/<id>/                  starting lock log/ views.redb output/ blobs/ secrets/ shims/
+//!   projects/<16 hex>/<id>/     the same, of an environment that a project's file declares
 //!   run/<16 hex>/               daemon.sock s-<shim>.sock
+//!   known/<16 hex>.json         where each environment lies: those elsewhere too
 //! ```
-//! The hexadecimal digits are of the blake3 of the environment's directory. Sockets lie beside the
-//! state and nowhere else (docs/decisions/0005).
+//! The hexadecimal digits are of the blake3 of the project's or the environment's directory. Sockets
+//! lie beside the state and nowhere else (docs/decisions/0005), unless `layout.root_dir` moves them.
+//!
+//! `layout.root_dir = R` and `persistence.database = D` put an environment elsewhere: its state into
+//! `D.jr/envs/<id>`, else `R/envs/<id>`; its sockets into `R/run/<16 hex>`, else `D.jr/run/<16 hex>`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::bytestring::to_hex;
 use crate::model::{EnvironmentId, RunId};
 
 /// The directories of one environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Its name.
     pub id: EnvironmentId,
     /// `$JR_HOME`.
     pub home: PathBuf,
-    /// `$JR_HOME/envs/<id>`.
+    /// The directory of its state.
     pub root: PathBuf,
     /// Directory of its sockets.
     pub run: PathBuf,
+    /// The root of the project that it belongs to.
+    pub project: Option<PathBuf>,
+    /// What of it outlives what.
+    pub keeping: Keeping,
+}
+
+/// What of an environment outlives what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keeping {
+    /// Its log is on disk.
+    #[default]
+    Disk,
+    /// Its log ends with its daemon.
+    Memory,
+    /// All of it ends with the command.
+    Isolated,
+}
+
+/// What configuration says about where an environment lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// The root of the project whose file declares it.
+    pub project: Option<PathBuf>,
+    /// `layout.root_dir`, absolute.
+    pub root_dir: Option<PathBuf>,
+    /// `persistence.database`, absolute.
+    pub database: Option<PathBuf>,
+    /// Whether it is kept.
+    pub keeping: Keeping,
 }
 
 /// Why there is no place for an environment.
@@ -88,18 +125,75 @@ fn canonical(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+/// 16 hexadecimal digits that stand for a directory.
+fn short_hash(path: &Path) -> String {
+    to_hex(&blake3::hash(path.as_os_str().as_encoded_bytes()).as_bytes()[..8])
+}
+
+/// `database.db` is a file to others: jr's directory beside it.
+fn with_suffix(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".jr");
+    name.into()
+}
+
 impl Place {
-    /// The place of a global environment.
+    /// The place of a global environment that nothing puts elsewhere.
     ///
     /// # Errors
     /// [`PlaceError`].
     pub fn of(id: EnvironmentId, variables: &PlaceVariables) -> Result<Self, PlaceError> {
+        Self::resolve(id, variables, &Base::default())
+    }
+
+    /// The place of an environment.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn resolve(
+        id: EnvironmentId,
+        variables: &PlaceVariables,
+        base: &Base,
+    ) -> Result<Self, PlaceError> {
         let home = canonical(&variables.jr_home()?);
-        let root = home.join("envs").join(id.as_str());
-        let digest = blake3::hash(root.as_os_str().as_encoded_bytes());
-        let short = to_hex(&digest.as_bytes()[..8]);
-        let run = home.join("run").join(short);
-        Ok(Self { id, home, root, run })
+        let project = base.project.as_deref().map(canonical);
+        let beside = base.database.as_deref().map(|path| canonical(&with_suffix(path)));
+        let moved = base.root_dir.as_deref().map(canonical);
+        let root = match (beside.as_ref().or(moved.as_ref()), &project) {
+            (Some(base), _) => base.join("envs").join(id.as_str()),
+            (None, Some(project)) => {
+                home.join("projects").join(short_hash(project)).join(id.as_str())
+            }
+            (None, None) => home.join("envs").join(id.as_str()),
+        };
+        let run = moved.or(beside).unwrap_or_else(|| home.clone());
+        let run = run.join("run").join(short_hash(&root));
+        Ok(Self { id, home, root, run, project, keeping: base.keeping })
+    }
+
+    /// The variable that hands a place on where configuration would not lead there: to a daemon,
+    /// and to runs of environments that lie elsewhere.
+    pub const VARIABLE: &'static str = "JR_PLACE";
+
+    /// As [`Self::VARIABLE`] has it. Paths that are not text cannot be handed on.
+    pub fn hand_over(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+
+    /// The place that was handed to this process, if it is of the environment that is named.
+    pub fn handed_over(named: Option<&str>) -> Option<Self> {
+        let text = std::env::var(Self::VARIABLE).ok()?;
+        let place: Self = serde_json::from_str(&text).ok()?;
+        let is_whole = place.root.is_absolute() && place.run.is_absolute();
+        let is_meant = named.is_none_or(|name| name == place.id.as_str());
+        (is_whole && is_meant).then_some(place)
+    }
+
+    /// Whether its name alone leads to it.
+    pub fn is_plain(&self) -> bool {
+        self.root == self.home.join("envs").join(self.id.as_str())
+            && self.run == self.home.join("run").join(short_hash(&self.root))
+            && self.keeping == Keeping::Disk
     }
 
     /// Taken by a daemon while it starts.
@@ -150,6 +244,11 @@ impl Place {
     /// Which machine its processes are on.
     pub fn machine(&self) -> PathBuf {
         self.root.join("machine")
+    }
+
+    /// What tells others where it lies.
+    pub fn note(&self) -> PathBuf {
+        self.home.join("known").join(format!("{}.json", short_hash(&self.root)))
     }
 
     /// What a daemon that failed had to say.

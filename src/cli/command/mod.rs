@@ -5,11 +5,13 @@ pub mod attach;
 pub mod batch;
 pub mod changes;
 pub mod completions;
+pub mod config;
 pub mod daemon;
 pub mod debug;
 pub mod debug_report;
 pub mod diff;
 pub mod doctor;
+pub mod env;
 pub mod events;
 pub mod history;
 pub mod log;
@@ -51,6 +53,8 @@ pub struct Entry {
     pub run: fn(&mut Context, &ArgMatches) -> Result<u8, CommandError>,
     /// Whether the runs that it takes are those that live: what a shell offers then.
     pub living: bool,
+    /// Whether it works whatever the configuration says: it is about the configuration.
+    pub apart: bool,
 }
 
 /// One that has options as a type.
@@ -59,6 +63,8 @@ trait Runnable: Args + FromArgMatches {
     const NAME: &'static str;
     /// Whether it is about runs that live, and has nothing to do with those that ended.
     const LIVING: bool = false;
+    /// Whether it works whatever the configuration says.
+    const APART: bool = false;
 
     /// Does it; gives the exit code.
     fn run(self, context: &mut Context) -> Result<u8, CommandError>;
@@ -73,6 +79,7 @@ trait Runnable: Args + FromArgMatches {
             args.run(context)
         },
         living: Self::LIVING,
+        apart: Self::APART,
     };
 }
 
@@ -104,6 +111,8 @@ pub const COMMANDS: &[Entry] = &[
     pin::PinArgs::ENTRY,
     pin::UnpinArgs::ENTRY,
     log::LogArgs::ENTRY,
+    env::EnvArgs::ENTRY,
+    config::ConfigArgs::ENTRY,
     daemon::DaemonArgs::ENTRY,
     doctor::DoctorArgs::ENTRY,
     completions::CompletionsArgs::ENTRY,

@@ -1,0 +1,161 @@
+//! `jr config`.
+
+use super::Runnable;
+use crate::cli::context::Context;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::config::mask::mask;
+use crate::config::print::{self, Style};
+use crate::config::problem::Severity;
+use crate::config::source::{Source, place_of};
+use crate::config::tree::{Node, Table, Value, each_leaf, table_to_json};
+
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr config show --origin    # every value, and the file and line it is from
+  jr config show --json
+
+Exit codes:
+  0; 2 a file cannot be used";
+
+/// Show what the configuration files say together
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// Print what holds, as TOML
+    Show {
+        /// Behind each value, the file and line that it is from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// `show --json`.
+#[derive(serde::Serialize)]
+struct Shown {
+    schema: &'static str,
+    environment: Option<String>,
+    default_mode: String,
+    project: Option<String>,
+    values: serde_json::Value,
+    origins: serde_json::Map<String, serde_json::Value>,
+    sources: Vec<SourceView>,
+    problems: Vec<ProblemView>,
+}
+
+/// A file in use.
+#[derive(serde::Serialize)]
+struct SourceView {
+    name: String,
+    layer: &'static str,
+    used: bool,
+}
+
+/// Something wrong.
+#[derive(serde::Serialize)]
+struct ProblemView {
+    severity: &'static str,
+    code: &'static str,
+    message: String,
+    place: Option<String>,
+    suggestion: Option<String>,
+}
+
+impl Runnable for ConfigArgs {
+    const NAME: &'static str = "config";
+    const APART: bool = true;
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        match self.action {
+            Action::Show { origin } => show(context, origin),
+        }
+    }
+}
+
+/// The mode that holds where neither a variable nor a file says one.
+const MODE_DEFAULT: &str = "main";
+
+fn show(context: &mut Context, origin: bool) -> Result<u8, CommandError> {
+    let loaded = context.configuration.loaded();
+    let tree = mask(&effective(context));
+    let has_errors = loaded.has_errors();
+    let code = if has_errors { exit::USAGE } else { exit::OK };
+    if context.ui.json {
+        let mode = tree.get("default_mode").and_then(Node::text).unwrap_or(MODE_DEFAULT);
+        let mut origins = serde_json::Map::new();
+        each_leaf(&tree, &mut Vec::new(), &mut |path, node| {
+            origins.insert(path.join("."), place_of(&loaded.sources, &node.origin).into());
+        });
+        let shown = Shown {
+            schema: "jr.config/1",
+            environment: context.configuration.selection().ok().map(|chosen| chosen.id.to_string()),
+            default_mode: mode.to_owned(),
+            project: loaded.project.as_ref().map(|path| path.display().to_string()),
+            values: table_to_json(&tree),
+            origins,
+            sources: loaded.sources.iter().map(SourceView::new).collect(),
+            problems: problem_views(context),
+        };
+        context.ui.json(&shown);
+        return Ok(code);
+    }
+    let style = Style { origins: origin.then_some(loaded.sources.as_slice()) };
+    let text = print::file(&tree, style);
+    let files: Vec<String> = loaded.sources.iter().map(SourceView::line).collect();
+    let problems = problem_views(context);
+    context.ui.status(&format!("from low to high priority: {}", files.join(", ")));
+    for problem in problems {
+        let place = problem.place.map(|place| format!("{place}: ")).unwrap_or_default();
+        context.ui.warn(&format!("{place}{}", problem.message));
+    }
+    context.ui.data(&text);
+    Ok(code)
+}
+
+/// All that holds: what is said for all environments, and the one that is meant with that applied.
+fn effective(context: &Context) -> Table {
+    let mut tree = context.configuration.merged().clone();
+    let Ok((resolved, _)) = context.configuration.resolve() else { return tree };
+    if let Some(Node { value: Value::Table(environments), .. }) = tree.get_mut("environments")
+        && let Some(node) = environments.get_mut(&resolved.id)
+    {
+        node.value = Value::Table(resolved.tree);
+    }
+    tree
+}
+
+fn problem_views(context: &Context) -> Vec<ProblemView> {
+    let loaded = context.configuration.loaded();
+    let own = context.configuration.resolve().map(|(_, problems)| problems).unwrap_or_default();
+    let view = |problem: &crate::config::problem::Problem| ProblemView {
+        severity: match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        code: problem.code,
+        message: problem.message.clone(),
+        place: problem.place(&loaded.sources),
+        suggestion: problem.suggestion.clone(),
+    };
+    loaded.problems.iter().chain(&own).map(view).collect()
+}
+
+impl SourceView {
+    fn new(source: &Source) -> Self {
+        Self { name: source.name.clone(), layer: source.layer.word(), used: !source.is_foreign }
+    }
+
+    fn line(source: &Source) -> String {
+        match source.is_foreign {
+            true => format!("{} (left out: no key of jr's in it)", source.name),
+            false => source.name.clone(),
+        }
+    }
+}

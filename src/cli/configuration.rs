@@ -1,0 +1,191 @@
+//! The configuration that a command works under: found at once, read only where there is any.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use super::error::CommandError;
+use super::exit;
+use crate::config::load::{Loaded, load_located};
+use crate::config::locate::{Located, Search};
+use crate::config::problem::{Problem, Severity};
+use crate::config::resolve::{Resolved, resolve};
+use crate::config::schema::environment::EnvironmentType;
+use crate::config::select::{Chosen, DEFAULT, SelectError, Selection, select};
+use crate::config::tree::Table;
+use crate::daemon::place::{Base, Keeping, Place, PlaceError, PlaceVariables};
+use crate::model::EnvironmentId;
+
+/// What is wrong with a file as a whole; while that is so, nobody knows what it would have said.
+const OF_A_FILE: [&str; 7] =
+    ["syntax", "untrusted", "unreadable", "too_large", "not_utf8", "too_deep", "too_many_files"];
+
+/// Files, and the environment that is meant.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Where was looked.
+    pub search: Search,
+    located: Located,
+    flag: Option<String>,
+    loaded: OnceCell<Loaded>,
+}
+
+impl Configuration {
+    /// Looks which files there are.
+    ///
+    /// # Errors
+    /// The working directory is gone.
+    pub fn find(environment: Option<&str>, extra: &[PathBuf]) -> Result<Self, CommandError> {
+        let search = Search::of_process(extra);
+        let search = search.map_err(|error| CommandError::io("the working directory", &error))?;
+        let located = search.locate();
+        let flag = environment.map(str::to_owned);
+        Ok(Self { search, located, flag, loaded: OnceCell::new() })
+    }
+
+    /// Whether any file, or a variable that stands for one, is in use.
+    pub fn has_files(&self) -> bool {
+        !self.located.files.is_empty() || self.search.default_mode.is_some()
+    }
+
+    /// What the files say.
+    pub fn loaded(&self) -> &Loaded {
+        self.loaded.get_or_init(|| load_located(&self.search, self.located.clone()))
+    }
+
+    /// The environment that is meant.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    pub fn selection(&self) -> Result<Selection, SelectError> {
+        let (flag, variable) = (self.flag.as_deref(), self.search.environment.as_deref());
+        if self.has_files() {
+            return select(self.loaded(), flag, variable);
+        }
+        // What jr brings along declares `local` and no default: nothing needs to be read.
+        let by = |by: Chosen| move |name| (name, by.clone());
+        let named = flag.map(by(Chosen::Flag)).or_else(|| variable.map(by(Chosen::Variable)));
+        let (name, by) = named.unwrap_or((DEFAULT, Chosen::Local));
+        let id: EnvironmentId = name.parse().map_err(|error: crate::model::BadName| {
+            SelectError::BadName { name: name.to_owned(), rule: error.to_string() }
+        })?;
+        Ok(Selection { id, by, is_declared: name == DEFAULT, project: None })
+    }
+
+    /// The environment, complete, and what is wrong with it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn resolve(&self) -> Result<(Resolved, Vec<Problem>), CommandError> {
+        Ok(resolve(self.loaded(), &self.selection()?))
+    }
+
+    /// The environment, if nothing in any file is wrong.
+    ///
+    /// # Errors
+    /// The first of what is wrong.
+    pub fn resolve_sound(&self) -> Result<Resolved, CommandError> {
+        let (resolved, problems) = self.resolve()?;
+        let all = self.loaded().problems.iter().chain(&problems);
+        self.refuse(all, |problem| problem.severity == Severity::Error)?;
+        Ok(resolved)
+    }
+
+    fn refuse<'a>(
+        &self,
+        problems: impl Iterator<Item = &'a Problem>,
+        is_bad: impl Fn(&Problem) -> bool,
+    ) -> Result<(), CommandError> {
+        let bad: Vec<&Problem> = problems.filter(|problem| is_bad(problem)).collect();
+        let Some(first) = bad.first() else { return Ok(()) };
+        let place = first.place(&self.loaded().sources);
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        let message = if first.message.starts_with(place.trim_end_matches(": ")) {
+            first.message.clone()
+        } else {
+            format!("{place}{}", first.message)
+        };
+        let more = match bad.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let hint = match &first.suggestion {
+            Some(suggestion) => format!("{suggestion}; see all of it: jr config check"),
+            None => "see all of it: jr config check".to_owned(),
+        };
+        Err(CommandError::new("bad_config", exit::USAGE, message + &more).hint(hint))
+    }
+
+    /// Where the environment lies.
+    ///
+    /// # Errors
+    /// There is no such environment, or a file that may say otherwise cannot be read.
+    pub fn place(&self, variables: &PlaceVariables) -> Result<Place, CommandError> {
+        if !self.has_files() {
+            return Ok(Place::of(self.selection()?.id, variables)?);
+        }
+        let loaded = self.loaded();
+        self.refuse(loaded.problems.iter(), |problem| OF_A_FILE.contains(&problem.code))?;
+        let selection = self.selection()?;
+        let (resolved, _) = resolve(loaded, &selection);
+        Ok(self.place_of(&selection, &resolved, variables)?)
+    }
+
+    /// Where an environment lies that is resolved.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn place_of(
+        &self,
+        selection: &Selection,
+        resolved: &Resolved,
+        variables: &PlaceVariables,
+    ) -> Result<Place, PlaceError> {
+        let (sources, home) = (&self.loaded().sources, self.search.home.as_deref());
+        let path = |keys: &[&str]| resolved.path(keys, sources, home);
+        let base = Base {
+            project: selection.project.clone(),
+            root_dir: path(&["layout", "root_dir"]),
+            database: path(&["persistence", "database"]),
+            keeping: keeping(resolved),
+        };
+        Place::resolve(selection.id.clone(), variables, &base)
+    }
+
+    /// The home directory.
+    pub fn home(&self) -> Option<&Path> {
+        self.search.home.as_deref()
+    }
+
+    /// What all files together say, merged.
+    pub fn merged(&self) -> &Table {
+        &self.loaded().merged
+    }
+}
+
+/// What outlives what.
+fn keeping(resolved: &Resolved) -> Keeping {
+    let persistence = resolved.environment.persistence.as_ref();
+    match resolved.kind() {
+        EnvironmentType::Isolated => Keeping::Isolated,
+        _ if persistence.is_some_and(|wish| wish.enabled == Some(false)) => Keeping::Memory,
+        EnvironmentType::Local | EnvironmentType::Slurm => Keeping::Disk,
+    }
+}
+
+impl From<SelectError> for CommandError {
+    fn from(error: SelectError) -> Self {
+        let message = error.to_string();
+        match error {
+            SelectError::BadName { .. } => Self::new("bad_environment", exit::USAGE, message),
+            SelectError::NotFound { near, .. } => {
+                let hint = match near {
+                    Some(near) => format!("did you mean {near:?}? see all: jr env list"),
+                    None => "see all: jr env list".to_owned(),
+                };
+                Self::new("environment_not_found", exit::NOT_FOUND, message).hint(hint)
+            }
+            SelectError::SeveralDefaults(_) => Self::new("several_defaults", exit::USAGE, message)
+                .hint("keep one of them, or name one: -e ID"),
+        }
+    }
+}
