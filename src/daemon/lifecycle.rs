@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::error::DaemonError;
 use super::filesystem;
+use super::known;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::offline;
@@ -97,6 +98,7 @@ fn prepare(place: &Place) -> Result<(), DaemonError> {
         made.map_err(DaemonError::io("create", directory))?;
         check_private(directory)?;
     }
+    known::note(place)?;
     filesystem::check_local(&place.root)
 }
 

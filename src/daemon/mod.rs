@@ -21,6 +21,7 @@ pub mod error;
 pub mod filesystem;
 pub mod foresee;
 pub mod http;
+pub mod known;
 pub mod launch;
 pub mod ledger;
 pub mod lifecycle;

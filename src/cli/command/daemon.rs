@@ -153,18 +153,26 @@ fn print(context: &mut Context, version: Option<&VersionReply>) -> u8 {
     if running { exit::OK } else { exit::NOT_FOUND }
 }
 
-fn stop(context: &mut Context) -> Result<u8, CommandError> {
+/// Ends the daemon of a place; whether there was one.
+///
+/// # Errors
+/// It cannot be asked, or does not end.
+pub(super) fn end(place: &Place) -> Result<bool, CommandError> {
     let request = serde_json::to_vec(&DaemonStopRequest { upgrade: false });
     let request = request.map_err(|error| CommandError::usage(error.to_string()))?;
-    let place = &context.place;
     let answer = client::ask_any_version(place, "POST", "/v1/daemon/stop", &request)?;
     if answer.is_some() {
         client::wait_until_gone(place)?;
     }
-    let words = if answer.is_some() { "stopped" } else { "not running" };
+    Ok(answer.is_some())
+}
+
+fn stop(context: &mut Context) -> Result<u8, CommandError> {
+    let was_running = end(&context.place)?;
+    let words = if was_running { "stopped" } else { "not running" };
     if context.ui.json {
         context.ui.json(&serde_json::json!({
-            "schema": "jr.daemon_stop/1", "was_running": answer.is_some(),
+            "schema": "jr.daemon_stop/1", "was_running": was_running,
         }));
     } else {
         context.ui.status(&format!("{}: {words}", context.place.id));

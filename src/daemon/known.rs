@@ -1,0 +1,116 @@
+//! The environments of a machine: a note for each says where it lies, so that those elsewhere are
+//! found too, and those whose project is gone.
+
+use std::path::{Path, PathBuf};
+
+use super::place::{Keeping, Place, PlaceError, PlaceVariables};
+use crate::log::{Lock, LogError, Sharing, atomic};
+
+/// Why an environment cannot be given to another project.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// There is none.
+    #[error("{} has no environment {id}", project.display())]
+    NoSuch {
+        /// The project.
+        project: PathBuf,
+        /// The environment.
+        id: String,
+    },
+    /// Both projects have one of that name.
+    #[error("{} is there already", .0.display())]
+    Taken(PathBuf),
+    /// A daemon serves it, or something of it runs.
+    #[error("environment {id} is in use")]
+    InUse {
+        /// The environment.
+        id: String,
+    },
+    /// The system refuses.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Its files cannot be locked.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Writes an environment's note, if it is not there as it should be.
+pub fn note(place: &Place) -> Result<(), LogError> {
+    let (path, Some(text)) = (place.note(), place.hand_over()) else { return Ok(()) };
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    if let Some(directory) = path.parent() {
+        atomic::create_directory(directory)?;
+    }
+    atomic::atomic_write(&path, text.as_bytes())
+}
+
+/// All environments whose state is on this machine: by their notes, and by their directories where
+/// a note is missing.
+///
+/// # Errors
+/// Nothing says where state lies.
+pub fn all(variables: &PlaceVariables) -> Result<Vec<Place>, PlaceError> {
+    let home = variables.jr_home()?;
+    let noted = entries(&home.join("known")).into_iter();
+    let noted = noted.filter_map(|path| std::fs::read_to_string(path).ok());
+    let mut places: Vec<Place> =
+        noted.filter_map(|text| serde_json::from_str::<Place>(&text).ok()).collect();
+    for path in entries(&home.join("envs")) {
+        let id = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+        if let Some(id) = id {
+            places.push(Place::of(id, variables)?);
+        }
+    }
+    places.retain(|place| place.root.is_dir() && place.keeping != Keeping::Isolated);
+    places.sort_by(|a, b| (&a.id, &a.root).cmp(&(&b.id, &b.root)));
+    places.dedup_by(|a, b| a.root == b.root);
+    Ok(places)
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+/// Gives the state of an environment to another project: `to` is empty, and nothing of `from` lives.
+///
+/// # Errors
+/// [`MoveError`]: nothing was moved.
+pub fn move_state(from: &Place, to: &Place) -> Result<(), MoveError> {
+    let id = from.id.to_string();
+    if !from.root.is_dir() {
+        let project = from.project.clone().unwrap_or_else(|| from.root.clone());
+        return Err(MoveError::NoSuch { project, id });
+    }
+    if to.root.exists() {
+        return Err(MoveError::Taken(to.root.clone()));
+    }
+    let busy = |error: LogError| match error {
+        LogError::Busy { .. } => MoveError::InUse { id: id.clone() },
+        other => MoveError::Log(other),
+    };
+    let _starting = Lock::attempt(&from.starting(), Sharing::Exclusive).map_err(busy)?;
+    let _lock = Lock::attempt(&from.lock(), Sharing::Exclusive).map_err(busy)?;
+    let io = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| MoveError::Io { operation, path, source }
+    };
+    if let Some(parent) = to.root.parent() {
+        atomic::create_directory(parent)?;
+    }
+    std::fs::rename(&from.root, &to.root).map_err(io("move", &from.root))?;
+    note(to)?;
+    // It names a directory that is gone: `all` leaves it out.
+    let _stale = std::fs::remove_file(from.note());
+    let _empty = from.root.parent().map(std::fs::remove_dir);
+    Ok(())
+}
