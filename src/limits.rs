@@ -113,8 +113,14 @@ pub const MESSAGE_BYTES: usize = 64 << 20;
 /// A payload of the log.
 pub const PAYLOAD_BYTES: usize = 4 << 20;
 
+/// A file that holds the value of a variable.
+pub const SECRET_FILE_BYTES: u64 = 64 << 10;
 /// One configuration file.
 pub const CONFIG_BYTES: usize = 1 << 20;
+/// Configuration files that change are read once nobody has written for so long.
+pub const CONFIG_QUIET_MS: u64 = 100;
+/// And if somebody goes on writing, after so many times that.
+pub const CONFIG_SETTLE_LOOKS: u32 = 20;
 /// Tables within tables of it.
 pub const CONFIG_DEPTH: usize = 32;
 /// Configuration files of one command.

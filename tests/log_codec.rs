@@ -89,6 +89,8 @@ struct Admitted {
     tty: Option<(u16, u16)>,
     capture: Capture,
     limits: (Option<u32>, Option<u64>, Option<u32>),
+    variable_files: Vec<(Vec<u8>, Vec<u8>)>,
+    config: Option<[u8; 32]>,
 }
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
@@ -198,6 +200,12 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             tty: spec.tty.map(|size| (size.rows, size.columns)),
             capture: Capture::File,
             limits: (spec.limits.cpu_millis, spec.limits.memory_bytes, spec.limits.pids),
+            variable_files: spec
+                .variable_files
+                .iter()
+                .map(|(name, path)| (bytes(name), bytes(path)))
+                .collect(),
+            config: spec.config.map(|digest| digest.0),
         };
         let written = wincode::config::serialize(&theirs, config).expect("writes");
         assert_eq!(to_hex(&written), to_hex(&ours), "{number}");

@@ -64,6 +64,8 @@ fn events() -> Vec<(String, Event)> {
         Event::DaemonStopped { reason: DaemonStopReason::Idle },
         Event::RecoveryFinished { adopted: 0, ended: 0, lost: 0, requeued: 0 },
         Event::ClockJumped { by_ms: 1 },
+        Event::ConfigResolved { resolution: jr::model::Resolution::default() },
+        Event::ConfigRejected { source: "f".to_owned(), reason: "r".to_owned() },
         Event::QueueSet { queue: "q".parse().expect("a name"), limit: 1 },
         Event::QueuePaused { queue: "q".parse().expect("a name") },
         Event::QueueUnpaused { queue: "q".parse().expect("a name") },

@@ -167,7 +167,9 @@ fn code_of(status: ExitStatus) -> u8 {
         ExitStatus::TimedOut(Final::Exited(_) | Final::Signalled(_)) => exit::TIMED_OUT,
         ExitStatus::NotStarted(SpawnError::NotFound) => exit::NOT_A_COMMAND,
         ExitStatus::NotStarted(SpawnError::NotExecutable) => exit::NOT_EXECUTABLE,
-        ExitStatus::NotStarted(SpawnError::Errno(_) | SpawnError::SecretsGone)
+        ExitStatus::NotStarted(
+            SpawnError::Errno(_) | SpawnError::SecretsGone | SpawnError::SecretUnreadable,
+        )
         | ExitStatus::NeverStarted
         | ExitStatus::Lost(_) => exit::NOT_STARTED,
     }

@@ -10,6 +10,7 @@ pub mod complete;
 pub mod configuration;
 pub mod context;
 pub mod copy;
+pub mod declared;
 pub mod error;
 pub mod exit;
 pub mod foreground;

@@ -413,6 +413,7 @@ pub(super) mod tests {
             health: None,
             image: None,
             queue: None,
+            config: None,
             created_at: "2026-11-20T10:00:00.000Z".to_owned(),
             started_at: Some("2026-11-20T10:00:01.000Z".to_owned()),
             ended_at: None,

@@ -12,6 +12,7 @@ use super::resolve::Resolved;
 use super::select::Selection;
 use super::source::{Layer, Source};
 use super::tree::table_to_json;
+use crate::model::{ConfigSource, Resolution};
 
 /// What is stored of one resolution. `serde_json` writes its maps sorted: equal contents are equal
 /// bytes.
@@ -83,6 +84,33 @@ impl Document {
                 extra: search.extra.iter().map(|path| text(path)).collect(),
                 default_mode: search.default_mode.clone(),
             },
+        }
+    }
+
+    /// As it was written.
+    ///
+    /// # Errors
+    /// It is no such document, or a newer one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let read: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if read.schema == SCHEMA { Ok(read) } else { Err(format!("its schema is {}", read.schema)) }
+    }
+
+    /// What decisions rest on.
+    pub fn resolution(&self) -> Resolution {
+        let source = |source: &StoredSource| {
+            let digest = source.digest.parse().ok()?;
+            Some(ConfigSource { name: source.name.clone(), digest })
+        };
+        let queues = self.values.get("queues").and_then(serde_json::Value::as_object);
+        let queue = |(name, queue): (&String, &serde_json::Value)| {
+            let limit = u32::try_from(queue.get("limit")?.as_u64()?).ok()?;
+            Some((name.parse().ok()?, limit))
+        };
+        Resolution {
+            config: None,
+            sources: self.sources.iter().filter_map(source).collect(),
+            queues: queues.into_iter().flatten().filter_map(queue).collect(),
         }
     }
 

@@ -18,6 +18,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::document::Document;
 use super::source::Layer;
 
 /// The names of a project's file and of the one that stays on a machine, from low to high.
@@ -91,6 +92,21 @@ impl Search {
             environment: text("JR_ENV"),
             default_mode: text("JR_DEFAULT_MODE"),
         })
+    }
+
+    /// To look again where a document's files were found: places of the user and the system are
+    /// this process's.
+    #[must_use]
+    pub fn again(document: &Document) -> Self {
+        let stored = &document.search;
+        let own = Self::of_process(&[]).unwrap_or_default();
+        Self {
+            directory: PathBuf::from(&stored.directory),
+            extra: stored.extra.iter().map(PathBuf::from).collect(),
+            default_mode: stored.default_mode.clone(),
+            environment: None,
+            ..own
+        }
     }
 
     /// Looks at every place. What cannot be read is as if it were not there; files that are named

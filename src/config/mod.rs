@@ -7,6 +7,7 @@
 pub mod check;
 pub mod conform;
 pub mod document;
+pub mod env_file;
 pub mod load;
 pub mod locate;
 pub mod mask;
@@ -21,3 +22,4 @@ pub mod shape;
 pub mod source;
 pub mod spelling;
 pub mod tree;
+pub mod watch;

@@ -10,17 +10,18 @@ use super::place::Place;
 use super::protocol::{BatchRequest, Common, Continue, RunRequest};
 use super::server::Refusal;
 use super::views_loop::Questions;
+use crate::config::document::Document;
 use crate::limits;
 use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
 use crate::model::{
-    ByteString, Capture, Command, Dependency, Digest, Kind, RunId, RunSpec, Signal, Strays,
-    batch_line,
+    ByteString, Capture, Command, Dependency, Digest, Kind, Resolution, RunId, RunSpec, Signal,
+    Strays, batch_line,
 };
 use crate::projections::BatchLineState;
-use crate::projections::query::{Document, Query, Scope};
+use crate::projections::query::{Document as Answer, Query, Scope};
 
 /// The way from a client's words to the engine's.
 #[derive(Clone)]
@@ -194,17 +195,49 @@ impl Admission {
         let mut variables = common.variables.clone();
         variables.sort();
         variables.dedup_by(|later, earlier| later.0 == earlier.0);
-        let masked = secret::mask_variables(variables);
+        let masked = secret::mask_variables_and(variables, &common.secret_names);
         let bytes = codec::encode(&masked.values);
-        let digest = Digest(*blake3::hash(&bytes).as_bytes());
+        let digest = self.store(&bytes)?;
+        Ok(Stored { variables: digest, secrets: masked.secrets })
+    }
+
+    /// Stores a configuration, and gives what decisions need of it.
+    pub(super) async fn configuration(&self, text: String) -> Result<Resolution, Refusal> {
+        let this = self.clone();
+        blocking(move || {
+            let resolution = Document::parse(&text).map_err(|error| {
+                usage("bad_config", format!("the configuration cannot be read: {error}"))
+            })?;
+            let digest = this.store(text.as_bytes())?;
+            Ok(Resolution { config: Some(digest), ..resolution.resolution() })
+        })
+        .await
+    }
+
+    /// Stores a configuration that the daemon found by itself.
+    pub(super) fn store_configuration(&self, bytes: &[u8]) -> Result<Digest, LogError> {
+        // Whoever sweeps sees that it is asked for.
+        let held = self.hold();
+        let stored = self.put(bytes);
+        drop(held);
+        stored
+    }
+
+    /// Stores a blob, once.
+    fn store(&self, bytes: &[u8]) -> Result<Digest, Refusal> {
+        self.put(bytes).map_err(|error| not_stored(&error))
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Digest, LogError> {
+        let digest = Digest(*blake3::hash(bytes).as_bytes());
         // Held while it is written: two clients that bring the same would write the same file.
         let mut known = self.known();
         if !known.digests.contains(&digest) {
-            Blobs::new(&self.place.blobs()).put(&bytes).map_err(|error| not_stored(&error))?;
+            Blobs::new(&self.place.blobs()).put(bytes)?;
             known.digests.insert(digest);
         }
         drop(known);
-        Ok(Stored { variables: digest, secrets: masked.secrets })
+        Ok(digest)
     }
 
     /// Writes the originals, synced; `Some` where there are any.
@@ -238,7 +271,7 @@ async fn left_of_batch(
     let document =
         questions.ask(query).await.map_err(|error| super::server::refuse_query(&error))?;
     let batch = match document {
-        Document::Runs(runs) => runs.items.into_iter().next(),
+        Answer::Runs(runs) => runs.items.into_iter().next(),
         _ => None,
     };
     let Some(batch) = batch.filter(|run| run.kind == "batch") else {
@@ -304,8 +337,17 @@ fn spec_of(
         on_interrupt: common.on_interrupt,
         capture: common.capture,
         limits: common.limits,
+        variable_files: common.variable_files.clone(),
+        config: config_of(common),
         ..RunSpec::default()
     })
+}
+
+/// The digest of its document: what its blob is named by.
+fn config_of(common: &Common) -> Option<Digest> {
+    let given = common.config.as_ref();
+    let given = given.map(|text| Digest(*blake3::hash(text.as_bytes()).as_bytes()));
+    given.or(common.repeated_config)
 }
 
 fn check_command(command: &[ByteString]) -> Result<(), Refusal> {

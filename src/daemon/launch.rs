@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
+use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::place::Place;
+use crate::limits;
 use crate::log::{Blobs, Secrets as SecretFiles, codec};
 use crate::model::event::SpawnError;
 use crate::model::secret::{self, Secrets};
@@ -52,6 +56,7 @@ impl Launcher {
             };
             command = secret::unmask_command(command, arguments);
         }
+        add_from_files(spec, &mut variables)?;
         self.add_own(id, spec, &mut variables);
         let output = self.place.output(id.run, id.attempt);
         if let Some(directory) = output.parent() {
@@ -129,4 +134,30 @@ impl Launcher {
         // A file that stays is found by `jr doctor`; it hinders nothing.
         let _stays = SecretFiles::new(&self.place.secrets()).remove(owner);
     }
+}
+
+/// Variables whose values lie in files: read now, and kept nowhere.
+fn add_from_files(spec: &RunSpec, variables: &mut Variables) -> Result<(), SpawnError> {
+    for (name, path) in &spec.variable_files {
+        let value = secret_file(path).ok_or(SpawnError::SecretUnreadable)?;
+        variables.retain(|(there, _)| there != name);
+        variables.push((name.clone(), value));
+    }
+    Ok(())
+}
+
+/// What a file says, without the end of its last line. Not blocking: a FIFO in its place must not
+/// hold up everybody's starts.
+fn secret_file(path: &ByteString) -> Option<ByteString> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path.as_bytes(), flags, Mode::empty()).ok()?;
+    let file = std::fs::File::from(file);
+    let is_file = file.metadata().is_ok_and(|data| data.is_file());
+    let mut bytes = Vec::new();
+    let limit = limits::SECRET_FILE_BYTES + 1;
+    file.take(limit).read_to_end(&mut bytes).ok()?;
+    let fits = is_file && (bytes.len() as u64) < limit && !bytes.contains(&0);
+    let value = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let value = value.strip_suffix(b"\r").unwrap_or(value);
+    fits.then(|| ByteString::from(value.to_vec()))
 }

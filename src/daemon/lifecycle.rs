@@ -169,7 +169,8 @@ async fn live(
     started: Started,
     starting: Lock,
 ) -> Result<(), DaemonError> {
-    let Started { engine, log, questions, applied, live, admission, news, threads } = started;
+    let (configuring, in_force) = (started.configuring.clone(), started.in_force.clone());
+    let Started { engine, log, questions, applied, live, admission, news, threads, .. } = started;
     let (end, end_wish) = watch::channel(None);
     let shared = Arc::new(Shared {
         place: place.clone(),
@@ -178,6 +179,8 @@ async fn live(
         applied,
         live,
         admission,
+        in_force,
+        configuring,
         news,
         connections: std::sync::atomic::AtomicUsize::new(0),
         began_ms: clock::boottime_ms(),

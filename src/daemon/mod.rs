@@ -14,6 +14,7 @@
 
 pub mod admission;
 pub mod client;
+pub mod configuring;
 pub mod connect;
 pub mod doctor;
 pub mod engine_loop;

@@ -33,7 +33,7 @@ use crate::log::stat::Stat;
 use crate::log::verify::Verified;
 use crate::model::spec::WindowSize;
 use crate::model::{
-    ByteString, Capture, CommandId, Condition, LockWish, OnInterrupt, Pruned, QueueName,
+    ByteString, Capture, CommandId, Condition, Digest, LockWish, OnInterrupt, Pruned, QueueName,
     ResourceLimits, Retry, RunId, Signal, Strays,
 };
 use crate::projections::view::RunView;
@@ -138,6 +138,18 @@ pub struct Common {
     /// What it may use.
     #[serde(default)]
     pub limits: ResourceLimits,
+    /// Variables that are secret whatever their names and values look like.
+    #[serde(default)]
+    pub secret_names: Vec<ByteString>,
+    /// Variables that are read from files at the start of each attempt: name and path.
+    #[serde(default)]
+    pub variable_files: Vec<(ByteString, ByteString)>,
+    /// The client's configuration, where it has files: a `config::document::Document`, as JSON.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// The configuration that a run was asked for under which this one repeats.
+    #[serde(default)]
+    pub repeated_config: Option<Digest>,
 }
 
 /// A batch.

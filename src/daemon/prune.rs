@@ -338,9 +338,16 @@ pub fn survey(
 /// Digests in the kept records.
 fn named_blobs(log: &Reader) -> Result<BTreeSet<Digest>, PruneError> {
     let mut named = BTreeSet::new();
+    // What is in force may have been said by a record that is gone.
+    let saved = log.snapshot_before(log.kept_from())?;
+    named.extend(snapshot::decode(Path::new("snapshot"), &saved.bytes)?.config.config);
     let mut take = |stored: crate::projections::Stored| {
         if let Event::RunAdmitted { spec, .. } = &stored.envelope.event {
             named.extend(spec.variables);
+            named.extend(spec.config);
+        }
+        if let Event::ConfigResolved { resolution } = &stored.envelope.event {
+            named.extend(resolution.config);
         }
         std::ops::ControlFlow::Continue(())
     };

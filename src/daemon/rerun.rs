@@ -114,6 +114,9 @@ fn queue(spec: &RunSpec) -> QueueName {
 }
 
 fn common(spec: &RunSpec, captured: Variables, asked: &RerunRequest) -> Result<Common, RerunError> {
+    // What was hidden stays so.
+    let hidden = captured.iter().filter(|(_, value)| is_marked(value));
+    let secret_names = hidden.map(|(name, _)| name.clone()).collect();
     Ok(Common {
         cwd: spec.cwd.clone(),
         umask: Some(spec.umask),
@@ -129,6 +132,10 @@ fn common(spec: &RunSpec, captured: Variables, asked: &RerunRequest) -> Result<C
         on_interrupt: spec.on_interrupt,
         capture: spec.capture,
         limits: spec.limits,
+        secret_names,
+        variable_files: spec.variable_files.clone(),
+        config: None,
+        repeated_config: spec.config,
     })
 }
 

@@ -8,6 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use tokio::sync::watch;
 
 use super::admission::Admission;
+use super::configuring::{Configuring, InForce, ToConfiguring};
 use super::engine_loop::{EngineLoop, Keeping};
 use super::error::DaemonError;
 use super::lifecycle::{RunOptions, Threads};
@@ -21,8 +22,9 @@ use super::prune::{News, Pruner, ToPruner};
 use super::recovery;
 use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
-use crate::log::{Reader, SegmentHeader, Store, segments};
-use crate::model::{BootId, Engine, Finding, Input, Observation, RunId};
+use crate::config::document::Document;
+use crate::log::{Blobs, Reader, SegmentHeader, Store, segments};
+use crate::model::{BootId, Engine, Finding, Input, Observation, RunId, State};
 use crate::projections::Views;
 use crate::runners::linux::clock;
 
@@ -43,6 +45,10 @@ pub struct Started {
     pub live: watch::Receiver<usize>,
     /// Turns asks into commands.
     pub admission: Admission,
+    /// Follows configuration files.
+    pub configuring: Mailbox<ToConfiguring>,
+    /// What is known to be in force.
+    pub in_force: InForce,
     /// How far a prune is.
     pub news: watch::Receiver<News>,
     /// To be joined.
@@ -92,6 +98,9 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let pruner = Pruner::new(place.clone(), boot, log.clone(), engine_of, asked, stores);
     let (to_pruner, pruner_ends) = (pruner.inbox.clone(), Arc::clone(&pruner.ending));
     let (news_sender, news) = (pruner.news.clone(), pruner.news.subscribe());
+    let configuring = Configuring::new(inbox.clone(), admission.clone());
+    let (to_configuring, in_force) = (configuring.inbox.clone(), configuring.in_force.clone());
+    follow_in_force(place, engine.state(), &to_configuring);
     let keeping = Keeping { pruner: to_pruner.clone(), news: news_sender, seal_at };
     let engine_loop = EngineLoop::new(
         engine,
@@ -106,13 +115,17 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let storage = spawn("jr-storage", root, move || storage.run())?;
     let views = spawn("jr-views", root, move || views_loop.run())?;
     let pruner = spawn("jr-prune", root, move || pruner.run())?;
+    let configuring = spawn("jr-config", root, move || configuring.run())?;
     let pool = spawn("jr-shims", root, move || pool.run())?;
     let engine = spawn("jr-engine", root, move || {
         let ended = engine_loop.begin_and_run(begin);
         failed_sender.send_replace(true);
         ended
     })?;
+    let end_configuring = to_configuring.clone();
     let finish = Box::new(move || {
+        end_configuring.post(ToConfiguring::End);
+        join(configuring);
         // It may wait for any of the others.
         pruner_ends.store(true, Ordering::Relaxed);
         to_pruner.post(ToPruner::End);
@@ -126,7 +139,19 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         views
     });
     let threads = Threads { failed, engine, finish };
-    Ok(Started { engine: inbox, log, questions, applied, live, admission, news, threads })
+    let (engine, configuring) = (inbox, to_configuring);
+    Ok(Started {
+        engine,
+        log,
+        questions,
+        applied,
+        live,
+        admission,
+        configuring,
+        in_force,
+        news,
+        threads,
+    })
 }
 
 /// Opens the log for writing, or makes it. Everything from the last record on is verified here;
@@ -141,6 +166,17 @@ fn open_log(place: &Place) -> Result<Store, DaemonError> {
         return Err(DaemonError::LogGone { log: directory, trace });
     }
     Ok(Store::create(&directory, &SegmentHeader::first(place.id.clone()), &[])?)
+}
+
+/// The files of what is in force may have changed while no daemon was there.
+fn follow_in_force(place: &Place, state: &State, configuring: &Mailbox<ToConfiguring>) {
+    let Some(config) = state.config.config else { return };
+    let bytes = Blobs::new(&place.blobs()).get(config).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(Ok(document)) = text.map(|text| Document::parse(&text)) {
+        configuring.post(ToConfiguring::Follow(Box::new(document)));
+        configuring.post(ToConfiguring::Changed);
+    }
 }
 
 /// What shows that the environment was used.

@@ -35,6 +35,8 @@ pub fn shape_of(event: &Event) -> Shape {
         Event::DaemonStopped { .. } => 4,
         Event::RecoveryFinished { .. } => 5,
         Event::ClockJumped { .. } => 6,
+        Event::ConfigResolved { .. } => 2,
+        Event::ConfigRejected { .. } => 41,
         Event::RunAdmitted { .. } => 7,
         Event::AttemptIntended { .. } => 9,
         Event::AttemptStarted { .. } => 10,
@@ -77,6 +79,13 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
             codec::encode_into(&v1::RecoveryFinished { adopted, ended, lost, requeued }, bytes)
         }
         &Event::ClockJumped { by_ms } => codec::encode_into(&v1::ClockJumped { by_ms }, bytes),
+        Event::ConfigResolved { resolution } => {
+            codec::encode_into(&v1::ConfigResolved::from(resolution), bytes)
+        }
+        Event::ConfigRejected { source, reason } => {
+            let (source, reason) = (source.clone(), reason.clone());
+            codec::encode_into(&v1::ConfigRejected { source, reason }, bytes)
+        }
         Event::QueueSet { queue, limit } => {
             let queue = queue.as_str().to_owned();
             codec::encode_into(&v1::QueueSet { queue, limit: *limit }, bytes)
@@ -182,6 +191,8 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::ConfigResolved { .. }
+        | Event::ConfigRejected { .. }
         | Event::PruneRequested { .. }
         | Event::RunsPruned { .. }
         | Event::RunPinned { .. }
@@ -198,6 +209,7 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
     }
     match shape.kind {
         1 => lift::<v1::EnvironmentCreated>(bytes),
+        2 => lift::<v1::ConfigResolved>(bytes),
         3 => lift::<v1::DaemonStarted>(bytes),
         4 => lift::<v1::DaemonStopped>(bytes),
         5 => lift::<v1::RecoveryFinished>(bytes),
@@ -223,6 +235,7 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         38 => lift::<v1::PruneRequested>(bytes),
         39 => lift::<v1::RunsPruned>(bytes),
         40 => lift::<v1::RunPinned>(bytes),
+        41 => lift::<v1::ConfigRejected>(bytes),
         _ => Err(UpcastError::Newer(shape)),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
+use super::config::Resolution;
 use super::event::{Asker, Cause, Outcome, StopReason};
 use super::id::{QueueName, RunId};
 use super::signal::Signal;
@@ -107,6 +108,11 @@ pub enum Command {
         run: RunId,
         /// Keep it.
         pinned: bool,
+    },
+    /// Put a configuration in force.
+    Configure {
+        /// What the client's files say.
+        resolution: Arc<Resolution>,
     },
     /// Set the slots of a queue; creates it.
     SetQueue {

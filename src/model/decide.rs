@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::action::{Reply, SignalAnswer, StopAnswer};
 use super::command::{BatchLine, Command, KeyHolder, Rejection, Request};
+use super::config;
 use super::event::{
     Asker, AttemptEnd, Event, ExitStatus, Outcome, QueuedReason, SkipReason, StopReason,
 };
@@ -56,6 +57,7 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
         Command::Prune { before, keep_days, keep_runs } => {
             prune::request(state, *before, *keep_days, *keep_runs)
         }
+        Command::Configure { resolution } => Ok(config::configure(state, resolution)),
         Command::Pin { run, pinned } => prune::pin(state, request, *run, *pinned),
         Command::SetQueue { queue, limit } => {
             if *limit == 0 {
@@ -285,6 +287,8 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
         }],
         Observation::DaemonEnds { reason } => vec![Event::DaemonStopped { reason: *reason }],
         Observation::Pruned { request, pruned } => prune::done(state, *request, pruned),
+        Observation::ConfigChanged { resolution } => config::configure(state, resolution).events,
+        Observation::ConfigRefused { source, reason } => config::reject(state, source, reason),
         Observation::ClockJumped { by_ms } => vec![Event::ClockJumped { by_ms: *by_ms }],
         Observation::ProcessStarted { run, attempt, process } => {
             let (run, attempt, process) = (*run, *attempt, process.clone());

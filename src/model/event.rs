@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Resolution;
 use super::digest::Digest;
 use super::enforcement::LimitsBy;
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
@@ -93,6 +94,18 @@ pub enum Event {
     ClockJumped {
         /// How far, in milliseconds; negative is back.
         by_ms: i64,
+    },
+    /// What the configuration files say is in force from now on.
+    ConfigResolved {
+        /// What they say.
+        resolution: Resolution,
+    },
+    /// Configuration files changed and cannot be used: what was in force stays.
+    ConfigRejected {
+        /// Which file.
+        source: String,
+        /// Why.
+        reason: String,
     },
     /// A run was accepted.
     RunAdmitted {
@@ -377,6 +390,8 @@ pub enum SpawnError {
     Errno(i32),
     /// The values behind its markers are gone.
     SecretsGone,
+    /// A file that holds the value of a variable cannot be read.
+    SecretUnreadable,
 }
 
 /// Why nobody knows how an attempt ended.
@@ -427,6 +442,8 @@ impl Event {
             Self::DaemonStopped { .. } => "daemon_stopped",
             Self::RecoveryFinished { .. } => "recovery_finished",
             Self::ClockJumped { .. } => "clock_jumped",
+            Self::ConfigResolved { .. } => "config_resolved",
+            Self::ConfigRejected { .. } => "config_rejected",
             Self::RunAdmitted { .. } => "run_admitted",
             Self::AttemptIntended { .. } => "attempt_intended",
             Self::AttemptStarted { .. } => "attempt_started",
@@ -474,6 +491,8 @@ impl Event {
             | Self::DaemonStopped { .. }
             | Self::RecoveryFinished { .. }
             | Self::ClockJumped { .. }
+            | Self::ConfigResolved { .. }
+            | Self::ConfigRejected { .. }
             | Self::PruneRequested { .. }
             | Self::RunsPruned { .. }
             | Self::RunPinned { .. }
@@ -542,6 +561,7 @@ impl fmt::Display for SpawnError {
             Self::NotFound => f.write_str("not_found"),
             Self::NotExecutable => f.write_str("not_executable"),
             Self::SecretsGone => f.write_str("secrets_gone"),
+            Self::SecretUnreadable => f.write_str("secret_unreadable"),
             Self::Errno(number) => write!(f, "spawn:{}", errno_name(*number)),
         }
     }

@@ -1,5 +1,8 @@
 //! What the world says: shims, clocks and the process table report, the engine decides.
 
+use std::sync::Arc;
+
+use super::config::Resolution;
 use super::event::{AttemptEnd, DaemonStopReason, LostReason, OutputLossReason, PausedBy, Process};
 use super::id::{EnvironmentId, RunId};
 use super::signal::Signal;
@@ -28,6 +31,18 @@ pub enum Observation {
     DaemonEnds {
         /// Why.
         reason: DaemonStopReason,
+    },
+    /// Configuration files changed and can be used.
+    ConfigChanged {
+        /// What they say now.
+        resolution: Arc<Resolution>,
+    },
+    /// Configuration files changed and cannot be used.
+    ConfigRefused {
+        /// Which.
+        source: String,
+        /// Why.
+        reason: String,
     },
     /// The wall clock moved against `CLOCK_BOOTTIME`.
     ClockJumped {

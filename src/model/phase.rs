@@ -186,6 +186,8 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::ConfigResolved { .. }
+        | Event::ConfigRejected { .. }
         | Event::PruneRequested { .. }
         | Event::RunsPruned { .. }
         | Event::RunPinned { .. }

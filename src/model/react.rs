@@ -36,6 +36,8 @@ pub fn consequences(state: &State, event: &Event, now: Now) -> Vec<Event> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::ConfigResolved { .. }
+        | Event::ConfigRejected { .. }
         | Event::PruneRequested { .. }
         | Event::RunsPruned { .. }
         | Event::RunPinned { .. }
@@ -194,6 +196,8 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
         | Event::DaemonStopped { .. }
         | Event::RecoveryFinished { .. }
         | Event::ClockJumped { .. }
+        | Event::ConfigResolved { .. }
+        | Event::ConfigRejected { .. }
         | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }

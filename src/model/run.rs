@@ -144,6 +144,8 @@ impl Run {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
+            | Event::ConfigResolved { .. }
+            | Event::ConfigRejected { .. }
             | Event::PruneRequested { .. }
             | Event::RunsPruned { .. }
             | Event::RunPinned { .. }

@@ -200,6 +200,11 @@ pub struct RunSpec {
     pub capture: Capture,
     /// What it may use.
     pub limits: ResourceLimits,
+    /// Variables that are read from files at the start of each attempt, and never stored: name and
+    /// path.
+    pub variable_files: Vec<(ByteString, ByteString)>,
+    /// The configuration that it was asked for under; `None` is what jr brings along.
+    pub config: Option<Digest>,
 }
 
 impl RunSpec {
@@ -245,6 +250,8 @@ impl Default for RunSpec {
             tty: None,
             capture: Capture::File,
             limits: ResourceLimits::default(),
+            variable_files: Vec::new(),
+            config: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
+use super::config::{InForce, Resolution};
 use super::event::{Envelope, Event, Outcome};
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
 use super::phase::IllegalEvent;
@@ -47,6 +48,8 @@ pub struct State {
     pub commands: BTreeMap<CommandId, RunId>,
     /// Runs that no prune takes.
     pub pins: BTreeSet<RunId>,
+    /// The configuration in force.
+    pub config: InForce,
     /// A prune that is under way.
     pub pruning: Option<Pruning>,
     /// The record that says that the latest prune is done: older facts may name what is gone.
@@ -160,6 +163,13 @@ impl State {
             }
             Event::DaemonStopped { .. } => self.daemon_lives = false,
             Event::RecoveryFinished { .. } | Event::ClockJumped { .. } => {}
+            Event::ConfigResolved { resolution } => {
+                let Resolution { config, queues, .. } = resolution.clone();
+                self.config = InForce { config, queues, rejected: None };
+            }
+            Event::ConfigRejected { source, reason } => {
+                self.config.rejected = Some((source.clone(), reason.clone()));
+            }
             Event::QueueSet { queue, limit } => {
                 self.waits.queues.entry(queue.clone()).or_default().limit = Some(*limit);
             }

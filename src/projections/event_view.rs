@@ -11,12 +11,14 @@ use crate::model::event::{AttemptEnd, Process};
 use crate::model::{ByteString, Event, ExitStatus, LimitsBy, RunSpec};
 
 /// Kinds of events that this version writes, as `jr events --kind` takes them.
-pub(super) const KINDS: [&str; 26] = [
+pub(super) const KINDS: [&str; 28] = [
     "environment_created",
     "daemon_started",
     "daemon_stopped",
     "recovery_finished",
     "clock_jumped",
+    "config_resolved",
+    "config_rejected",
     "run_admitted",
     "attempt_intended",
     "attempt_started",
@@ -68,6 +70,13 @@ fn fields(event: &Event) -> Fields {
             "adopted": adopted, "ended": ended, "lost": lost, "requeued": requeued,
         })),
         Event::ClockJumped { by_ms } => object(json!({"by_ms": by_ms})),
+        Event::ConfigResolved { resolution } => object(json!({
+            "config": resolution.config, "sources": resolution.sources,
+            "queues": resolution.queues,
+        })),
+        Event::ConfigRejected { source, reason } => object(json!({
+            "source": source, "reason": reason,
+        })),
         Event::RunAdmitted { run: _, spec } => admission(spec),
         Event::AttemptIntended { run: _, attempt } | Event::RunUnpaused { run: _, attempt } => {
             object(json!({"attempt": attempt}))
@@ -131,7 +140,7 @@ fn admission(spec: &RunSpec) -> Fields {
         "line": spec.line.as_ref().map(ByteString::to_text), "timeout_ms": spec.timeout_ms,
         "retry": spec.retry, "ok_codes": spec.ok_codes, "after": spec.after, "lock": spec.lock,
         "on_interrupt": spec.on_interrupt, "tty": spec.tty.is_some(), "capture": spec.capture,
-        "limits": spec.limits,
+        "limits": spec.limits, "config": spec.config, "variable_files": spec.variable_files,
     }))
 }
 

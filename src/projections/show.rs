@@ -103,6 +103,8 @@ fn attempts(records: &[Stored]) -> Vec<AttemptView> {
             | Event::DaemonStopped { .. }
             | Event::RecoveryFinished { .. }
             | Event::ClockJumped { .. }
+            | Event::ConfigResolved { .. }
+            | Event::ConfigRejected { .. }
             | Event::PruneRequested { .. }
             | Event::RunsPruned { .. }
             | Event::RunPinned { .. }

@@ -69,6 +69,9 @@ pub struct RunView {
     pub image: Option<String>,
     /// Where it waits or waited.
     pub queue: Option<String>,
+    /// blake3 of the configuration that it was asked for under; `null` where no file said anything.
+    #[serde(default)]
+    pub config: Option<String>,
     /// Admission.
     pub created_at: String,
     /// First process.

@@ -6,8 +6,9 @@ use jr::model::action::Answer;
 use jr::model::command::BatchLine;
 use jr::model::event::StopReason;
 use jr::model::{
-    Backoff, ByteString, Cause, Command, CommandId, Condition, Dependency, Input, Kind, LockBusy,
-    LockWish, OnInterrupt, QueueName, Request, Retry, RunId, RunSpec, Signal,
+    Backoff, ByteString, Cause, Command, CommandId, Condition, ConfigSource, Dependency, Digest,
+    Input, Kind, LockBusy, LockWish, OnInterrupt, QueueName, Request, Resolution, Retry, RunId,
+    RunSpec, Signal,
 };
 
 use super::World;
@@ -94,6 +95,7 @@ impl Clients {
                 let run = chance.pick(&self.runs).expect("there is one");
                 Command::Pin { run, pinned: !chance.one_in(3) }
             }
+            _ if chance.one_in(3) => Command::Configure { resolution: resolution(chance).into() },
             _ => {
                 let queue = queue(chance);
                 Command::SetQueue {
@@ -263,5 +265,17 @@ impl World {
     /// Whether somebody still waits for an answer.
     pub(crate) fn is_asked(&self) -> bool {
         self.clients.asked.iter().any(|asked| !asked.answered)
+    }
+}
+
+/// Files with few contents, so that the same come again.
+pub(crate) fn resolution(chance: &mut Chance) -> Resolution {
+    let number = u8::try_from(chance.below(4)).expect("small");
+    let digest = Digest([number; 32]);
+    let limit = 1 + u32::from(number);
+    Resolution {
+        config: (number > 0).then_some(digest),
+        sources: vec![ConfigSource { name: "/p/jr.toml".to_owned(), digest }],
+        queues: (0..number % 3).map(|_| (queue(chance), limit)).collect(),
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jr::model::action::Answer as Said;
 use jr::model::event::{DaemonStopReason, LostReason};
 use jr::model::{
-    Action, BootId, Engine, Envelope, Finding, Input, Now, Observation, Phase, Pruning, Release,
-    RunId,
+    Action, BootId, Digest, Engine, Envelope, Finding, Input, Now, Observation, Phase, Pruning,
+    Release, Resolution, RunId,
 };
 
 use super::World;
@@ -286,6 +286,8 @@ impl World {
     pub(crate) fn clock_jumped(&mut self, by_ms: i64) -> Result<(), String> {
         if self.daemon.is_some() {
             self.feed(Input::Observed(Observation::ClockJumped { by_ms }))?;
+            // Files change as often as clocks.
+            self.feed(Input::Observed(files_changed(by_ms)))?;
         }
         Ok(())
     }
@@ -539,4 +541,16 @@ impl World {
         let done = self.machine.settle(shim, &mut self.chance);
         self.after_shim(shim, done)
     }
+}
+
+/// What a look at the configuration files may come to.
+fn files_changed(by_ms: i64) -> Observation {
+    let number = u8::try_from(by_ms.unsigned_abs() % 4).expect("small");
+    if number == 0 {
+        let (source, reason) = ("/p/jr.toml:1:1".to_owned(), "unknown key".to_owned());
+        return Observation::ConfigRefused { source, reason };
+    }
+    let config = Some(Digest([number; 32]));
+    let resolution = Resolution { config, ..Resolution::default() };
+    Observation::ConfigChanged { resolution: resolution.into() }
 }

@@ -6,8 +6,8 @@ use jr::model::action::{Answer, PauseAnswer, StopAnswer};
 use jr::model::command::KeyHolder;
 use jr::model::event::LostReason;
 use jr::model::{
-    Action, Checker, Command, CommandId, Condition, Engine, Envelope, Event, ExitStatus, Kind,
-    Outcome, Pruning, QueueName, Reply, Request, RunId, State,
+    Action, Checker, Command, CommandId, Condition, Digest, Engine, Envelope, Event, ExitStatus,
+    Kind, Outcome, Pruning, QueueName, Reply, Request, RunId, State,
 };
 
 use super::disk::Held;
@@ -42,6 +42,8 @@ pub(crate) struct Judge {
     /// The history begins there at least.
     pruned_before: u64,
     pinned_by: BTreeSet<CommandId>,
+    /// Configurations that clients brought.
+    brought: BTreeMap<CommandId, Option<Digest>>,
     /// Stops of what nobody knew.
     unknown: BTreeSet<(RunId, CommandId)>,
     acknowledged: BTreeSet<RunId>,
@@ -92,6 +94,9 @@ impl Judge {
 
     /// A client asks a daemon that is at `head`.
     pub(crate) fn asked(&mut self, request: &Request, head: &State) {
+        if let Command::Configure { resolution } = &request.command {
+            self.brought.insert(request.cause.command, resolution.config);
+        }
         if matches!(request.command, Command::Pin { .. }) {
             // To pin what is pinned changes nothing.
             self.pinned_by.insert(request.cause.command);
@@ -455,6 +460,19 @@ impl Judge {
                 }
             }
             Reply::Done if self.pinned_by.contains(&to) => {}
+            Reply::Done if self.brought.contains_key(&to) => {
+                // Another may be in force by now, but this one was.
+                let was_in_force = |config: &Option<Digest>| {
+                    let says = |envelope: &Envelope| match &envelope.event {
+                        Event::ConfigResolved { resolution } => resolution.config == *config,
+                        _ => false,
+                    };
+                    config.is_none() || self.log.iter().any(says)
+                };
+                if !self.brought.get(&to).is_some_and(was_in_force) {
+                    return Err("law 1: a configuration was acknowledged and is not durable".into());
+                }
+            }
             Reply::Done if !self.queues_set.contains(&to) => {
                 return Err("law 1: a queue's limit was acknowledged and is not durable".to_owned());
             }

@@ -98,6 +98,16 @@ pub(crate) fn lives(count: usize) -> Vec<Envelope> {
     (0..).flat_map(life).take(count).collect()
 }
 
+/// A configuration with some files and queues.
+fn resolution(number: u32) -> Resolution {
+    let digest = Digest([u8::try_from(number % 256).expect("below"); 32]);
+    Resolution {
+        config: (number % 3 > 0).then_some(digest),
+        sources: vec![ConfigSource { name: format!("/p/{number}/jr.toml"), digest }],
+        queues: [("gpu".parse().expect("a name"), number)].into_iter().collect(),
+    }
+}
+
 /// One of each kind, and of each variant below it.
 pub(crate) fn sample() -> Vec<Envelope> {
     let (run, attempt) = (run(1), 2);
@@ -107,6 +117,8 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::DaemonStarted { pid: 7, version: "0.1.0".into(), boot: BootId([9; 16]), cores: 4 },
         Event::RecoveryFinished { adopted: 1, ended: 2, lost: 3, requeued: 300 },
         Event::ClockJumped { by_ms: -3_600_000 },
+        Event::ConfigResolved { resolution: resolution(1) },
+        Event::ConfigRejected { source: "/p/jr.toml:3:1".into(), reason: "unknown key".into() },
         Event::QueueSet { queue: QueueName::default_queue(), limit: 2 },
         Event::PruneRequested { before: 7, keep_days: Some(30), keep_runs: None },
         Event::RunsPruned { before: 7, runs: 1, events: 5, bytes: 900, error: Some("why".into()) },
@@ -339,6 +351,11 @@ prop_compose! {
             tty: tty.map(|(rows, columns)| WindowSize { rows, columns }),
             capture: if pipe { Capture::Pipe } else { Capture::File },
             limits: ResourceLimits { memory_bytes, ..ResourceLimits::default() },
+            variable_files: variables
+                .map(|_| (ByteString::from("PASSWORD"), ByteString::from("/run/secret")))
+                .into_iter()
+                .collect(),
+            config: variables,
         }
     }
 }
@@ -360,6 +377,8 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             Event::RecoveryFinished { adopted, ended, lost, requeued }
         }),
         any::<i64>().prop_map(|by_ms| Event::ClockJumped { by_ms }),
+        any::<u32>().prop_map(|number| Event::ConfigResolved { resolution: resolution(number) }),
+        (".{0,9}", ".{0,9}").prop_map(|(source, reason)| Event::ConfigRejected { source, reason }),
         (any_run(), any_spec())
             .prop_map(|(run, spec)| Event::RunAdmitted { run, spec: std::sync::Arc::new(spec) }),
         at().prop_map(|(run, attempt)| Event::AttemptIntended { run, attempt }),

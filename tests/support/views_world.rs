@@ -93,7 +93,7 @@ impl World {
         world.begin_daemon();
         for step in script {
             world.wall += i64::try_from(step >> 56).expect("fits") % 50;
-            world.act(step % 27, step >> 8);
+            world.act(step % 28, step >> 8);
             world.step(Input::TimePassed);
         }
         world.envelopes
@@ -205,6 +205,13 @@ impl World {
                 let queue = if with.is_multiple_of(2) { "default" } else { "slow" };
                 let (queue, paused) = (queue.parse().expect("a name"), with % 3 == 1);
                 self.command(Command::PauseQueue { queue, paused });
+            }
+            27 => {
+                let digest = Digest([u8::try_from(with % 5).expect("small"); 32]);
+                let queues = [("slow".parse().expect("a name"), 1 + u32::from(digest.0[0]))];
+                let (config, queues) = (Some(digest), queues.into_iter().collect());
+                let resolution = Resolution { config, sources: Vec::new(), queues };
+                self.command(Command::Configure { resolution: resolution.into() });
             }
             _ => {
                 let by_ms = -i64::try_from(with % 300).expect("fits");

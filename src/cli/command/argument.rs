@@ -33,13 +33,13 @@ pub struct ProcessArgs {
     /// Time between that signal and KILL [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     kill_after: Option<u64>,
-    /// What to do with processes that outlive the main one
-    #[arg(long, value_name = "kill|keep", default_value = "kill", value_parser = strays)]
-    strays: Strays,
+    /// What to do with processes that outlive the main one [default: kill]
+    #[arg(long, value_name = "kill|keep", value_parser = strays)]
+    strays: Option<Strays>,
     /// Let it write its files itself, or copy them from pipes: then the order of stdout and stderr
-    /// is exact
-    #[arg(long, value_name = "file|pipe", default_value = "file", value_parser = capture)]
-    capture: Capture,
+    /// is exact [default: file]
+    #[arg(long, value_name = "file|pipe", value_parser = capture)]
+    capture: Option<Capture>,
     /// Limit what its processes use together: cpu=1.5 (cores), memory=512M, pids=100
     #[arg(long = "limit", value_name = "cpu|memory|pids=VALUE", value_parser = limit)]
     limits: Vec<Limit>,
@@ -56,47 +56,53 @@ enum Limit {
 }
 
 impl ProcessArgs {
-    /// As the daemon takes it: with this process's directory and environment.
+    /// As the daemon takes it: with this process's directory and environment, on top of what the
+    /// configuration says.
     ///
     /// # Errors
     /// The directory is gone.
-    pub fn to_common(&self) -> Result<Common, CommandError> {
-        let here = std::env::current_dir();
-        let here = here.map_err(|error| CommandError::io("the working directory", &error));
-        let cwd = match &self.cwd {
-            Some(path) if path.is_absolute() => path.clone(),
-            Some(path) => here?.join(path),
-            None => here?,
+    pub fn to_common(&self, declared: Common) -> Result<Common, CommandError> {
+        let here = || {
+            let here = std::env::current_dir();
+            here.map_err(|error| CommandError::io("the working directory", &error))
         };
-        let mut variables: BTreeMap<_, _> = std::env::vars_os()
-            .map(|(name, value)| (name.into_vec(), ByteString::from(value)))
+        let cwd = match &self.cwd {
+            Some(path) if path.is_absolute() => path.clone().into_os_string().into(),
+            Some(path) => here()?.join(path).into_os_string().into(),
+            None if declared.cwd.as_bytes().is_empty() => here()?.into_os_string().into(),
+            None => declared.cwd,
+        };
+        let mut variables: BTreeMap<ByteString, ByteString> = std::env::vars_os()
+            .map(|(name, value)| (ByteString::from(name.into_vec()), ByteString::from(value)))
             .collect();
+        variables.extend(declared.variables);
+        let mut variable_files = declared.variable_files;
         for (name, value) in &self.set {
-            variables.insert(name.clone().into_bytes(), value.as_str().into());
+            variable_files.retain(|(there, _)| there.as_bytes() != name.as_bytes());
+            variables.insert(name.as_str().into(), value.as_str().into());
         }
-        let variables =
-            variables.into_iter().map(|(name, value)| (ByteString::from(name), value)).collect();
+        let mut labels = declared.labels;
+        labels.extend(self.label.iter().cloned());
         let mut common = Common {
-            cwd: cwd.into_os_string().into(),
-            umask: Some(umask()),
-            variables,
-            labels: self.label.iter().cloned().collect(),
-            timeout_ms: self.timeout,
-            stop_signal: self.signal,
-            grace_ms: self.kill_after,
-            strays: self.strays,
-            output_bytes_max: None,
-            capture: self.capture,
-            limits: self.limits(),
-            ..Common::default()
+            cwd,
+            umask: declared.umask.or_else(|| Some(umask())),
+            variables: variables.into_iter().collect(),
+            labels,
+            timeout_ms: self.timeout.or(declared.timeout_ms),
+            stop_signal: self.signal.or(declared.stop_signal),
+            grace_ms: self.kill_after.or(declared.grace_ms),
+            strays: self.strays.unwrap_or(declared.strays),
+            capture: self.capture.unwrap_or(declared.capture),
+            limits: self.limits(declared.limits),
+            variable_files,
+            ..declared
         };
         self.policy.apply(&mut common);
         Ok(common)
     }
 
     /// Of the same limit, the last counts.
-    fn limits(&self) -> ResourceLimits {
-        let mut limits = ResourceLimits::default();
+    fn limits(&self, mut limits: ResourceLimits) -> ResourceLimits {
         for limit in &self.limits {
             match limit {
                 Limit::CpuMillis(millis) => limits.cpu_millis = Some(*millis),

@@ -11,11 +11,12 @@ use super::Runnable;
 use super::argument::ProcessArgs;
 use super::run::Ended;
 use crate::cli::context::{Context, asker, command_id, parse};
+use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
 use crate::cli::progress::{self, Detail};
 use crate::cli::{exit, render, text};
 use crate::daemon::client::{self, Lines};
-use crate::daemon::protocol::{BatchRequest, Continue, RunLine, StopReply, StopRequest};
+use crate::daemon::protocol::{BatchRequest, Common, Continue, RunLine, StopReply, StopRequest};
 use crate::limits;
 use crate::model::{ByteString, QueueName, RunId, Signal};
 use crate::projections::progress::estimate;
@@ -87,7 +88,9 @@ impl Runnable for BatchArgs {
         } else {
             commands(&read_source(self.source.as_deref(), context)?)?
         };
-        let request = self.into_request(lines)?;
+        let declared = Declared::of(&context.configuration)?;
+        let declared = declared.map(|declared| declared.common()).unwrap_or_default();
+        let request = self.into_request(lines, declared)?;
         let answer = context.open("/v1/batch", &request)?;
         let signals =
             Blocked::new(&[Signal::INT]).map_err(|error| CommandError::io("signals", &error))?;
@@ -101,7 +104,11 @@ impl Runnable for BatchArgs {
 }
 
 impl BatchArgs {
-    fn into_request(self, lines: Vec<ByteString>) -> Result<BatchRequest, CommandError> {
+    fn into_request(
+        self,
+        lines: Vec<ByteString>,
+        declared: Common,
+    ) -> Result<BatchRequest, CommandError> {
         let continued =
             self.continued.then(|| Continue { selector: self.source.clone(), failed: self.failed });
         Ok(BatchRequest {
@@ -112,7 +119,7 @@ impl BatchArgs {
             queue: self.queue,
             fail_fast: self.fail_fast,
             continued,
-            common: self.common.to_common()?,
+            common: self.common.to_common(declared)?,
             wait: true,
         })
     }

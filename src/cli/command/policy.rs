@@ -29,11 +29,15 @@ struct Codes(Vec<u8>);
 impl PolicyArgs {
     /// Puts them where the daemon looks for them.
     pub fn apply(&self, common: &mut Common) {
-        let backoff = self.backoff.unwrap_or(Backoff::DEFAULT);
-        let retries = self.retries.filter(|times| *times > 0);
-        common.retry = retries.map(|times| Retry { times, backoff });
-        common.ok_codes = self.ok.clone().map(|codes| codes.0).unwrap_or_default();
-        common.on_interrupt = self.on_interrupt.unwrap_or_default();
+        if let Some(times) = self.retries {
+            let declared = common.retry.map(|retry| retry.backoff);
+            let backoff = self.backoff.or(declared).unwrap_or(Backoff::DEFAULT);
+            common.retry = (times > 0).then_some(Retry { times, backoff });
+        }
+        if let Some(codes) = &self.ok {
+            common.ok_codes.clone_from(&codes.0);
+        }
+        common.on_interrupt = self.on_interrupt.unwrap_or(common.on_interrupt);
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::argument::ProcessArgs;
 use super::{Runnable, attach, policy};
 use crate::cli::context::{Context, command_id, parse};
+use crate::cli::declared::{Declared, DeclaredJob};
 use crate::cli::error::CommandError;
 use crate::cli::foreground::{End, FORWARDED, Foreground};
 use crate::cli::keys::{DETACH_DEFAULT, DetachKeys};
@@ -15,7 +16,7 @@ use crate::daemon::protocol::{After, RunLine, RunRequest};
 use crate::limits;
 use crate::model::id::check_run_name;
 use crate::model::spec::WindowSize;
-use crate::model::{Capture, LockWish, QueueName, RunId};
+use crate::model::{ByteString, Capture, LockWish, QueueName, RunId};
 use crate::projections::view::RunView;
 use crate::runners::linux::signals::Blocked;
 
@@ -117,14 +118,23 @@ impl Runnable for RunArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let (detach, keys) = (self.detach, self.terminal.detach_keys.clone());
-        let request = self.into_request(context.ui.json)?;
+        let declared = Declared::of(&context.configuration)?;
+        let request = self.into_request(context.ui.json, declared.as_ref())?;
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
     }
 }
 
 impl RunArgs {
-    fn into_request(self, json: bool) -> Result<RunRequest, CommandError> {
-        let mut common = self.common.to_common()?;
+    fn into_request(
+        self,
+        json: bool,
+        declared: Option<&Declared<'_>>,
+    ) -> Result<RunRequest, CommandError> {
+        let (name, job) = self.job(declared)?;
+        let detached_queue =
+            || declared.and_then(Declared::default_queue).unwrap_or(QueueName::default_queue());
+        let DeclaredJob { command, queue, lock, common } = job;
+        let mut common = self.common.to_common(common)?;
         let is_copied = common.capture == Capture::Pipe;
         if is_copied && self.terminal.tty {
             let message = "--tty and --capture pipe exclude each other: a terminal is one stream";
@@ -135,21 +145,48 @@ impl RunArgs {
         if tty.is_some() && !has_term {
             common.variables.push(("TERM".into(), TERM_DEFAULT.into()));
         }
-        let queue = self.queue.or_else(|| self.detach.then(QueueName::default_queue));
+        let queue = self.queue.or(queue).or_else(|| self.detach.then(detached_queue));
         Ok(RunRequest {
             command_id: command_id()?,
-            name: self.name,
-            command: self.command.into_iter().map(Into::into).collect(),
+            name: self.name.or(name),
+            command,
             common,
             queue,
             attached: !self.detach,
             tty,
             key: self.key,
             after: self.after,
-            lock: self.lock,
+            lock: self.lock.or(lock),
             wait: !self.detach,
         })
     }
+}
+
+impl RunArgs {
+    /// The declared job that the first word names, with its name, unless it stands after `--`; else
+    /// the command as it is.
+    fn job(
+        &self,
+        declared: Option<&Declared<'_>>,
+    ) -> Result<(Option<String>, DeclaredJob), CommandError> {
+        let words: Vec<ByteString> = self.command.iter().cloned().map(Into::into).collect();
+        let first = self.command.first().and_then(|word| word.to_str()).unwrap_or_default();
+        if let Some(declared) = declared
+            && !is_escaped(&self.command)
+            && let Some(job) = declared.job(first)
+        {
+            let job = declared.ready(first, job, words[1..].to_vec())?;
+            return Ok((Some(first.to_owned()), job));
+        }
+        let common = declared.map(Declared::common).unwrap_or_default();
+        Ok((None, DeclaredJob { command: words, queue: None, lock: None, common }))
+    }
+}
+
+/// Whether the command stands after `--`, which makes it one whatever is declared.
+fn is_escaped(command: &[OsString]) -> bool {
+    let mut words = std::env::args_os();
+    words.any(|word| word == "--") && words.eq(command.iter().cloned())
 }
 
 fn detached(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
@@ -259,7 +296,7 @@ mod tests {
     #[test]
     fn a_detached_run_waits_in_a_queue_and_an_attached_one_does_not() {
         let request =
-            |line| parse_line(line).expect("valid").into_request(true).expect("a request");
+            |line| parse_line(line).expect("valid").into_request(true, None).expect("a request");
         assert_eq!(request("-d true").queue, Some(QueueName::default_queue()));
         assert_eq!(request("true").queue, None);
         assert!(request("true").attached && !request("-d true").attached);

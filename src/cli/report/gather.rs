@@ -182,6 +182,7 @@ impl Gathered {
 
     fn note_run(&mut self, run: &Run) {
         self.blobs.extend(run.spec.variables);
+        self.blobs.extend(run.spec.config);
         let spec = &run.spec;
         let (parent, secrets, variables) = (spec.parent, spec.secrets, spec.variables);
         let is_marked = spec.command.iter().chain(&spec.line).any(is_marked);

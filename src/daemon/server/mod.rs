@@ -25,6 +25,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
+use super::configuring::{InForce, ToConfiguring};
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::place::Place;
@@ -50,6 +51,10 @@ pub struct Shared {
     pub live: watch::Receiver<usize>,
     /// Turns asks into commands.
     pub admission: Admission,
+    /// What is known to be in force.
+    pub in_force: InForce,
+    /// Follows configuration files.
+    pub configuring: Mailbox<ToConfiguring>,
     /// How far a prune is.
     pub news: watch::Receiver<News>,
     /// Who is connected.

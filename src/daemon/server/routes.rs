@@ -218,6 +218,7 @@ impl Shared {
             | Command::ResumeInterrupted { .. }
             | Command::PauseQueue { .. }
             | Command::Prune { .. }
+            | Command::Configure { .. }
             | Command::SetQueue { .. } => Vec::new(),
         };
         let seq = *self.applied.borrow();

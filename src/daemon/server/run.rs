@@ -1,6 +1,6 @@
 //! `POST /v1/run` and `/v1/batch`: admission, then lines until the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +11,13 @@ use tokio::sync::mpsc;
 use super::body::{LINES, Out, Refusal, line, lines, read};
 use super::routes::{ask, resolve};
 use super::{Peer, Shared};
+use crate::config::document::Document;
+use crate::daemon::configuring::ToConfiguring;
 use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{After, BatchRequest, RunLine, RunRequest};
-use crate::model::{Command, Dependency, Reply, RunId};
-use crate::projections::query::{Document, Query};
+use crate::model::event::Cause;
+use crate::model::{Command, Dependency, Digest, Reply, Resolution, RunId};
+use crate::projections::query::{Document as Answer, Query};
 
 /// Attempts that a client may be told of and has not taken yet.
 const ATTEMPTS: usize = 64;
@@ -32,6 +35,7 @@ pub(super) async fn run(
     let cause = peer.cause(asked.command_id);
     let after = dependencies(&shared, std::mem::take(&mut asked.after)).await?;
     let held = shared.admission.hold();
+    configure(&shared, cause, asked.common.config.as_ref()).await?;
     let (run, command) = shared.admission.run(asked, after).await?;
     let (attach, attaching) = mpsc::channel(ATTEMPTS);
     if attached {
@@ -57,6 +61,7 @@ pub(super) async fn batch(
     let waits = asked.wait;
     let cause = peer.cause(asked.command_id);
     let held = shared.admission.hold();
+    configure(&shared, cause, asked.common.config.as_ref()).await?;
     let command = shared.admission.batch(asked, &shared.questions).await?;
     let count = match &command {
         Command::Batch { lines, .. } => u32::try_from(lines.len()).unwrap_or(u32::MAX),
@@ -68,6 +73,25 @@ pub(super) async fn batch(
     let (_, attaching) = mpsc::channel(1);
     tokio::spawn(tell(shared, first, waits, attaching, sender));
     Ok(lines(receiver))
+}
+
+/// Puts the client's configuration in force, if another one is.
+async fn configure(shared: &Shared, cause: Cause, text: Option<&String>) -> Result<(), Refusal> {
+    let digest = text.map(|text| Digest(*blake3::hash(text.as_bytes()).as_bytes()));
+    let in_force = || shared.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+    if *in_force() == Some(digest) {
+        return Ok(());
+    }
+    let resolution = match text {
+        Some(text) => shared.admission.configuration(text.clone()).await?,
+        None => Resolution::default(),
+    };
+    ask(shared, cause, Command::Configure { resolution: Arc::new(resolution) }).await?;
+    *in_force() = Some(digest);
+    if let Some(Ok(document)) = text.map(|text| Document::parse(text)) {
+        shared.configuring.post(ToConfiguring::Follow(Box::new(document)));
+    }
+    Ok(())
 }
 
 /// What the selectors of `--after` mean now.
@@ -137,7 +161,7 @@ async fn progress(shared: &Shared, run: RunId) -> Option<RunLine> {
     let selectors = vec![run.to_string()];
     let scope = crate::projections::query::Scope::One;
     match shared.questions.ask(Query::Resolve { selectors, scope }).await {
-        Ok(Document::Runs(mut runs)) => runs.items.pop().map(Box::new).map(RunLine::Progress),
+        Ok(Answer::Runs(mut runs)) => runs.items.pop().map(Box::new).map(RunLine::Progress),
         _ => None,
     }
 }

@@ -23,9 +23,9 @@ const fn line(number: u16, name: &'static str, versions: &'static [u16]) -> Kind
 }
 
 /// All kinds, reserved ones too, by number. The same table stands in docs/log-format.md.
-pub const KINDS: [KindLine; 40] = [
+pub const KINDS: [KindLine; 41] = [
     line(1, "environment_created", &[1]),
-    line(2, "config_resolved", &[]),
+    line(2, "config_resolved", &[1]),
     line(3, "daemon_started", &[1]),
     line(4, "daemon_stopped", &[1]),
     line(5, "recovery_finished", &[1]),
@@ -64,6 +64,7 @@ pub const KINDS: [KindLine; 40] = [
     line(38, "prune_requested", &[1]),
     line(39, "runs_pruned", &[1]),
     line(40, "run_pinned", &[1]),
+    line(41, "config_rejected", &[1]),
 ];
 
 /// The line of a kind number.
@@ -87,7 +88,7 @@ mod tests {
             assert_eq!(kind(line.number), Some(line));
             assert_eq!(KINDS.iter().filter(|other| other.name == line.name).count(), 1);
         }
-        assert_eq!((kind(0), kind(41)), (None, None));
+        assert_eq!((kind(0), kind(42)), (None, None));
         assert!(is_known(7, 1) && !is_known(7, 2) && !is_known(8, 1) && !is_known(0, 1));
     }
 }

@@ -77,9 +77,18 @@ pub struct Masked<Values, Originals> {
 
 /// Masks variables, by name or by the shape of the value. Names are unique.
 pub fn mask_variables(variables: Variables) -> Masked<Variables, Variables> {
+    mask_variables_and(variables, &[])
+}
+
+/// As [`mask_variables`], and those with these names whatever they look like.
+pub fn mask_variables_and(
+    variables: Variables,
+    hidden: &[ByteString],
+) -> Masked<Variables, Variables> {
     let mut secrets = Vec::new();
     let mask = |(name, value): (ByteString, ByteString)| {
-        let shown = if is_secret_name(name.as_bytes()) && !value.as_bytes().is_empty() {
+        let is_hidden = is_secret_name(name.as_bytes()) || hidden.contains(&name);
+        let shown = if is_hidden && !value.as_bytes().is_empty() {
             ByteString::from(MARKER)
         } else {
             with_markers(value.as_bytes(), shapes(value.as_bytes()))

@@ -4,6 +4,7 @@
 //! file holds the shapes of its subject and their conversions both ways.
 
 mod attempt;
+mod config;
 mod daemon;
 mod hold;
 mod prune;
@@ -15,6 +16,7 @@ pub use attempt::{
     AttemptEnd, AttemptEnded, AttemptIntended, AttemptStarted, ExitStatus, Final, LimitBy,
     LimitsBy, OutputEnd, OutputLost, Process, Tracking, Usage,
 };
+pub use config::{ConfigRejected, ConfigResolved};
 pub use daemon::{
     ClockJumped, DaemonStarted, DaemonStopReason, DaemonStopped, EnvironmentCreated,
     RecoveryFinished,

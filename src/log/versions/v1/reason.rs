@@ -12,6 +12,7 @@ pub enum SpawnError {
     NotExecutable,
     Errno(i32),
     SecretsGone,
+    SecretUnreadable,
 }
 
 /// Twin of [`model::LostReason`].
@@ -73,6 +74,7 @@ impl From<model::SpawnError> for SpawnError {
             model::SpawnError::NotExecutable => Self::NotExecutable,
             model::SpawnError::Errno(number) => Self::Errno(number),
             model::SpawnError::SecretsGone => Self::SecretsGone,
+            model::SpawnError::SecretUnreadable => Self::SecretUnreadable,
         }
     }
 }
@@ -84,6 +86,7 @@ impl From<SpawnError> for model::SpawnError {
             SpawnError::NotExecutable => Self::NotExecutable,
             SpawnError::Errno(number) => Self::Errno(number),
             SpawnError::SecretsGone => Self::SecretsGone,
+            SpawnError::SecretUnreadable => Self::SecretUnreadable,
         }
     }
 }

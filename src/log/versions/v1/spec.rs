@@ -41,6 +41,8 @@ pub struct RunSpec {
     pub tty: Option<WindowSize>,
     pub capture: Capture,
     pub limits: ResourceLimits,
+    pub variable_files: Vec<(Bytes, Bytes)>,
+    pub config: Option<[u8; 32]>,
 }
 
 /// Twin of [`spec::Kind`].
@@ -181,6 +183,14 @@ fn byte_string(bytes: Bytes) -> ByteString {
     ByteString::from(bytes.0)
 }
 
+fn pairs(pairs: &[(ByteString, ByteString)]) -> Vec<(Bytes, Bytes)> {
+    pairs.iter().map(|(name, path)| (bytes(name), bytes(path))).collect()
+}
+
+fn byte_strings(pairs: Vec<(Bytes, Bytes)>) -> Vec<(ByteString, ByteString)> {
+    pairs.into_iter().map(|(name, path)| (byte_string(name), byte_string(path))).collect()
+}
+
 impl From<&spec::RunSpec> for RunSpec {
     fn from(model: &spec::RunSpec) -> Self {
         Self {
@@ -211,6 +221,8 @@ impl From<&spec::RunSpec> for RunSpec {
             tty: model.tty.map(Into::into),
             capture: model.capture.into(),
             limits: model.limits.into(),
+            variable_files: pairs(&model.variable_files),
+            config: model.config.map(|digest| digest.0),
         }
     }
 }
@@ -248,6 +260,8 @@ impl TryFrom<RunSpec> for spec::RunSpec {
             tty: stored.tty.map(Into::into),
             capture: stored.capture.into(),
             limits: stored.limits.into(),
+            variable_files: byte_strings(stored.variable_files),
+            config: stored.config.map(Digest),
         })
     }
 }

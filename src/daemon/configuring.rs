@@ -1,0 +1,156 @@
+//! Keeps the configuration in force up to date: follows the files of the latest resolution, and
+//! when they change puts what they say then in force, or tells why that cannot be.
+//!
+//! ```text
+//! a client's command ──document──▶ blob ──Configure──▶ config_resolved
+//!                                    │ follow
+//! files change ─▶ quiet ─▶ load, resolve ─▶ blob ─▶ ConfigChanged ─▶ config_resolved
+//!                                       └─────────▶ ConfigRefused ─▶ config_rejected
+//! ```
+//! Dead after any step: the blob alone is swept by a prune; files that changed meanwhile are read
+//! by the next daemon when it starts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::admission::Admission;
+use super::mailbox::Mailbox;
+use super::message::ToEngine;
+use crate::config::document::Document;
+use crate::config::load::load;
+use crate::config::locate::Search;
+use crate::config::problem::Severity;
+use crate::config::resolve::resolve;
+use crate::config::select::select;
+use crate::config::watch::Watch;
+use crate::limits;
+use crate::model::{Digest, Observation, Resolution};
+
+/// To this thread.
+#[derive(Debug)]
+pub enum ToConfiguring {
+    /// From now on what this one was made of.
+    Follow(Box<Document>),
+    /// Something happened to the files.
+    Changed,
+    /// The daemon ends.
+    End,
+}
+
+/// What the latest command of this daemon put in force: `None` where nobody knows, then the digest,
+/// `None` for what jr brings along.
+pub type InForce = Arc<Mutex<Option<Option<Digest>>>>;
+
+/// The thread.
+pub struct Configuring {
+    /// Where it is told.
+    pub inbox: Mailbox<ToConfiguring>,
+    /// Forgotten when files change.
+    pub in_force: InForce,
+    engine: Mailbox<ToEngine>,
+    admission: Admission,
+    /// A change is told once until it is looked at.
+    is_told: Arc<AtomicBool>,
+    watch: Option<Watch>,
+    followed: Option<Document>,
+}
+
+impl Configuring {
+    /// Follows nothing yet.
+    pub fn new(engine: Mailbox<ToEngine>, admission: Admission) -> Self {
+        let (inbox, is_told) = (Mailbox::new(), Arc::new(AtomicBool::new(false)));
+        let in_force = InForce::default();
+        Self { inbox, in_force, engine, admission, is_told, watch: None, followed: None }
+    }
+
+    /// Until the daemon ends.
+    pub fn run(mut self) {
+        loop {
+            let mut changed = false;
+            for message in self.inbox.take() {
+                match message {
+                    ToConfiguring::Follow(document) => self.follow(*document),
+                    ToConfiguring::Changed => changed = true,
+                    ToConfiguring::End => return,
+                }
+            }
+            if changed && self.settle() {
+                return;
+            }
+            if changed {
+                self.look();
+            }
+        }
+    }
+
+    /// Waits until nobody writes any more, for a while at most; whether the daemon ends.
+    fn settle(&mut self) -> bool {
+        for _ in 0..limits::CONFIG_SETTLE_LOOKS {
+            self.is_told.store(false, Ordering::Relaxed);
+            let messages = self.inbox.take_within(Duration::from_millis(limits::CONFIG_QUIET_MS));
+            if messages.is_empty() {
+                return false;
+            }
+            for message in messages {
+                match message {
+                    ToConfiguring::Follow(document) => self.follow(*document),
+                    ToConfiguring::Changed => {}
+                    ToConfiguring::End => return true,
+                }
+            }
+        }
+        false
+    }
+
+    fn follow(&mut self, document: Document) {
+        if self.watch.is_none() {
+            let (inbox, is_told) = (self.inbox.clone(), Arc::clone(&self.is_told));
+            let watch = Watch::new(move || {
+                if !is_told.swap(true, Ordering::Relaxed) {
+                    inbox.post(ToConfiguring::Changed);
+                }
+            });
+            // Without one, the next command brings what it finds.
+            self.watch = watch.ok();
+        }
+        let search = Search::again(&document);
+        if let Some(watch) = &mut self.watch {
+            watch.follow(search.directories());
+        }
+        self.followed = Some(document);
+    }
+
+    /// Reads everything anew.
+    fn look(&mut self) {
+        let Some(followed) = self.followed.clone() else { return };
+        let search = Search::again(&followed);
+        let loaded = load(&search);
+        if let Some(watch) = &mut self.watch {
+            // A directory may have come.
+            watch.follow(search.directories());
+        }
+        let Ok(selection) = select(&loaded, Some(&followed.environment), None) else { return };
+        let (resolved, problems) = resolve(&loaded, &selection);
+        let mut all = loaded.problems.iter().chain(&problems);
+        if let Some(bad) = all.find(|problem| problem.severity == Severity::Error) {
+            let source = bad.place(&loaded.sources).unwrap_or_else(|| "configuration".to_owned());
+            let reason = bad.message.clone();
+            self.tell(Observation::ConfigRefused { source, reason });
+            return;
+        }
+        let document = Document::new(&loaded, &search, &resolved);
+        // Also if it is as before: a rejection may have been told since.
+        let stored = self.admission.store_configuration(&document.to_bytes());
+        if let Ok(config) = stored {
+            let resolution = Resolution { config: Some(config), ..document.resolution() };
+            self.tell(Observation::ConfigChanged { resolution: Arc::new(resolution) });
+            self.followed = Some(document);
+        }
+    }
+
+    fn tell(&self, observation: Observation) {
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.engine.post(ToEngine::Observed(vec![observation]));
+    }
+}
