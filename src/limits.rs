@@ -119,8 +119,8 @@ pub const SECRET_FILE_BYTES: u64 = 64 << 10;
 pub const CONFIG_BYTES: usize = 1 << 20;
 /// Configuration files that change are read once nobody has written for so long.
 pub const CONFIG_QUIET_MS: u64 = 100;
-/// And if somebody goes on writing, after so many times that.
-pub const CONFIG_SETTLE_LOOKS: u32 = 20;
+/// And if somebody goes on writing, after so long.
+pub const CONFIG_SETTLE_MS: u64 = 2_000;
 /// Tables within tables of it.
 pub const CONFIG_DEPTH: usize = 32;
 /// Configuration files of one command.

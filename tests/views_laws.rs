@@ -394,7 +394,9 @@ fn reading_changes_no_byte_and_tells_the_same() {
     for query in oracle::questions(log.records()) {
         let answer = ask(query.clone(), &views, &log);
         assert_eq!(answer, ask(query.clone(), &absent, &log));
-        assert!(answer.is_ok(), "{query:?}: {answer:?}");
+        // Nothing may have failed yet at some moment.
+        let is_known = matches!(answer, Ok(_) | Err(QueryError::NoSuchRun { .. }));
+        assert!(is_known, "{query:?}: {answer:?}");
     }
     drop(views);
     assert!(std::fs::read(&path).expect("reads") == before, "a reader changed the file");

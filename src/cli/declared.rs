@@ -83,7 +83,8 @@ impl<'a> Declared<'a> {
         }
     }
 
-    /// A job with what holds for every run, and more words for its command.
+    /// A job with what holds for every run, and more words for its command. Variables that are
+    /// `given` elsewhere are not looked for.
     ///
     /// # Errors
     /// A file or variable that it names is not there.
@@ -92,6 +93,7 @@ impl<'a> Declared<'a> {
         name: &str,
         job: &Job,
         more: Vec<ByteString>,
+        given: &[String],
     ) -> Result<DeclaredJob, CommandError> {
         let mut common = self.common();
         common.labels.extend(job.labels.clone().unwrap_or_default());
@@ -108,8 +110,12 @@ impl<'a> Declared<'a> {
         let backoff = job.backoff.as_ref().map_or(Backoff::DEFAULT, backoff);
         let times = job.retries.filter(|times| *times > 0);
         common.retry = times.map(|times| Retry { times, backoff });
-        self.add_variables(name, job, &mut common)?;
+        self.add_variables(name, job, given, &mut common)?;
         let mut command = words(job);
+        if is_script(&command) && !more.is_empty() {
+            // sh(1): the first word after the script is its name, the others are its "$@".
+            command.push(name.into());
+        }
         command.extend(more);
         Ok(DeclaredJob {
             command,
@@ -148,6 +154,7 @@ impl<'a> Declared<'a> {
         &self,
         name: &str,
         job: &Job,
+        given: &[String],
         common: &mut Common,
     ) -> Result<(), CommandError> {
         let home = self.configuration.home();
@@ -164,7 +171,8 @@ impl<'a> Declared<'a> {
                 set(common, &variable, &value);
             }
         }
-        for (variable, value) in job.environment.iter().flatten() {
+        let wanted = job.environment.iter().flatten();
+        for (variable, value) in wanted.filter(|(variable, _)| !given.contains(variable)) {
             match value {
                 Variable::Text(text) => set(common, variable, text),
                 Variable::Integer(number) => set(common, variable, &number.to_string()),
@@ -212,6 +220,11 @@ fn words(job: &Job) -> Vec<ByteString> {
     };
     words.extend(args.iter().map(|word| ByteString::from(word.as_str())));
     words
+}
+
+/// `sh -c LINE`, as a line with shell syntax becomes.
+fn is_script(command: &[ByteString]) -> bool {
+    command.len() == 3 && command[0].as_bytes() == b"sh" && command[1].as_bytes() == b"-c"
 }
 
 fn limits(wish: &Limits) -> ResourceLimits {

@@ -26,6 +26,7 @@ use crate::config::select::select;
 use crate::config::watch::Watch;
 use crate::limits;
 use crate::model::{Digest, Observation, Resolution};
+use crate::runners::linux::clock;
 
 /// To this thread.
 #[derive(Debug)]
@@ -86,7 +87,9 @@ impl Configuring {
 
     /// Waits until nobody writes any more, for a while at most; whether the daemon ends.
     fn settle(&mut self) -> bool {
-        for _ in 0..limits::CONFIG_SETTLE_LOOKS {
+        let began = clock::boottime_ms();
+        while clock::boottime_ms() < began + limits::CONFIG_SETTLE_MS {
+            // Before it is looked at: what happens from now on is told again.
             self.is_told.store(false, Ordering::Relaxed);
             let messages = self.inbox.take_within(Duration::from_millis(limits::CONFIG_QUIET_MS));
             if messages.is_empty() {
@@ -100,6 +103,7 @@ impl Configuring {
                 }
             }
         }
+        self.is_told.store(false, Ordering::Relaxed);
         false
     }
 
@@ -139,13 +143,17 @@ impl Configuring {
             self.tell(Observation::ConfigRefused { source, reason });
             return;
         }
+        if loaded.is_packaged_only() {
+            // All files are gone, perhaps for a moment: what is looked at stays.
+            self.tell(Observation::ConfigChanged { resolution: Arc::default() });
+            return;
+        }
         let document = Document::new(&loaded, &search, &resolved);
         // Also if it is as before: a rejection may have been told since.
         let stored = self.admission.store_configuration(&document.to_bytes());
         if let Ok(config) = stored {
             let resolution = Resolution { config: Some(config), ..document.resolution() };
             self.tell(Observation::ConfigChanged { resolution: Arc::new(resolution) });
-            self.followed = Some(document);
         }
     }
 

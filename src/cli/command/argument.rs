@@ -101,6 +101,11 @@ impl ProcessArgs {
         Ok(common)
     }
 
+    /// Variables that are set.
+    pub fn set_names(&self) -> Vec<String> {
+        self.set.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Of the same limit, the last counts.
     fn limits(&self, mut limits: ResourceLimits) -> ResourceLimits {
         for limit in &self.limits {

@@ -175,7 +175,7 @@ impl RunArgs {
             && !is_escaped(&self.command)
             && let Some(job) = declared.job(first)
         {
-            let job = declared.ready(first, job, words[1..].to_vec())?;
+            let job = declared.ready(first, job, words[1..].to_vec(), &self.common.set_names())?;
             return Ok((Some(first.to_owned()), job));
         }
         let common = declared.map(Declared::common).unwrap_or_default();
