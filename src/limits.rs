@@ -113,6 +113,13 @@ pub const MESSAGE_BYTES: usize = 64 << 20;
 /// A payload of the log.
 pub const PAYLOAD_BYTES: usize = 4 << 20;
 
+/// History beyond what the configuration keeps goes so long after a daemon's start, and then every
+/// hour.
+pub const RETENTION_FIRST_MS: u64 = 5_000;
+/// See above.
+pub const RETENTION_EVERY_MS: u64 = 3_600_000;
+/// If it is so many records, or a tenth of all.
+pub const RETENTION_EVENTS: u64 = 10_000;
 /// A file that holds the value of a variable.
 pub const SECRET_FILE_BYTES: u64 = 64 << 10;
 /// One configuration file.

@@ -11,7 +11,7 @@
 //! by the next daemon when it starts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::admission::Admission;
@@ -26,6 +26,7 @@ use crate::config::select::select;
 use crate::config::watch::Watch;
 use crate::limits;
 use crate::model::{Digest, Observation, Resolution};
+use crate::projections::Policy;
 use crate::runners::linux::clock;
 
 /// To this thread.
@@ -39,9 +40,59 @@ pub enum ToConfiguring {
     End,
 }
 
-/// What the latest command of this daemon put in force: `None` where nobody knows, then the digest,
-/// `None` for what jr brings along.
-pub type InForce = Arc<Mutex<Option<Option<Digest>>>>;
+/// What is in force, as far as others than the engine have to know.
+#[derive(Clone, Debug, Default)]
+pub struct InForce(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What the latest command of this daemon put in force: `None` where nobody knows, then the
+    /// digest, `None` for what jr brings along.
+    told: Option<Option<Digest>>,
+    /// How much history is kept.
+    retention: Option<Policy>,
+    /// Whether interrupted work goes on by itself.
+    resumes: bool,
+}
+
+impl InForce {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a client's configuration is known to be in force.
+    pub fn is(&self, config: Option<Digest>) -> bool {
+        self.known().told == Some(config)
+    }
+
+    /// A client's configuration is in force.
+    pub fn told(&self, config: Option<Digest>) {
+        self.known().told = Some(config);
+    }
+
+    /// How much history is kept.
+    pub fn retention(&self) -> Option<Policy> {
+        self.known().retention
+    }
+
+    /// Whether interrupted work goes on by itself.
+    pub fn resumes(&self) -> bool {
+        self.known().resumes
+    }
+
+    /// What a document says; nothing, where no file says anything.
+    pub fn take(&self, document: Option<&Document>) {
+        let value = |path: &str| document.and_then(|document| document.values.pointer(path));
+        let number = |path| value(path).and_then(serde_json::Value::as_u64);
+        let days = number("/retention/keep_days").and_then(|days| u32::try_from(days).ok());
+        let runs = number("/retention/keep_runs");
+        let says = days.is_some() || runs.is_some();
+        let mut known = self.known();
+        known.retention = says.then_some(Policy { days, runs });
+        known.resumes =
+            value("/resume_on_start").and_then(serde_json::Value::as_bool) == Some(true);
+    }
+}
 
 /// The thread.
 pub struct Configuring {
@@ -122,6 +173,7 @@ impl Configuring {
         if let Some(watch) = &mut self.watch {
             watch.follow(search.directories());
         }
+        self.in_force.take(Some(&document));
         self.followed = Some(document);
     }
 
@@ -145,6 +197,7 @@ impl Configuring {
         }
         if loaded.is_packaged_only() {
             // All files are gone, perhaps for a moment: what is looked at stays.
+            self.in_force.take(None);
             self.tell(Observation::ConfigChanged { resolution: Arc::default() });
             return;
         }
@@ -153,12 +206,13 @@ impl Configuring {
         let stored = self.admission.store_configuration(&document.to_bytes());
         if let Ok(config) = stored {
             let resolution = Resolution { config: Some(config), ..document.resolution() };
+            self.in_force.take(Some(&document));
             self.tell(Observation::ConfigChanged { resolution: Arc::new(resolution) });
         }
     }
 
     fn tell(&self, observation: Observation) {
-        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.in_force.known().told = None;
         self.engine.post(ToEngine::Observed(vec![observation]));
     }
 }

@@ -28,6 +28,7 @@ use super::offline;
 use super::place::Place;
 use super::server::{self, EndWish, Shared};
 use super::start::{self, Started};
+use super::upkeep;
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
@@ -191,6 +192,7 @@ async fn live(
     });
     let listener = bind(place)?;
     drop(starting);
+    let upkeep = tokio::spawn(upkeep::run(Arc::clone(&shared)));
     let over =
         watch_for_end(Arc::clone(&shared), options, end_wish, engine, threads.failed.clone());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -198,6 +200,7 @@ async fn live(
         let _closed = stopped.await;
     }));
     over.await;
+    upkeep.abort();
     // Before the lock: the next daemon makes a socket of its own.
     let _gone = std::fs::remove_file(place.daemon_socket());
     drop(stop);

@@ -40,6 +40,7 @@ pub mod rerun;
 pub mod server;
 pub mod start;
 pub mod storage;
+pub mod upkeep;
 pub mod views_loop;
 
 pub use error::DaemonError;

@@ -100,7 +100,7 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let (news_sender, news) = (pruner.news.clone(), pruner.news.subscribe());
     let configuring = Configuring::new(inbox.clone(), admission.clone());
     let (to_configuring, in_force) = (configuring.inbox.clone(), configuring.in_force.clone());
-    follow_in_force(place, engine.state(), &to_configuring);
+    follow_in_force(place, engine.state(), &configuring);
     let keeping = Keeping { pruner: to_pruner.clone(), news: news_sender, seal_at };
     let engine_loop = EngineLoop::new(
         engine,
@@ -169,13 +169,14 @@ fn open_log(place: &Place) -> Result<Store, DaemonError> {
 }
 
 /// The files of what is in force may have changed while no daemon was there.
-fn follow_in_force(place: &Place, state: &State, configuring: &Mailbox<ToConfiguring>) {
+fn follow_in_force(place: &Place, state: &State, configuring: &Configuring) {
     let Some(config) = state.config.config else { return };
     let bytes = Blobs::new(&place.blobs()).get(config).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     if let Some(Ok(document)) = text.map(|text| Document::parse(&text)) {
-        configuring.post(ToConfiguring::Follow(Box::new(document)));
-        configuring.post(ToConfiguring::Changed);
+        configuring.in_force.take(Some(&document));
+        configuring.inbox.post(ToConfiguring::Follow(Box::new(document)));
+        configuring.inbox.post(ToConfiguring::Changed);
     }
 }
 

@@ -15,6 +15,7 @@ Examples:
   jr prune --keep-days 90 --dry-run
   jr prune --keep-days 30
   jr prune --keep-runs 10000
+  jr prune           # what the configuration's retention lets go
 
 Exit codes:
   0; 2 nothing says what to keep; 75 busy, try again";
@@ -53,16 +54,17 @@ impl Runnable for PruneArgs {
     const NAME: &'static str = "prune";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        if self.keep_days.is_none() && self.keep_runs.is_none() {
+        let this = self.or_configured(context)?;
+        if this.keep_days.is_none() && this.keep_runs.is_none() {
             return Err(CommandError::usage("a prune needs to know what to keep")
                 .hint("jr prune --keep-days 30, or --keep-runs 1000; --dry-run only looks"));
         }
         if context.is_unused() {
-            print(context, &PruneReply { kept_from: 1, ..PruneReply::default() }, self.dry_run);
+            print(context, &PruneReply { kept_from: 1, ..PruneReply::default() }, this.dry_run);
             return Ok(exit::OK);
         }
-        let reply = if self.dry_run { self.look(context)? } else { self.prune(context)? };
-        print(context, &reply, self.dry_run);
+        let reply = if this.dry_run { this.look(context)? } else { this.prune(context)? };
+        print(context, &reply, this.dry_run);
         match reply.error {
             None => Ok(exit::OK),
             Some(error) => {
@@ -75,6 +77,17 @@ impl Runnable for PruneArgs {
 }
 
 impl PruneArgs {
+    /// What the environment's `retention` keeps, where no option says anything.
+    fn or_configured(self, context: &Context) -> Result<Self, CommandError> {
+        let configuration = &context.configuration;
+        if self.keep_days.is_some() || self.keep_runs.is_some() || !configuration.has_files() {
+            return Ok(self);
+        }
+        let retention = configuration.resolve_sound()?.environment.retention.unwrap_or_default();
+        let (keep_days, keep_runs) = (retention.keep_days, retention.keep_runs);
+        Ok(Self { keep_days, keep_runs, ..self })
+    }
+
     fn request(&self) -> Result<PruneRequest, CommandError> {
         let (keep_days, keep_runs, dry_run) = (self.keep_days, self.keep_runs, self.dry_run);
         Ok(PruneRequest { command_id: command_id()?, keep_days, keep_runs, dry_run })

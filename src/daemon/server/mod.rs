@@ -10,7 +10,7 @@ mod run;
 mod steer;
 
 pub(super) use body::Refusal;
-pub(super) use routes::refuse_query;
+pub(super) use routes::{ask, refuse_query};
 
 use std::future::Future;
 use std::pin::pin;

@@ -69,7 +69,7 @@ fn version(shared: &Shared) -> Response<Out> {
 
 /// Sends a command to the engine and waits until its answer is durable. Facts that grew old
 /// while it waited are looked up again.
-pub(super) async fn ask(
+pub(in crate::daemon) async fn ask(
     shared: &Shared,
     cause: Cause,
     mut command: Command,

@@ -1,6 +1,6 @@
 //! `POST /v1/run` and `/v1/batch`: admission, then lines until the end.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,8 +78,7 @@ pub(super) async fn batch(
 /// Puts the client's configuration in force, if another one is.
 async fn configure(shared: &Shared, cause: Cause, text: Option<&String>) -> Result<(), Refusal> {
     let digest = text.map(|text| Digest(*blake3::hash(text.as_bytes()).as_bytes()));
-    let in_force = || shared.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-    if *in_force() == Some(digest) {
+    if shared.in_force.is(digest) {
         return Ok(());
     }
     let resolution = match text {
@@ -87,9 +86,11 @@ async fn configure(shared: &Shared, cause: Cause, text: Option<&String>) -> Resu
         None => Resolution::default(),
     };
     ask(shared, cause, Command::Configure { resolution: Arc::new(resolution) }).await?;
-    *in_force() = Some(digest);
+    shared.in_force.told(digest);
     if let Some(Ok(document)) = text.map(|text| Document::parse(text)) {
         shared.configuring.post(ToConfiguring::Follow(Box::new(document)));
+    } else {
+        shared.in_force.take(None);
     }
     Ok(())
 }
