@@ -26,6 +26,7 @@ pub struct Configuration {
     pub search: Search,
     located: Located,
     flag: Option<String>,
+    extra: Vec<PathBuf>,
     loaded: OnceCell<Loaded>,
 }
 
@@ -39,7 +40,16 @@ impl Configuration {
         let search = search.map_err(|error| CommandError::io("the working directory", &error))?;
         let located = search.locate();
         let flag = environment.map(str::to_owned);
-        Ok(Self { search, located, flag, loaded: OnceCell::new() })
+        let (extra, loaded) = (extra.to_vec(), OnceCell::new());
+        Ok(Self { search, located, flag, extra, loaded })
+    }
+
+    /// Looks again, from where the process is now.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn again(&self) -> Result<Self, CommandError> {
+        Self::find(self.flag.as_deref(), &self.extra)
     }
 
     /// Whether any file, or a variable that stands for one, is in use.

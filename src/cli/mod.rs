@@ -20,6 +20,7 @@ pub mod offline;
 pub mod output;
 pub mod progress;
 pub mod render;
+pub mod repo;
 pub mod report;
 pub mod run_output;
 pub mod run_stream;

@@ -1,13 +1,14 @@
 //! `jr doctor`.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::Runnable;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::table::{Medium, Style};
 use crate::cli::ui::Ui;
-use crate::cli::{exit, text};
+use crate::cli::{exit, repo, text};
 use crate::daemon::doctor::{self, Depth, Finding, Severity};
 
 /// Of writing to it.
@@ -18,6 +19,7 @@ Examples:
   jr doctor
   jr doctor -q          # only what is wrong
   jr doctor --deep      # with all records and pages of the log
+  jr doctor --repo .    # is this directory ready?
   jr --json doctor | jq '.items[] | select(.severity == \"error\")'
 
 Exit codes:
@@ -33,6 +35,9 @@ pub struct DoctorArgs {
     /// Verify all records and pages of the log, however long that takes
     #[arg(long)]
     deep: bool,
+    /// Check a directory instead: its configuration, the programs it names, the ports it wants
+    #[arg(long, value_name = "PATH", conflicts_with = "deep")]
+    repo: Option<PathBuf>,
 }
 
 /// Of `--json`.
@@ -50,11 +55,26 @@ impl Runnable for DoctorArgs {
     const NAME: &'static str = NAME;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let (_, findings) = doctor::examine(&context.place, Depth { whole_log: self.deep });
+        if let Some(path) = &self.repo {
+            return examine_repo(context, path);
+        }
+        let (_, mut findings) = doctor::examine(&context.place, Depth { whole_log: self.deep });
+        findings.extend(repo::configuration(&context.configuration));
         let home = context.place.home.display().to_string();
         let id = context.place.id.to_string();
         Ok(print(&mut context.ui, Some((&id, home)), &findings))
     }
+}
+
+fn examine_repo(context: &mut Context, path: &Path) -> Result<u8, CommandError> {
+    std::env::set_current_dir(path).map_err(|error| {
+        CommandError::new("directory", exit::USAGE, format!("{}: {error}", path.display()))
+    })?;
+    let configuration = context.configuration.again()?;
+    let findings = repo::examine(&configuration);
+    let id = configuration.selection().map(|chosen| chosen.id.to_string()).unwrap_or_default();
+    let home = context.place.home.display().to_string();
+    Ok(print(&mut context.ui, Some((&id, home)), &findings))
 }
 
 /// The word.
@@ -66,6 +86,7 @@ pub fn without_place(error: &CommandError, ui: &mut Ui) -> Option<u8> {
     let fix = match &*error.code {
         "place" => "export JR_HOME=\"$HOME\"/.local/state/jr",
         // The message begins with the name; one that was typed is a mistake of usage.
+        "bad_config" | "several_defaults" | "environment_not_found" => "jr config check",
         "bad_environment" if error.message.starts_with(&own_environment()) => "unset JR_ENV",
         _ => return None,
     };
