@@ -193,7 +193,9 @@ impl<'a> Declared<'a> {
                         CommandError::new("variable_missing", exit::USAGE, message).hint(hint)
                     })?;
                     common.variables.push((variable.as_str().into(), value.into()));
+                    // By both names: the run gets all of the caller's environment.
                     common.secret_names.push(variable.as_str().into());
+                    common.secret_names.push(source.env.as_str().into());
                 }
                 Variable::FromFile(source) => {
                     let (base, _) = self.base_of(&["jobs", name, "environment", variable]);

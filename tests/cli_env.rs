@@ -1,0 +1,544 @@
+//! Environments and configuration from outside: which one is meant, what holds there, what is put
+//! in force when, and what declared jobs do.
+
+#[path = "support/home.rs"]
+mod home;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use home::{Home, code, text, until};
+use serde_json::Value;
+
+/// A project of its own, beside the state.
+struct Project {
+    home: Home,
+    directory: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(jr_toml: &str) -> Self {
+        let directory = tempfile::tempdir().expect("makes");
+        let project = Self { home: Home::new(), directory };
+        fs::create_dir(project.path().join(".git")).expect("makes");
+        project.write("jr.toml", jr_toml);
+        project
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().canonicalize().expect("is there")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("has one")).expect("makes");
+        fs::write(path, text).expect("writes");
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.home.command(words);
+        command.current_dir(self.path());
+        command
+    }
+
+    fn jr(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("jr starts")
+    }
+
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.jr(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        text(&output.stdout)
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.jr(&[&["--json"], words].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {output:?}"))
+    }
+
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let text = self.ok(&["events", "--json", "--kind", kind]);
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    fn daemon(&self) -> i64 {
+        self.json(&["daemon", "status"])["pid"].as_i64().unwrap_or(0)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // The state knows only the daemon of `local`.
+        let _stopped = self.jr(&["daemon", "stop"]);
+    }
+}
+
+fn error_of(output: &Output) -> (i32, String) {
+    (code(output), text(&output.stderr))
+}
+
+const TWO: &str = "\
+[project]
+default_env = \"dev\"
+[environments.dev]
+type = \"local\"
+[environments.ci]
+type = \"local\"
+";
+
+#[test]
+fn the_flag_goes_before_the_variable_before_the_project_before_the_default() {
+    let project = Project::new(TWO);
+    let meant = |command: &mut Command| text(&command.output().expect("starts").stdout);
+    let id = |words: &[&str]| project.command(&[&["--json", "env"], words].concat());
+    let environment = |mut command: Command| -> (String, String) {
+        let shown: Value = serde_json::from_str(&meant(&mut command)).expect("JSON");
+        let word = |key: &str| shown[key].as_str().unwrap_or_default().to_owned();
+        (word("environment"), word("chosen_by"))
+    };
+    let pair = |id: &str, by: &str| (id.to_owned(), by.to_owned());
+    let mut with_variable = id(&[]);
+    with_variable.env("JR_ENV", "ci");
+    let mut with_both = id(&["-e", "other"]);
+    with_both.env("JR_ENV", "ci");
+    assert_eq!(environment(with_both), pair("other", "flag"));
+    assert_eq!(environment(with_variable), pair("ci", "variable"));
+    assert_eq!(environment(id(&[])), pair("dev", "project"));
+    project.write("jr.toml", "[environments.ci]\ntype = \"local\"\ndefault = true\n");
+    assert_eq!(environment(id(&[])), pair("ci", "default"));
+    project.write("jr.toml", "");
+    assert_eq!(environment(id(&[])), pair("local", "local"));
+}
+
+#[test]
+fn a_default_must_be_declared_and_there_is_one() {
+    let project =
+        Project::new("[project]\ndefault_env = \"devv\"\n[environments.dev]\ntype = \"local\"\n");
+    let (exit, told) = error_of(&project.jr(&["ps"]));
+    assert_eq!(exit, 3, "{told}");
+    for word in ["EnvironmentNotFound", "jr.toml:2", "dev, local", "did you mean \"dev\""] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    // Named, anything works.
+    assert_eq!(project.ok(&["-e", "anything", "run", "--", "echo", "hello"]), "hello");
+    project.ok(&["-e", "anything", "daemon", "stop"]);
+    let both = "[environments.a]\ntype=\"local\"\ndefault=true\n[environments.b]\ntype=\"local\"\ndefault=true\n";
+    project.write("jr.toml", both);
+    let (exit, told) = error_of(&project.jr(&["ps"]));
+    assert!(exit == 2 && told.contains("several") && told.contains("jr.toml:3"), "{told}");
+    let (exit, told) = error_of(&project.jr(&["-e", "../x", "ps"]));
+    assert!(exit == 2 && told.contains("../x"), "{told}");
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    let project = Project::new(TWO);
+    project.write(
+        "env.toml",
+        "
+labels = { team = \"a\" }
+[[environment]]
+id = \"dev\"
+[environment.persistence]
+params = { timeout = 5.0, at = 2026-11-20T14:00:00Z }
+[environment.jobs.build]
+command = [\"make\", \"-j\"]
+environment = { A = 1, B = { file = \"x\" }, C = { env = \"D\" } }
+[environment.services.web]
+command = \"serve\"
+health = { http = { path = \"/\" }, interval = \"2s\" }
+",
+    );
+    let printed = project.ok(&["env"]);
+    let other = tempfile::tempdir().expect("makes");
+    fs::write(other.path().join("env.toml"), &printed).expect("writes");
+    let mut again = project.home.command(&["env", "-e", "dev"]);
+    let again = again.current_dir(other.path()).output().expect("starts");
+    assert_eq!(text(&again.stdout), printed, "{again:?}");
+    let origins = project.ok(&["env", "--origin"]);
+    assert!(origins.contains("env.toml:2") && origins.contains("jr.toml:4"), "{origins}");
+}
+
+#[test]
+fn secrets_are_nowhere_but_in_the_process() {
+    let project = Project::new(
+        "
+[project]
+default_env = \"dev\"
+[environments.dev]
+type = \"local\"
+[environments.dev.services.postgres]
+password = \"canary-one\"
+[jobs.tell]
+command = \"echo $LITERAL-$FROM_FILE-$FROM_VARIABLE | tr a-z n-za-m\"
+[jobs.tell.environment]
+LITERAL = { value = \"canary-two\", secret = true }
+FROM_FILE = { file = \"hidden\" }
+FROM_VARIABLE = { env = \"CANARY\" }
+",
+    );
+    project.write("hidden", "canary-three\n");
+    let output = project.command(&["run", "tell"]).env("CANARY", "canary-four").output();
+    let output = output.expect("starts");
+    assert_eq!(text(&output.stdout), "pnanel-gjb-pnanel-guerr-pnanel-sbhe", "{output:?}");
+    let shown = [
+        project.ok(&["env"]),
+        project.ok(&["config", "show"]),
+        project.json(&["show", "last"]).to_string(),
+        project.json(&["config", "show"]).to_string(),
+        project.ok(&["events", "--json"]),
+        project.ok(&["env", "show", "dev"]),
+    ];
+    for text in &shown {
+        assert!(!text.contains("canary"), "{text}");
+    }
+    project.ok(&["daemon", "stop"]);
+    let found = files_with(project.home.path(), b"canary");
+    assert!(found.is_empty(), "{found:?}");
+    let missing = error_of(&project.jr(&["run", "tell"]));
+    assert!(missing.0 == 2 && missing.1.contains("CANARY"), "{missing:?}");
+    assert_eq!(code(&project.jr(&["run", "--set", "FROM_VARIABLE=x", "tell"])), 0);
+}
+
+fn files_with(directory: &Path, needle: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, needle));
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(needle.len()).any(|w| w == needle))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_secret_file_is_read_at_the_start_of_each_attempt() {
+    let project = Project::new(
+        "
+[jobs.try]
+command = \"cat hidden > seen.$JR_ATTEMPT; echo $S >> got; echo second > hidden; test $S = second\"
+retries = 1
+backoff = \"0s\"
+environment = { S = { file = \"hidden\" } }
+",
+    );
+    project.write("hidden", "first\n");
+    project.ok(&["run", "try"]);
+    let got = fs::read_to_string(project.path().join("got")).expect("reads");
+    assert_eq!(got, "first\nsecond\n");
+    fs::remove_file(project.path().join("hidden")).expect("removes");
+    let output = project.jr(&["run", "--retries", "0", "try"]);
+    assert_eq!(code(&output), 125, "{output:?}");
+    assert_eq!(project.json(&["show", "last"])["reason"], "secret_unreadable");
+}
+
+#[test]
+fn a_declared_job_runs_by_its_name_and_options_go_before_it() {
+    let project = Project::new(
+        "
+default_queue = \"slow\"
+labels = { team = \"a\" }
+limits = { pids = 100 }
+[queues.slow]
+limit = 1
+[jobs.build]
+command = \"printf '%s|' \\\"$X\\\" \\\"$@\\\"; pwd\"
+environment = { X = \"from job\" }
+timeout = \"10m\"
+labels = { kind = \"build\" }
+queue = \"gpu\"
+[jobs.words]
+command = [\"echo\", \"a b\"]
+args = [\"c\"]
+directory = \"sub\"
+[jobs.true]
+command = \"false\"
+",
+    );
+    fs::create_dir(project.path().join("sub")).expect("makes");
+    let here = project.path().display().to_string();
+    assert_eq!(project.ok(&["run", "build", "one two"]), format!("from job|one two|{here}"));
+    let run = project.json(&["show", "last"]);
+    assert_eq!(run["name"], "build");
+    assert_eq!(run["labels"], serde_json::json!({"team": "a", "kind": "build"}));
+    assert_eq!((&run["timeout_ms"], &run["queue"]), (&600_000.into(), &"gpu".into()));
+    assert_eq!(run["limits"]["pids"], 100);
+    let words = ["run", "--name", "n", "--timeout", "5", "--queue", "q", "--set", "X=y", "build"];
+    assert_eq!(project.ok(&words), format!("y|{here}"));
+    let run = project.json(&["show", "last"]);
+    assert_eq!(
+        (&run["name"], &run["timeout_ms"], &run["queue"]),
+        (&"n".into(), &5_000.into(), &"q".into())
+    );
+    assert_eq!(project.ok(&["run", "words", "d"]), "a b c d");
+    assert_eq!(project.json(&["show", "last"])["cwd"], format!("{here}/sub"));
+    // After `--` it is the program.
+    assert_eq!(
+        (code(&project.jr(&["run", "true"])), code(&project.jr(&["run", "--", "true"]))),
+        (1, 0)
+    );
+    let id = project.ok(&["run", "-d", "--", "sleep", "0"]);
+    assert_eq!(project.json(&["show", &id])["queue"], "slow");
+    let queues = project.json(&["queue", "list"]);
+    let slow = queues["items"].as_array().expect("a list").iter().find(|q| q["name"] == "slow");
+    assert_eq!(slow.expect("declared")["limit"], 1);
+}
+
+#[test]
+fn a_configuration_is_resolved_once_and_runs_are_pinned_to_theirs() {
+    let project = Project::new(TWO);
+    project.ok(&["run", "--", "true"]);
+    project.ok(&["run", "--", "true"]);
+    let resolved = project.events("config_resolved");
+    assert_eq!(resolved.len(), 1);
+    let first = resolved[0]["config"].as_str().expect("a digest").to_owned();
+    assert_eq!(project.json(&["show", "last"])["config"], first);
+    project.ok(&["daemon", "stop"]);
+    project.write("jr.local.toml", "[environments.dev.labels]\nx = \"1\"\n");
+    project.ok(&["run", "--", "true"]);
+    let run = project.json(&["show", "last"]);
+    assert!(run["config"] != first && run["labels"]["x"] == "1", "{run}");
+    let old = project.json(&["show", "@-1"]);
+    assert_eq!(old["config"], first);
+    assert!(old["seq"] != Value::from(0));
+    let again = project.json(&["rerun", "@-1"]);
+    let again = again["items"][0]["run_id"].as_str().expect("an id").to_owned();
+    project.ok(&["wait", &again]);
+    assert_eq!(project.json(&["show", &again])["config"], first, "the same again");
+}
+
+#[test]
+fn however_a_file_is_written_what_it_says_last_is_in_force() {
+    let project = Project::new("");
+    let file = project.path().join("jr.toml");
+    let say = |n: usize| {
+        format!(
+            "[project]\ndefault_env = \"dev\"\n[environments.dev]\ntype = \"local\"\n[queues.q]\nlimit = {n}\n"
+        )
+    };
+    fs::write(&file, say(1)).expect("writes");
+    project.ok(&["run", "--", "true"]);
+    let daemon = project.daemon();
+    let edits = 400;
+    for n in 2..=edits {
+        edit(&file, &say(n), n % 5);
+        if n % 40 == 0 {
+            fs::write(&file, "[queues.q\n").expect("writes");
+            // Long enough to be seen, or not: both are lawful.
+            std::thread::yield_now();
+            fs::write(&file, say(n)).expect("writes");
+        }
+    }
+    until("the last edit to be in force", || {
+        let queues = project.json(&["queue", "list"]);
+        let limit = queues["items"].as_array().into_iter().flatten().find(|q| q["name"] == "q");
+        let limit = limit.map(|queue| queue["limit"].clone()).unwrap_or_default();
+        if limit == edits { Ok(()) } else { Err(limit.to_string()) }
+    });
+    assert_eq!(project.daemon(), daemon, "no restart");
+    let events = project.events("config_resolved").len() + project.events("config_rejected").len();
+    assert!(events < 100, "{events} events of {edits} edits");
+    fs::write(&file, say(3).replace("limit", "limitt")).expect("writes");
+    let rejected = until("a rejection", || {
+        project.home_events("config_rejected").pop().ok_or_else(|| "none yet".to_owned())
+    });
+    let (source, reason) = (rejected["source"].to_string(), rejected["reason"].to_string());
+    assert!(source.contains("jr.toml:6:1") && reason.contains("limitt"), "{rejected}");
+    fs::write(&file, say(4)).expect("writes");
+    until("the mended file to be in force", || {
+        let limit = project.events("queue_set").pop().map(|event| event["limit"].clone());
+        if limit == Some(4.into()) { Ok(()) } else { Err(format!("{limit:?}")) }
+    });
+}
+
+impl Project {
+    /// Read while the file cannot be: the environment is named.
+    fn home_events(&self, kind: &str) -> Vec<Value> {
+        let mut command = self.command(&["events", "--json", "--kind", kind]);
+        let output = command.output().expect("starts");
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect()
+    }
+}
+
+/// As different editors write.
+fn edit(file: &Path, text: &str, habit: usize) {
+    let beside = file.with_extension("toml~");
+    match habit {
+        0 => {
+            fs::write(&beside, text).expect("writes");
+            fs::rename(&beside, file).expect("renames");
+        }
+        1 => fs::write(file, text).expect("writes"),
+        2 => {
+            fs::rename(file, &beside).expect("renames");
+            fs::write(file, text).expect("writes");
+            fs::remove_file(&beside).expect("removes");
+        }
+        3 => {
+            fs::write(file, "").expect("writes");
+            fs::write(file, &text[..text.len() / 2]).expect("writes");
+            fs::write(file, text).expect("writes");
+        }
+        _ => {
+            fs::remove_file(file).expect("removes");
+            fs::write(file, text).expect("writes");
+        }
+    }
+}
+
+#[test]
+fn environments_of_projects_do_not_meet_and_are_listed() {
+    let project = Project::new(TWO);
+    project.ok(&["run", "--name", "here", "--", "true"]);
+    assert_eq!(project.home.items(&["-e", "dev", "history"]), Vec::<Value>::new());
+    let sub = project.path().join("a/b");
+    fs::create_dir_all(&sub).expect("makes");
+    let mut below = project.command(&["--json", "history"]);
+    let below = below.current_dir(&sub).output().expect("starts");
+    assert!(text(&below.stdout).contains("\"here\""), "{below:?}");
+    let root = project.ok(&["env", "path"]);
+    assert!(root.contains("/projects/") && root.ends_with("/dev"), "{root}");
+    // A run finds its own environment from wherever it is.
+    let nested = project.ok(&["run", "--name", "nested", "--cwd", "/", "--", home::JR, "history"]);
+    assert!(nested.contains("nested"), "{nested}");
+    let listed = project.json(&["env", "list"]);
+    let row = |id: &str| {
+        let items = listed["items"].as_array().expect("a list").iter();
+        items.filter(|row| row["id"] == id).cloned().next().expect("listed")
+    };
+    assert_eq!((&row("dev")["default"], &row("ci")["default"]), (&true.into(), &false.into()));
+    assert_eq!((&row("dev")["has_state"], &row("ci")["has_state"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn a_project_that_moved_takes_its_history_along() {
+    let mut project = Project::new(TWO);
+    project.ok(&["run", "--name", "before", "--", "true"]);
+    let old = project.path();
+    let new = tempfile::tempdir().expect("makes");
+    let place = new.path().join("p");
+    fs::rename(&old, &place).expect("renames");
+    fs::create_dir(&old).expect("makes");
+    let from = |words: &[&str]| {
+        let mut command = project.home.command(words);
+        command.current_dir(&place).output().expect("starts")
+    };
+    fs::remove_dir(&old).expect("removes");
+    let listed = text(&from(&["env", "list"]).stdout);
+    assert!(listed.contains("its project is gone"), "{listed}");
+    let old_text = old.display().to_string();
+    let moved = from(&["env", "move", "dev", "--from", &old_text]);
+    assert_eq!(code(&moved), 0, "{moved:?}");
+    assert!(text(&from(&["history"]).stdout).contains("before"));
+    let twice = from(&["env", "move", "dev", "--from", &old_text]);
+    assert_eq!(code(&twice), 3, "{twice:?}");
+    let stopped = from(&["daemon", "stop"]);
+    assert_eq!(code(&stopped), 0, "{stopped:?}");
+    fs::create_dir(&old).expect("makes");
+    project.directory = new;
+}
+
+#[test]
+fn layout_and_database_put_an_environment_elsewhere() {
+    let project = Project::new("");
+    let there = tempfile::tempdir().expect("makes");
+    let root = there.path().canonicalize().expect("is there");
+    let layout =
+        format!("[[environment]]\nid = \"local\"\n[environment.layout]\nroot_dir = {root:?}\n");
+    project.write("env.toml", &layout);
+    project.ok(&["run", "--name", "a", "--", "true"]);
+    assert!(root.join("envs/local/log").is_dir() && root.join("run").is_dir());
+    assert!(!project.home.root().join("log").exists());
+    project.ok(&["daemon", "stop"]);
+    let database = "[[environment]]\nid = \"local\"\npersistence = { database = \"data/x.db\" }\n";
+    project.write("env.toml", database);
+    project.ok(&["run", "--name", "b", "--", "true"]);
+    let beside = project.path().join("data/x.db.jr");
+    assert!(beside.join("envs/local/log").is_dir() && beside.join("run").is_dir());
+    let history = project.ok(&["history"]);
+    assert!(
+        history.contains('b')
+            && project.json(&["history"])["items"].as_array().map(Vec::len) == Some(1)
+    );
+    let listed = project.json(&["env", "list"]);
+    let places =
+        listed["items"].as_array().expect("a list").iter().filter(|row| row["id"] == "local");
+    assert_eq!(places.count(), 2, "{listed}");
+}
+
+#[test]
+fn what_others_can_write_is_refused_with_the_reason() {
+    let project = Project::new(TWO);
+    let file = project.path().join("jr.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("changes");
+    let (exit, told) = error_of(&project.jr(&["run", "--", "true"]));
+    assert_eq!(exit, 2, "{told}");
+    assert!(told.contains("jr.toml") && told.contains("everybody can write it"), "{told}");
+    let (exit, told) = error_of(&project.jr(&["ps"]));
+    assert!(exit == 2 && told.contains("everybody"), "{told}");
+    let doctor = project.json(&["doctor"]);
+    assert!(doctor.to_string().contains("everybody can write it"), "{doctor}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("changes");
+    project.ok(&["run", "--", "true"]);
+}
+
+#[test]
+fn a_mistake_stops_what_would_run_and_not_what_reads() {
+    let project = Project::new(&format!("{TWO}[jobs.x]\ncomand = \"true\"\n"));
+    let (exit, told) = error_of(&project.jr(&["run", "--", "true"]));
+    assert!(exit == 2 && told.contains("jr.toml:8:1") && told.contains("did you mean"), "{told}");
+    assert_eq!(code(&project.jr(&["ps"])), 0);
+    assert_eq!(code(&project.jr(&["history"])), 0);
+    let error = project.json(&["run", "--", "true"]);
+    assert_eq!(error["error"]["code"], "bad_config");
+}
+
+#[test]
+fn retention_is_what_a_prune_keeps() {
+    let project = Project::new(&format!("{TWO}[retention]\nkeep_runs = 2\n"));
+    for _ in 0..5 {
+        project.ok(&["run", "--", "true"]);
+    }
+    project.ok(&["prune"]);
+    let left = project.json(&["history"]);
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(2), "{left}");
+    // What is in force stays readable, whatever was pruned.
+    assert_eq!(project.events("config_resolved").len(), 0);
+    project.ok(&["run", "--", "true"]);
+    assert_eq!(project.events("config_resolved").len(), 0, "nothing changed");
+}
+
+#[test]
+fn a_cluster_is_declared_and_nothing_runs_there_yet() {
+    let project = Project::new(
+        "[environments.hpc]\ntype = \"slurm\"\ngateway = \"hpc.example\"\nuser = \"me\"\n",
+    );
+    let (exit, told) = error_of(&project.jr(&["-e", "hpc", "run", "--", "true"]));
+    assert!(exit == 2 && told.contains("cluster"), "{told}");
+    let shown = project.ok(&["env", "show", "hpc"]);
+    assert!(shown.contains("Type: slurm") && shown.contains("gateway: hpc.example"), "{shown}");
+    project
+        .write("jr.toml", "[environments.hpc]\ntype = \"slurm\"\ngateway = \"-oProxyCommand=x\"\n");
+    let (exit, told) = error_of(&project.jr(&["-e", "hpc", "run", "--", "true"]));
+    assert!(exit == 2 && told.contains("gateway"), "{told}");
+}
+
+#[test]
+fn a_directory_is_ready_or_it_is_said_what_lacks() {
+    let project = Project::new(&format!(
+        "{TWO}[jobs.a]\ncommand = \"no-such-program x\"\n[jobs.b]\ncommand = \"true\"\n[services.s]\ncommand = \"true\"\nport = 1\n"
+    ));
+    let report = project.json(&["doctor", "--repo", "."]);
+    assert_eq!(report["ok"], false);
+    let told = report.to_string();
+    assert!(told.contains("job a names no-such-program") && !told.contains("job b"), "{told}");
+    project.write("jr.toml", &format!("{TWO}[jobs.b]\ncommand = \"true\"\n"));
+    assert_eq!(code(&project.jr(&["doctor", "--repo", "."])), 0);
+}
