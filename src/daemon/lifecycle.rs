@@ -64,6 +64,7 @@ pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     prepare(place)?;
     let Some(starting) = take_starting(place)? else { return Ok(()) };
     let Some(lock) = take_lock(place)? else { return Ok(()) };
+    known::note(place)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
     let started = start::start(place, options)?;
@@ -99,7 +100,6 @@ fn prepare(place: &Place) -> Result<(), DaemonError> {
         made.map_err(DaemonError::io("create", directory))?;
         check_private(directory)?;
     }
-    known::note(place)?;
     filesystem::check_local(&place.root)
 }
 
