@@ -49,7 +49,8 @@ fn ask_when(
 ) -> Result<Document, QueryError> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(vec![("A".into(), "1".into())]);
-    let place = Where { environment: "local", output: &output, variables: &variables };
+    let text = |_: jr::model::Digest| Err("gone".to_owned());
+    let place = Where { environment: "local", output: &output, variables: &variables, text: &text };
     answer(question, views, log, &place, now)
 }
 

@@ -86,10 +86,16 @@ impl Bundled {
             let blob = blob.ok_or_else(|| "the bundle does not have them".to_owned())?;
             codec::decode(&blob).map_err(|error| error.to_string())
         };
+        let text = |digest: Digest| {
+            let blob = self.bundle.blob(digest).map_err(|error| error.to_string())?;
+            let blob = blob.ok_or_else(|| "the bundle does not have it".to_owned())?;
+            String::from_utf8(blob).map_err(|error| error.to_string())
+        };
         let place = Where {
             environment: &self.bundle.header.environment,
             output: &output,
             variables: &variables,
+            text: &text,
         };
         let document = answer(question, &self.views, &self.bundle, &place, self.now);
         let document = document.map_err(|error| self.explain(error))?;

@@ -52,6 +52,11 @@ impl Configuration {
         Self::find(self.flag.as_deref(), &self.extra)
     }
 
+    /// The environment that a flag or a variable names.
+    pub fn named(&self) -> Option<&str> {
+        self.flag.as_deref().or(self.search.environment.as_deref())
+    }
+
     /// Whether any file, or a variable that stands for one, is in use.
     pub fn has_files(&self) -> bool {
         !self.located.files.is_empty() || self.search.default_mode.is_some()

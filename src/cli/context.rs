@@ -104,7 +104,7 @@ impl Context {
     /// # Errors
     /// Nowhere to keep state, or the directory is gone.
     pub fn apart(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
-        let found = Self::enter(globals).and_then(|variables| {
+        let found = Self::go(globals).and_then(|variables| {
             let id = DEFAULT.parse().map_err(|_| CommandError::usage("no environment"))?;
             let configuration =
                 Configuration::find(globals.environment.as_deref(), &globals.config)?;
@@ -118,19 +118,30 @@ impl Context {
         }
     }
 
+    /// From [`Self::apart`] into the environment that is meant.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn enter(&mut self) -> Result<(), CommandError> {
+        let named = self.configuration.named();
+        self.place = match Place::handed_over(named) {
+            Some(place) => place,
+            None => self.configuration.place(&PlaceVariables::of_process())?,
+        };
+        Ok(())
+    }
+
     fn find(globals: &Globals) -> Result<(Place, Configuration), CommandError> {
-        let variables = Self::enter(globals)?;
+        let variables = Self::go(globals)?;
         let configuration = Configuration::find(globals.environment.as_deref(), &globals.config)?;
-        let named =
-            globals.environment.clone().or_else(|| configuration.search.environment.clone());
-        if let Some(place) = Place::handed_over(named.as_deref()) {
+        if let Some(place) = Place::handed_over(configuration.named()) {
             return Ok((place, configuration));
         }
         Ok((configuration.place(&variables)?, configuration))
     }
 
     /// Goes to the directory that `-C` names.
-    fn enter(globals: &Globals) -> Result<PlaceVariables, CommandError> {
+    fn go(globals: &Globals) -> Result<PlaceVariables, CommandError> {
         // Read before -C changes what a relative path would mean.
         let variables = PlaceVariables::of_process();
         if let Some(directory) = &globals.directory {

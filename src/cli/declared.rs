@@ -12,7 +12,7 @@ use crate::config::resolve::{Resolved, absolute, base};
 use crate::config::schema::environment::EnvironmentType;
 use crate::config::schema::job::{self, Backoff as BackoffWish, Job};
 use crate::config::schema::limits::Limits;
-use crate::config::schema::values::{Variable, Words};
+use crate::config::schema::values::{Umask, Variable, Words};
 use crate::config::source::Layer;
 use crate::config::tree::find;
 use crate::daemon::protocol::Common;
@@ -103,7 +103,7 @@ impl<'a> Declared<'a> {
         common.stop_signal = job.stop_signal.map(|signal| signal.0);
         common.grace_ms = job.kill_after.map(|millis| millis.0);
         common.ok_codes = job.ok.clone().map(|codes| codes.0).unwrap_or_default();
-        common.umask = job.umask.as_ref().map(|mask| mask.bits());
+        common.umask = job.umask.as_ref().map(Umask::bits);
         common.on_interrupt = job.on_interrupt.map(on_interrupt).unwrap_or_default();
         common.strays = job.strays.map(strays).unwrap_or_default();
         common.capture = job.capture.map(capture).unwrap_or_default();

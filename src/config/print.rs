@@ -2,6 +2,7 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table as TomlTable};
 
+use super::document::Document;
 use super::source::{Origin, Source, place_of};
 use super::tree::{Node, Table, Value};
 
@@ -77,5 +78,62 @@ fn value_of(node: &Node) -> toml_edit::Value {
             let entries = table.iter().map(|(key, node)| (key.as_str(), value_of(node)));
             entries.collect::<InlineTable>().into()
         }
+    }
+}
+
+/// A resolution as it was stored.
+pub fn stored(document: &Document, origins: bool) -> String {
+    let mut table = TomlTable::new();
+    table.insert("id", toml_edit::value(document.environment.as_str()));
+    let place = |path: &str| document.origins.get(path).filter(|_| origins).cloned();
+    fill_stored(&mut table, &document.values, "", &place);
+    let mut list = ArrayOfTables::new();
+    list.push(table);
+    let mut out = DocumentMut::new();
+    out.insert("environment", Item::ArrayOfTables(list));
+    out.to_string()
+}
+
+fn fill_stored(
+    table: &mut TomlTable,
+    values: &serde_json::Value,
+    path: &str,
+    place: &impl Fn(&str) -> Option<String>,
+) {
+    let Some(fields) = values.as_object() else { return };
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(_, value)| value.is_object());
+    for (key, value) in fields {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if value.is_object() {
+            let mut below = TomlTable::new();
+            fill_stored(&mut below, value, &path, place);
+            table.insert(key, Item::Table(below));
+            continue;
+        }
+        let mut value = stored_value(value);
+        if let Some(place) = place(&path) {
+            value.decor_mut().set_suffix(format!("  # {}", place.replace(char::is_control, "?")));
+        }
+        table.insert_formatted(&Key::new(key), Item::Value(value));
+    }
+}
+
+fn stored_value(value: &serde_json::Value) -> toml_edit::Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Bool(boolean) => (*boolean).into(),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => integer.into(),
+            None => number.as_f64().unwrap_or_default().into(),
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(items) => items.iter().map(stored_value).collect::<Array>().into(),
+        Json::Object(fields) => {
+            let entries = fields.iter().map(|(key, value)| (key.as_str(), stored_value(value)));
+            entries.collect::<InlineTable>().into()
+        }
+        // TOML has none, and none was read.
+        Json::Null => "".into(),
     }
 }

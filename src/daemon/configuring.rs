@@ -46,13 +46,22 @@ pub struct InForce(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What the latest command of this daemon put in force: `None` where nobody knows, then the
-    /// digest, `None` for what jr brings along.
-    told: Option<Option<Digest>>,
+    /// What the latest command of this daemon put in force.
+    told: Told,
     /// How much history is kept.
     retention: Option<Policy>,
     /// Whether interrupted work goes on by itself.
     resumes: bool,
+}
+
+/// What is known of what clients bring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    /// Files may have changed since.
+    #[default]
+    Unknown,
+    /// That, or what jr brings along.
+    Of(Option<Digest>),
 }
 
 impl InForce {
@@ -62,12 +71,12 @@ impl InForce {
 
     /// Whether a client's configuration is known to be in force.
     pub fn is(&self, config: Option<Digest>) -> bool {
-        self.known().told == Some(config)
+        self.known().told == Told::Of(config)
     }
 
     /// A client's configuration is in force.
     pub fn told(&self, config: Option<Digest>) {
-        self.known().told = Some(config);
+        self.known().told = Told::Of(config);
     }
 
     /// How much history is kept.
@@ -212,7 +221,7 @@ impl Configuring {
     }
 
     fn tell(&self, observation: Observation) {
-        self.in_force.known().told = None;
+        self.in_force.known().told = Told::Unknown;
         self.engine.post(ToEngine::Observed(vec![observation]));
     }
 }

@@ -229,5 +229,10 @@ pub fn with_world<R>(place: &Place, ask: impl FnOnce(&Where<'_>) -> R) -> R {
         let bytes = Blobs::new(&place.blobs()).get(digest).map_err(|error| error.to_string())?;
         codec::decode(&bytes).map_err(|error| error.to_string())
     };
-    ask(&Where { environment: place.id.as_str(), output: &output, variables: &variables })
+    let text = |digest: Digest| {
+        let bytes = Blobs::new(&place.blobs()).get(digest).map_err(|error| error.to_string())?;
+        String::from_utf8(bytes).map_err(|error| error.to_string())
+    };
+    let environment = place.id.as_str();
+    ask(&Where { environment, output: &output, variables: &variables, text: &text })
 }

@@ -160,15 +160,13 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
             codec::encode_into(&v1::RunQueued { run, reason: reason.into() }, bytes)
         }
         Event::PauseRequested { asker, .. } => {
-            let asker = asker.clone().map(Into::into);
-            codec::encode_into(&v1::PauseRequested { run, asker }, bytes)
+            codec::encode_into(&v1::PauseRequested::of(run, asker.clone()), bytes)
         }
         &Event::RunPaused { attempt, by, .. } => {
             codec::encode_into(&v1::RunPaused { run, attempt, by: by.into() }, bytes)
         }
         Event::UnpauseRequested { asker, .. } => {
-            let asker = asker.clone().map(Into::into);
-            codec::encode_into(&v1::UnpauseRequested { run, asker }, bytes)
+            codec::encode_into(&v1::UnpauseRequested::of(run, asker.clone()), bytes)
         }
         &Event::RunUnpaused { attempt, .. } => {
             codec::encode_into(&v1::RunUnpaused { run, attempt }, bytes)

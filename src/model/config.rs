@@ -42,6 +42,19 @@ pub struct InForce {
     pub rejected: Option<(String, String)>,
 }
 
+impl InForce {
+    /// What it says is in force.
+    pub(super) fn of(resolution: &Resolution) -> Self {
+        let Resolution { config, queues, .. } = resolution.clone();
+        Self { config, queues, rejected: None }
+    }
+
+    /// The files say something else by now, which cannot be used.
+    pub(super) fn note(&mut self, source: &str, reason: &str) {
+        self.rejected = Some((source.to_owned(), reason.to_owned()));
+    }
+}
+
 /// Puts a resolution in force; the same once more changes nothing.
 pub(super) fn configure(state: &State, resolution: &Resolution) -> Decision {
     let before = &state.config;

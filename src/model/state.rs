@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
-use super::config::{InForce, Resolution};
+use super::config::InForce;
 use super::event::{Envelope, Event, Outcome};
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
 use super::phase::IllegalEvent;
@@ -163,13 +163,8 @@ impl State {
             }
             Event::DaemonStopped { .. } => self.daemon_lives = false,
             Event::RecoveryFinished { .. } | Event::ClockJumped { .. } => {}
-            Event::ConfigResolved { resolution } => {
-                let Resolution { config, queues, .. } = resolution.clone();
-                self.config = InForce { config, queues, rejected: None };
-            }
-            Event::ConfigRejected { source, reason } => {
-                self.config.rejected = Some((source.clone(), reason.clone()));
-            }
+            Event::ConfigResolved { resolution } => self.config = InForce::of(resolution),
+            Event::ConfigRejected { source, reason } => self.config.note(source, reason),
             Event::QueueSet { queue, limit } => {
                 self.waits.queues.entry(queue.clone()).or_default().limit = Some(*limit);
             }

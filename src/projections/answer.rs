@@ -27,6 +27,8 @@ pub struct Where<'a> {
     pub output: &'a dyn Fn(RunId, u32) -> PathBuf,
     /// Reads a blob of environment variables.
     pub variables: &'a dyn Fn(Digest) -> Variables,
+    /// Reads a blob of text.
+    pub text: &'a dyn Fn(Digest) -> Result<String, String>,
 }
 
 /// Answers at [`Views::applied`].

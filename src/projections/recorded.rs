@@ -19,6 +19,11 @@ pub(super) fn recorded(
         Some(Ok(variables)) => (variables, None),
         Some(Err(error)) => (Vec::new(), Some(error)),
     };
+    let config = spec.config.map(|digest| (place.text)(digest)).transpose();
+    let (config_document, config_error) = match config {
+        Ok(document) => (document, None),
+        Err(error) => (None, Some(error)),
+    };
     Ok(RecordedView {
         schema: "jr.recorded/1".to_owned(),
         run: view_at(&row, moment, place),
@@ -32,5 +37,7 @@ pub(super) fn recorded(
         timeout_ms: spec.timeout_ms,
         stop_signal: spec.stop_signal.to_string(),
         grace_ms: spec.grace_ms,
+        config_document,
+        config_error,
     })
 }

@@ -450,6 +450,12 @@ pub struct RecordedView {
     pub stop_signal: String,
     /// Until SIGKILL.
     pub grace_ms: u64,
+    /// The configuration that it was asked for under: a `config::document::Document`, as JSON.
+    #[serde(default)]
+    pub config_document: Option<String>,
+    /// Why that could not be read.
+    #[serde(default)]
+    pub config_error: Option<String>,
 }
 
 /// A list with its schema, e.g. `jr.ps/1`.

@@ -4,17 +4,20 @@ use super::Runnable;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
+use crate::config::document::Document;
 use crate::config::mask::mask;
 use crate::config::print::{self, Style};
 use crate::config::problem::Severity;
 use crate::config::source::{Source, place_of};
 use crate::config::tree::{Node, Table, Value, each_leaf, table_to_json};
+use crate::projections::query::Query;
+use crate::projections::view::RecordedView;
 
 /// Below the options.
 const HELP: &str = "\
 Examples:
   jr config show --origin    # every value, and the file and line it is from
-  jr config show --json
+  jr config show --run last  # what a run was asked for under
 
 Exit codes:
   0; 2 a file cannot be used";
@@ -34,6 +37,9 @@ enum Action {
         /// Behind each value, the file and line that it is from
         #[arg(long)]
         origin: bool,
+        /// Print what a run was asked for under instead
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
     },
 }
 
@@ -74,7 +80,8 @@ impl Runnable for ConfigArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::Show { origin } => show(context, origin),
+            Action::Show { origin, run: None } => Ok(show(context, origin)),
+            Action::Show { origin, run: Some(run) } => show_recorded(context, &run, origin),
         }
     }
 }
@@ -82,7 +89,7 @@ impl Runnable for ConfigArgs {
 /// The mode that holds where neither a variable nor a file says one.
 const MODE_DEFAULT: &str = "main";
 
-fn show(context: &mut Context, origin: bool) -> Result<u8, CommandError> {
+fn show(context: &mut Context, origin: bool) -> u8 {
     let loaded = context.configuration.loaded();
     let tree = mask(&effective(context));
     let has_errors = loaded.has_errors();
@@ -104,7 +111,7 @@ fn show(context: &mut Context, origin: bool) -> Result<u8, CommandError> {
             problems: problem_views(context),
         };
         context.ui.json(&shown);
-        return Ok(code);
+        return code;
     }
     let style = Style { origins: origin.then_some(loaded.sources.as_slice()) };
     let text = print::file(&tree, style);
@@ -116,7 +123,34 @@ fn show(context: &mut Context, origin: bool) -> Result<u8, CommandError> {
         context.ui.warn(&format!("{place}{}", problem.message));
     }
     context.ui.data(&text);
-    Ok(code)
+    code
+}
+
+/// What a run was asked for under, as it was stored.
+fn show_recorded(context: &mut Context, run: &str, origin: bool) -> Result<u8, CommandError> {
+    context.enter()?;
+    let recorded: RecordedView = context.read(&Query::Recorded { selector: run.to_owned() })?;
+    if let Some(error) = recorded.config_error {
+        let message =
+            format!("the configuration of {} cannot be read: {error}", recorded.run.run_id);
+        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
+    }
+    let Some(text) = recorded.config_document else {
+        let message = format!("no file said anything when {} was asked for", recorded.run.run_id);
+        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
+    };
+    if context.ui.json {
+        context.ui.document(text.as_bytes());
+        return Ok(exit::OK);
+    }
+    let document = Document::parse(&text).map_err(|error| {
+        CommandError::new("config", exit::FAILED, format!("it is not readable: {error}"))
+    })?;
+    let files: Vec<&str> = document.sources.iter().map(|source| source.name.as_str()).collect();
+    context.ui.status(&format!("from low to high priority: {}", files.join(", ")));
+    let text = print::stored(&document, origin);
+    context.ui.data(&text);
+    Ok(exit::OK)
 }
 
 /// All that holds: what is said for all environments, and the one that is meant with that applied.
@@ -153,9 +187,9 @@ impl SourceView {
     }
 
     fn line(source: &Source) -> String {
-        match source.is_foreign {
-            true => format!("{} (left out: no key of jr's in it)", source.name),
-            false => source.name.clone(),
+        if source.is_foreign {
+            return format!("{} (left out: no key of jr's in it)", source.name);
         }
+        source.name.clone()
     }
 }

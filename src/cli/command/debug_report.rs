@@ -169,7 +169,7 @@ impl DebugReportArgs {
                 writer.blob(*digest, &bytes).map_err(failed)?;
             }
         }
-        let mut known = Known::here(&context.place);
+        let mut known = Known::here(&context.place, gathered.runs.values());
         let redactor = Redactor::new(known.values.iter().map(Vec::as_slice));
         let mut redactions = Redactions::default();
         if self.include_output {

@@ -17,6 +17,7 @@ use crate::cli::run_stream::{FirstDifference, RunStream, first_difference};
 use crate::cli::table::Style;
 use crate::cli::unified::{Line, unified};
 use crate::cli::{exit, render, text, time_arg};
+use crate::config::document::Document;
 use crate::model::ByteString;
 use crate::projections::query::{At, HistoryQuery, Query};
 use crate::projections::view::{List, OutputView, RecordedView, RunView};
@@ -241,6 +242,7 @@ fn differences(old: &RecordedView, new: &RecordedView) -> Result<Vec<Difference>
         }
     }
     compare_maps("variables", &variables(old), &variables(new), &mut compare)?;
+    compare_maps("config", &settings(old)?, &settings(new)?, &mut compare)?;
     compare_maps("labels", &a.labels, &b.labels, &mut compare)?;
     compare("attempt", json(a.attempt)?, json(b.attempt)?);
     compare("state", json(&a.state)?, json(&b.state)?);
@@ -285,6 +287,31 @@ fn json(value: impl Serialize) -> Result<Value, CommandError> {
 fn variables(run: &RecordedView) -> BTreeMap<String, &ByteString> {
     let own = run.variables.iter().filter(|(name, _)| !is_of_session(name.as_bytes()));
     own.map(|(name, value)| (name.to_text(), value)).collect()
+}
+
+/// What the configuration said that a run was asked for under, by dotted keys.
+fn settings(run: &RecordedView) -> Result<BTreeMap<String, Value>, CommandError> {
+    if let Some(error) = &run.config_error {
+        let message = format!("the configuration of {} cannot be read: {error}", run.run.run_id);
+        return Err(CommandError::new("config", exit::FAILED, message));
+    }
+    let mut leaves = BTreeMap::new();
+    if let Some(Ok(document)) = run.config_document.as_ref().map(|text| Document::parse(text)) {
+        flatten("", document.values, &mut leaves);
+    }
+    Ok(leaves)
+}
+
+fn flatten(path: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
+                let key = if path.is_empty() { key } else { format!("{path}.{key}") };
+                flatten(&key, value, leaves);
+            }
+        }
+        value => drop(leaves.insert(path.to_owned(), value)),
+    }
 }
 
 /// `labels.team`, one by one; what one of them lacks is null.
@@ -460,6 +487,8 @@ mod tests {
             timeout_ms: None,
             stop_signal: "SIGTERM".to_owned(),
             grace_ms: 1,
+            config_document: None,
+            config_error: None,
         }
     }
 

@@ -332,6 +332,9 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
     Ok(exit::OK)
 }
 
+/// What has a line of its own there.
+const OWN_LINE: [&str; 5] = ["type", "file_root", "services", "jobs", "tests"];
+
 /// An environment for people, in the order of its file.
 fn about(resolved: &Resolved, shown: &EnvironmentView, is_projects: bool) -> String {
     let tree = mask(&resolved.tree);
@@ -345,7 +348,6 @@ fn about(resolved: &Resolved, shown: &EnvironmentView, is_projects: bool) -> Str
         lines.push(format!("  Project: {}", text::line(project)));
     }
     lines.push(format!("  State: {}", text::line(&shown.path)));
-    const OWN_LINE: [&str; 5] = ["type", "file_root", "services", "jobs", "tests"];
     let mut rest: Vec<(&String, &Node)> =
         tree.iter().filter(|(key, _)| !OWN_LINE.contains(&key.as_str())).collect();
     rest.sort_by_key(|(_, node)| (node.origin.source, node.origin.key.start));
@@ -376,13 +378,13 @@ fn path(context: &mut Context) -> Result<u8, CommandError> {
     let place = context.configuration.place(&PlaceVariables::of_process())?;
     if context.ui.json {
         #[derive(Serialize)]
-        struct Path {
+        struct Lies {
             schema: &'static str,
             environment: String,
             path: String,
         }
         let (environment, path) = (place.id.to_string(), display(&place.root));
-        context.ui.json(&Path { schema: "jr.env_path/1", environment, path });
+        context.ui.json(&Lies { schema: "jr.env_path/1", environment, path });
     } else {
         context.ui.line(&display(&place.root));
     }

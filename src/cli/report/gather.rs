@@ -9,7 +9,7 @@ use crate::cli::exit;
 use crate::log::part::{FRAMES_BYTES, Frames, Origin, Part};
 use crate::log::record::Record;
 use crate::model::secret::is_marked;
-use crate::model::{Digest, Envelope, Event, Run, RunId};
+use crate::model::{ByteString, Digest, Envelope, Event, Run, RunId, UnixMillis};
 use crate::projections::Stored;
 use crate::projections::digest::Folding;
 
@@ -36,7 +36,7 @@ pub struct Gathered {
 }
 
 /// A run that records tell of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Its latest attempt.
     pub attempts: u32,
@@ -48,6 +48,10 @@ pub struct Seen {
     pub is_marked: bool,
     /// Its variables.
     pub variables: Option<Digest>,
+    /// Files that its secrets were read from.
+    pub files: Vec<ByteString>,
+    /// Since when.
+    pub since: UnixMillis,
 }
 
 /// The records that there are.
@@ -186,7 +190,9 @@ impl Gathered {
         let spec = &run.spec;
         let (parent, secrets, variables) = (spec.parent, spec.secrets, spec.variables);
         let is_marked = spec.command.iter().chain(&spec.line).any(is_marked);
-        let seen = Seen { attempts: run.attempt, parent, secrets, is_marked, variables };
+        let files = spec.variable_files.iter().map(|(_, path)| path.clone()).collect();
+        let (attempts, since) = (run.attempt, run.created_at);
+        let seen = Seen { attempts, parent, secrets, is_marked, variables, files, since };
         self.runs.insert(run.id, seen);
     }
 

@@ -1,13 +1,14 @@
 //! Secrets that are known here: what they are is read only to find them in what is given away.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use super::gather::Seen;
 use crate::daemon::place::Place;
 use crate::log::{Blobs, Secrets, codec};
 use crate::model::secret::{self, is_marked};
-use crate::model::{ByteString, Digest, RunId};
+use crate::model::{ByteString, Digest, RunId, UnixMillis};
 
 /// What can be looked for.
 #[derive(Debug)]
@@ -20,11 +21,14 @@ pub struct Known {
     names: BTreeSet<Vec<u8>>,
     /// Names of marked variables, by the blob that has them; `None` if it cannot be read.
     marked: BTreeMap<Digest, Option<Vec<ByteString>>>,
+    /// Files that hold secrets, and since when they say what they say; `None` if they cannot be
+    /// read.
+    files: BTreeMap<ByteString, Option<UnixMillis>>,
 }
 
 impl Known {
-    /// What this process and the environment's directory know.
-    pub fn here(place: &Place) -> Self {
+    /// What this process, the environment's directory and the files that runs had secrets from know.
+    pub fn here<'a>(place: &Place, runs: impl Iterator<Item = &'a Seen>) -> Self {
         let own: Vec<(ByteString, ByteString)> = std::env::vars_os()
             .map(|(name, value)| (name.into_vec().into(), value.into_vec().into()))
             .collect();
@@ -39,12 +43,33 @@ impl Known {
             owners.insert(run);
             values.extend(secrets.pieces());
         }
-        Self { values, owners, names, marked: BTreeMap::new() }
+        let mut files = BTreeMap::new();
+        for path in runs.flat_map(|seen| &seen.files) {
+            if files.contains_key(path) {
+                continue;
+            }
+            let read = secret_file(path);
+            files.insert(path.clone(), read.as_ref().map(|(_, since)| *since));
+            values.extend(read.map(|(value, _)| value).filter(|value| !value.is_empty()));
+        }
+        Self { values, owners, names, marked: BTreeMap::new(), files }
     }
 
     /// The secrets of a run that nobody here knows any more; none if all can be looked for. A
     /// variable of the same name here is taken for the same.
     pub fn unknown(&mut self, seen: &Seen, blobs: &Blobs) -> Vec<String> {
+        let as_then = |path: &&ByteString| {
+            let since = self.files.get(*path).copied().flatten();
+            since.is_some_and(|since| since < seen.since)
+        };
+        let changed = seen.files.iter().filter(|path| !as_then(path));
+        let mut unknown: Vec<String> =
+            changed.map(|path| format!("what {} said then", path.to_text())).collect();
+        unknown.extend(self.unknown_values(seen, blobs));
+        unknown
+    }
+
+    fn unknown_values(&mut self, seen: &Seen, blobs: &Blobs) -> Vec<String> {
         let Some(owner) = seen.secrets.filter(|owner| !self.owners.contains(owner)) else {
             return Vec::new();
         };
@@ -64,6 +89,15 @@ impl Known {
         }
         unknown
     }
+}
+
+/// What a file says, and since when.
+fn secret_file(path: &ByteString) -> Option<(Vec<u8>, UnixMillis)> {
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    let data = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let since = data.mtime().saturating_mul(1_000).saturating_add(data.mtime_nsec() / 1_000_000);
+    let bytes = std::fs::read(path).ok()?;
+    Some((bytes.trim_ascii_end().to_vec(), UnixMillis(since)))
 }
 
 fn marked_names(digest: Digest, blobs: &Blobs) -> Option<Vec<ByteString>> {

@@ -183,3 +183,17 @@ impl TryFrom<QueueUnpaused> for Event {
         Ok(Self::QueueUnpaused { queue })
     }
 }
+
+impl PauseRequested {
+    /// Of a run, for somebody.
+    pub fn of(run: u64, asker: Option<model::Asker>) -> Self {
+        Self { run, asker: asker.map(Into::into) }
+    }
+}
+
+impl UnpauseRequested {
+    /// Of a run, for somebody.
+    pub fn of(run: u64, asker: Option<model::Asker>) -> Self {
+        Self { run, asker: asker.map(Into::into) }
+    }
+}
