@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use tokio::sync::watch;
@@ -122,22 +122,20 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         failed_sender.send_replace(true);
         ended
     })?;
-    let end_configuring = to_configuring.clone();
-    let finish = Box::new(move || {
-        end_configuring.post(ToConfiguring::End);
-        join(configuring);
-        // It may wait for any of the others.
-        pruner_ends.store(true, Ordering::Relaxed);
-        to_pruner.post(ToPruner::End);
-        to_storage.post(ToStorage::End);
-        join(storage);
-        join(pruner);
-        to_views.post(ToViews::End);
-        let views = join(views);
-        orders.post(Order::End);
-        join(pool);
-        views
-    });
+    let beside = Beside {
+        to_configuring: to_configuring.clone(),
+        configuring,
+        to_pruner,
+        pruner_ends,
+        pruner,
+        to_storage,
+        storage,
+        to_views,
+        views,
+        orders,
+        pool,
+    };
+    let finish = Box::new(move || beside.end());
     let threads = Threads { failed, engine, finish };
     let (engine, configuring) = (inbox, to_configuring);
     Ok(Started {
@@ -152,6 +150,40 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         news,
         threads,
     })
+}
+
+/// The threads beside the engine's, and how each is told to end.
+struct Beside {
+    to_configuring: Mailbox<ToConfiguring>,
+    configuring: JoinHandle<()>,
+    to_pruner: Mailbox<ToPruner>,
+    pruner_ends: Arc<AtomicBool>,
+    pruner: JoinHandle<()>,
+    to_storage: Mailbox<ToStorage>,
+    storage: JoinHandle<()>,
+    to_views: Mailbox<ToViews>,
+    views: JoinHandle<Result<(), DaemonError>>,
+    orders: Orders,
+    pool: JoinHandle<()>,
+}
+
+impl Beside {
+    /// Ends them: whoever may wait for another before that one.
+    fn end(self) -> Result<(), DaemonError> {
+        self.to_configuring.post(ToConfiguring::End);
+        join(self.configuring);
+        // It may wait for any of the others.
+        self.pruner_ends.store(true, Ordering::Relaxed);
+        self.to_pruner.post(ToPruner::End);
+        self.to_storage.post(ToStorage::End);
+        join(self.storage);
+        join(self.pruner);
+        self.to_views.post(ToViews::End);
+        let views = join(self.views);
+        self.orders.post(Order::End);
+        join(self.pool);
+        views
+    }
 }
 
 /// Opens the log for writing, or makes it. Everything from the last record on is verified here;
