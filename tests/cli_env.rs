@@ -124,8 +124,8 @@ fn a_default_must_be_declared_and_there_is_one() {
     // Named, anything works.
     assert_eq!(project.ok(&["-e", "anything", "run", "--", "echo", "hello"]), "hello");
     project.ok(&["-e", "anything", "daemon", "stop"]);
-    let both = "[environments.a]\ntype=\"local\"\ndefault=true\n[environments.b]\ntype=\"local\"\ndefault=true\n";
-    project.write("jr.toml", both);
+    let one = |id: &str| format!("[environments.{id}]\ntype = \"local\"\ndefault = true\n");
+    project.write("jr.toml", &(one("a") + &one("b")));
     let (exit, told) = error_of(&project.jr(&["ps"]));
     assert!(exit == 2 && told.contains("several") && told.contains("jr.toml:3"), "{told}");
     let (exit, told) = error_of(&project.jr(&["-e", "../x", "ps"]));
@@ -319,7 +319,8 @@ fn however_a_file_is_written_what_it_says_last_is_in_force() {
     let file = project.path().join("jr.toml");
     let say = |n: usize| {
         format!(
-            "[project]\ndefault_env = \"dev\"\n[environments.dev]\ntype = \"local\"\n[queues.q]\nlimit = {n}\n"
+            "[project]\ndefault_env = \"dev\"\n\
+             [environments.dev]\ntype = \"local\"\n[queues.q]\nlimit = {n}\n"
         )
     };
     fs::write(&file, say(1)).expect("writes");
@@ -533,7 +534,8 @@ fn a_cluster_is_declared_and_nothing_runs_there_yet() {
 #[test]
 fn a_directory_is_ready_or_it_is_said_what_lacks() {
     let project = Project::new(&format!(
-        "{TWO}[jobs.a]\ncommand = \"no-such-program x\"\n[jobs.b]\ncommand = \"true\"\n[services.s]\ncommand = \"true\"\nport = 1\n"
+        "{TWO}[jobs.a]\ncommand = \"no-such-program x\"\n[jobs.b]\ncommand = \"true\"\n\
+         [services.s]\ncommand = \"true\"\nport = 1\n"
     ));
     let report = project.json(&["doctor", "--repo", "."]);
     assert_eq!(report["ok"], false);

@@ -69,7 +69,7 @@ impl Document {
             digest: source.digest.to_string(),
         };
         let text = |path: &std::path::Path| path.display().to_string();
-        // The same values from the same files are the same, from whatever directory they were found.
+        // The same from the same files is the same, from whatever directory they were found.
         let is_local = loaded.sources.iter().any(|source| source.layer >= Layer::Directory);
         let directory = if is_local { text(&search.directory) } else { "/".to_owned() };
         Self {

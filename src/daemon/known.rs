@@ -81,7 +81,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-/// Gives the state of an environment to another project: `to` is empty, and nothing of `from` lives.
+/// Gives the state of an environment to another project: `to` is empty, nothing of `from` lives.
 ///
 /// # Errors
 /// [`MoveError`]: nothing was moved.

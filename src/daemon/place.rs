@@ -7,11 +7,13 @@
 //!   run/<16 hex>/               daemon.sock s-<shim>.sock
 //!   known/<16 hex>.json         where each environment lies: those elsewhere too
 //! ```
-//! The hexadecimal digits are of the blake3 of the project's or the environment's directory. Sockets
-//! lie beside the state and nowhere else (docs/decisions/0005), unless `layout.root_dir` moves them.
+//! The hexadecimal digits are of the blake3 of the project's or the environment's directory.
+//! Sockets lie beside the state and nowhere else (docs/decisions/0005), unless `layout.root_dir`
+//! moves them.
 //!
-//! `layout.root_dir = R` and `persistence.database = D` put an environment elsewhere: its state into
-//! `D.jr/envs/<id>`, else `R/envs/<id>`; its sockets into `R/run/<16 hex>`, else `D.jr/run/<16 hex>`.
+//! `layout.root_dir = R` and `persistence.database = D` put an environment elsewhere: its state
+//! into `D.jr/envs/<id>`, else `R/envs/<id>`; its sockets into `R/run/<16 hex>`, else
+//! `D.jr/run/<16 hex>`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

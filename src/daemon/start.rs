@@ -96,12 +96,12 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let admission = Admission::new(place.clone());
     let (engine_of, asked, stores) = (inbox.clone(), questions.clone(), admission.clone());
     let pruner = Pruner::new(place.clone(), boot, log.clone(), engine_of, asked, stores);
-    let (to_pruner, pruner_ends) = (pruner.inbox.clone(), Arc::clone(&pruner.ending));
+    let to_pruner = pruner.inbox.clone();
     let (news_sender, news) = (pruner.news.clone(), pruner.news.subscribe());
     let configuring = Configuring::new(inbox.clone(), admission.clone());
     let (to_configuring, in_force) = (configuring.inbox.clone(), configuring.in_force.clone());
     follow_in_force(place, engine.state(), &configuring);
-    let keeping = Keeping { pruner: to_pruner.clone(), news: news_sender, seal_at };
+    let keeping = Keeping { pruner: to_pruner, news: news_sender, seal_at };
     let engine_loop = EngineLoop::new(
         engine,
         inbox.clone(),
@@ -111,30 +111,13 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         keeping,
     );
 
-    let root = &place.root;
-    let storage = spawn("jr-storage", root, move || storage.run())?;
-    let views = spawn("jr-views", root, move || views_loop.run())?;
-    let pruner = spawn("jr-prune", root, move || pruner.run())?;
-    let configuring = spawn("jr-config", root, move || configuring.run())?;
-    let pool = spawn("jr-shims", root, move || pool.run())?;
-    let engine = spawn("jr-engine", root, move || {
+    let bodies = Bodies { storage, views: views_loop, pruner, configuring, pool };
+    let beside = bodies.spawn(&place.root, to_views, orders)?;
+    let engine = spawn("jr-engine", &place.root, move || {
         let ended = engine_loop.begin_and_run(begin);
         failed_sender.send_replace(true);
         ended
     })?;
-    let beside = Beside {
-        to_configuring: to_configuring.clone(),
-        configuring,
-        to_pruner,
-        pruner_ends,
-        pruner,
-        to_storage,
-        storage,
-        to_views,
-        views,
-        orders,
-        pool,
-    };
     let finish = Box::new(move || beside.end());
     let threads = Threads { failed, engine, finish };
     let (engine, configuring) = (inbox, to_configuring);
@@ -150,6 +133,42 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         news,
         threads,
     })
+}
+
+/// What the threads beside the engine's do.
+struct Bodies {
+    storage: Storage,
+    views: ViewsLoop,
+    pruner: Pruner,
+    configuring: Configuring,
+    pool: Pool,
+}
+
+impl Bodies {
+    fn spawn(
+        self,
+        root: &Path,
+        to_views: Mailbox<ToViews>,
+        orders: Orders,
+    ) -> Result<Beside, DaemonError> {
+        let Self { storage, views, pruner, configuring, pool } = self;
+        let to_storage = storage.inbox.clone();
+        let (to_pruner, pruner_ends) = (pruner.inbox.clone(), Arc::clone(&pruner.ending));
+        let to_configuring = configuring.inbox.clone();
+        Ok(Beside {
+            storage: spawn("jr-storage", root, move || storage.run())?,
+            views: spawn("jr-views", root, move || views.run())?,
+            pruner: spawn("jr-prune", root, move || pruner.run())?,
+            configuring: spawn("jr-config", root, move || configuring.run())?,
+            pool: spawn("jr-shims", root, move || pool.run())?,
+            to_configuring,
+            to_pruner,
+            pruner_ends,
+            to_storage,
+            to_views,
+            orders,
+        })
+    }
 }
 
 /// The threads beside the engine's, and how each is told to end.

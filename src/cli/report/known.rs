@@ -27,7 +27,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// What this process, the environment's directory and the files that runs had secrets from know.
+    /// What this process, the environment's directory and the files behind secrets know.
     pub fn here<'a>(place: &Place, runs: impl Iterator<Item = &'a Seen>) -> Self {
         let own: Vec<(ByteString, ByteString)> = std::env::vars_os()
             .map(|(name, value)| (name.into_vec().into(), value.into_vec().into()))
