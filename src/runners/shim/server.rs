@@ -13,11 +13,13 @@ use super::args::Args;
 use super::book::{Answer, Book};
 use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
+use super::ladder::Ladder;
 use super::running::{Ground, Running};
 use super::terminal_viewers::{self as viewers, Viewer};
 use crate::limits;
 use crate::model::event::PausedBy;
 use crate::model::{AttemptEnd, Now};
+use crate::runners::bond::Bond;
 use crate::runners::capture::recorder;
 use crate::runners::linux::clock::{self, BoottimeTimer};
 use crate::runners::linux::tree::Tree;
@@ -42,6 +44,7 @@ pub(super) struct Parts {
     pub(super) listener: OwnedFd,
     pub(super) control: Option<OwnedFd>,
     pub(super) tree: Tree,
+    pub(super) bond: Option<Bond>,
 }
 
 /// A running shim.
@@ -60,6 +63,8 @@ pub(super) struct Server {
     /// Since when the first start waits for its client.
     attach_since_ms: Option<(AttemptId, u64)>,
     idle_since_ms: Option<u64>,
+    /// Whom it is bound to is gone; what is left of its tree is ended.
+    leaving: Option<Ladder>,
     is_exiting: bool,
 }
 
@@ -92,10 +97,12 @@ impl Server {
             attachments: BTreeMap::new(),
             attach_since_ms: None,
             idle_since_ms: None,
+            leaving: None,
             is_exiting: false,
         };
         if let Some(control) = control {
             server.connect(control);
+            server.connections.iter_mut().for_each(|first| first.is_first = true);
         }
         Ok(server)
     }
@@ -113,7 +120,7 @@ impl Server {
             leaf.remove().ok();
         }
         rustix::fs::flock(&self.parts.lock, rustix::fs::FlockOperation::Unlock)?;
-        Ok(())
+        self.parts.bond.take().map_or(Ok(()), |bond| bond.leave().map(drop))
     }
 
     fn wait(&self) -> io::Result<Ready> {
@@ -190,12 +197,33 @@ impl Server {
             self.accept();
         }
         self.receive(&ready.connections, now);
+        self.leave_with_first(now);
         if let Some(running) = &mut self.running {
             viewers::serve(running, &mut self.connections, now);
         }
         self.advance(now);
         self.start_next(now);
+        self.leave_with_first(now);
         self.settle(now);
+    }
+
+    /// A bound shim stops all that it has once its first connection is gone: what is held never
+    /// begins, what runs gets its ladder, and what was spared after its attempt is killed.
+    fn leave_with_first(&mut self, now: Now) {
+        if self.parts.bond.is_none() || self.connections.iter().any(|one| one.is_first) {
+            return;
+        }
+        self.book.drop_held();
+        if let Some(running) = &mut self.running {
+            running.stop_as_asked(&self.parts.tree, now);
+            return;
+        }
+        let ladder = self.leaving.get_or_insert_default();
+        if self.parts.tree.is_empty() || ladder.has_failed(now.boottime_ms) {
+            self.is_exiting = true;
+        } else if ladder.kill_is_due(now.boottime_ms) {
+            self.parts.tree.kill();
+        }
     }
 
     fn hear_report(&mut self) {
@@ -552,7 +580,8 @@ impl Server {
         let idle = self.idle_since_ms.map(|at| at.saturating_add(self.parts.args.idle_exit_ms));
         let attach = self.attach_since_ms.map(|(_, at)| at + limits::ATTACH_WAIT_MS);
         let running = self.running.as_ref().and_then(Running::deadline);
+        let leaving = self.leaving.as_ref().and_then(Ladder::deadline);
         // A stray that was left alone ends without a word to us where it is in no leaf.
-        [idle, attach, running].into_iter().flatten().min()
+        [idle, attach, running, leaving].into_iter().flatten().min()
     }
 }
