@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, oneshot};
@@ -78,7 +79,7 @@ pub fn start(place: &Place) -> Result<Option<Isolated>, DaemonError> {
         Ok(server) => Ok(Some(Isolated { door: door.clone(), bond, signals, server, over })),
         Err(error) => {
             door.close();
-            let _swept_later = bond.leave();
+            let _swept_later = bond.leave(Duration::ZERO);
             Err(error)
         }
     }
@@ -134,7 +135,7 @@ impl Isolated {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         let root = door.root();
-        let is_gone = bond.leave().map_err(DaemonError::io("remove", root))?;
+        let is_gone = bond.leave(Duration::ZERO).map_err(DaemonError::io("remove", root))?;
         if !is_gone && root.exists() {
             return served.and(Err(DaemonError::Left { root: root.to_owned() }));
         }

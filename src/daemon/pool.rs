@@ -452,7 +452,11 @@ impl Pool {
     fn end(&mut self) {
         if self.place.is_isolated() {
             let shims = std::mem::take(&mut self.shims).into_values();
-            let children: Vec<Child> = shims.filter_map(|shim| shim.handle.leave()).collect();
+            let farewell = |mut shim: Shim| {
+                shim.tell(&ToShim::Exit);
+                shim.handle.leave()
+            };
+            let children: Vec<Child> = shims.filter_map(farewell).collect();
             for mut child in children {
                 // One that cannot be waited for is gone.
                 let _gone = child.wait();

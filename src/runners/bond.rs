@@ -13,17 +13,21 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::fence::{self, Fenced};
+use super::linux::clock;
 
 /// Where shims have their directories.
 pub const SHIMS: &str = "shims";
 const NAMESPACE_FILE: &str = "namespace";
 /// The namespace of process numbers that this process is in (namespaces(7)).
 const OWN_NAMESPACE: &str = "/proc/self/ns/pid";
+/// Between two looks whether others are there.
+const LOOK: Duration = Duration::from_millis(5);
 /// Times that a directory is made again after somebody took it for one that was left.
 const MAKE_TRIES: u32 = 8;
 
@@ -71,13 +75,25 @@ impl Bond {
         }
     }
 
-    /// Lets go; the last one removes the directory. Whether it is gone.
+    /// Lets go; the last one removes the directory. Whether it is gone. A process that is killed
+    /// lets go of its locks a moment after its sockets, so others may be waited for.
     ///
     /// # Errors
     /// Something in it cannot be ended or removed.
-    pub fn leave(self) -> io::Result<bool> {
+    pub fn leave(self, patience: Duration) -> io::Result<bool> {
         flock(&self.lock, FlockOperation::Unlock)?;
-        clear_if_alone(&self.root, &self.lock)
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let deadline_ms = clock::boottime_ms().saturating_add(patience_ms);
+        loop {
+            let is_gone = clear_if_alone(&self.root, &self.lock)?;
+            if is_gone
+                || clock::boottime_ms() >= deadline_ms
+                || !is_in_place(&self.root, &self.lock)?
+            {
+                return Ok(is_gone);
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 }
 
@@ -161,9 +177,9 @@ mod tests {
         assert!(Bond::make(&root).is_err(), "it is there");
         let second = Bond::join(&root).expect("held");
         std::fs::create_dir_all(root.join("output/aa")).expect("made");
-        assert!(!first.leave().expect("let go"));
+        assert!(!first.leave(Duration::ZERO).expect("let go"));
         assert!(root.exists());
-        assert!(second.leave().expect("let go"));
+        assert!(second.leave(Duration::ZERO).expect("let go"));
         assert!(!root.exists());
         assert!(Bond::join(&root).is_err());
     }
@@ -183,6 +199,6 @@ mod tests {
         let there = |name: &str| top.path().join(name).exists();
         assert!(there("b-held") && there("b-foreign") && there("c-other"));
         assert!(!there("b-left") && !there("b-new"));
-        assert!(held.leave().expect("let go"));
+        assert!(held.leave(Duration::ZERO).expect("let go"));
     }
 }

@@ -11,15 +11,14 @@ use rustix::net::SocketFlags;
 
 use super::args::Args;
 use super::book::{Answer, Book};
+use super::bound::Bound;
 use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
-use super::ladder::Ladder;
 use super::running::{Ground, Running};
 use super::terminal_viewers::{self as viewers, Viewer};
 use crate::limits;
 use crate::model::event::PausedBy;
 use crate::model::{AttemptEnd, Now};
-use crate::runners::bond::Bond;
 use crate::runners::capture::recorder;
 use crate::runners::linux::clock::{self, BoottimeTimer};
 use crate::runners::linux::tree::Tree;
@@ -44,7 +43,7 @@ pub(super) struct Parts {
     pub(super) listener: OwnedFd,
     pub(super) control: Option<OwnedFd>,
     pub(super) tree: Tree,
-    pub(super) bond: Option<Bond>,
+    pub(super) bound: Option<Bound>,
 }
 
 /// A running shim.
@@ -63,8 +62,6 @@ pub(super) struct Server {
     /// Since when the first start waits for its client.
     attach_since_ms: Option<(AttemptId, u64)>,
     idle_since_ms: Option<u64>,
-    /// Whom it is bound to is gone; what is left of its tree is ended.
-    leaving: Option<Ladder>,
     is_exiting: bool,
 }
 
@@ -97,7 +94,6 @@ impl Server {
             attachments: BTreeMap::new(),
             attach_since_ms: None,
             idle_since_ms: None,
-            leaving: None,
             is_exiting: false,
         };
         if let Some(control) = control {
@@ -120,7 +116,7 @@ impl Server {
             leaf.remove().ok();
         }
         rustix::fs::flock(&self.parts.lock, rustix::fs::FlockOperation::Unlock)?;
-        self.parts.bond.take().map_or(Ok(()), |bond| bond.leave().map(drop))
+        self.parts.bound.take().map_or(Ok(()), Bound::leave)
     }
 
     fn wait(&self) -> io::Result<Ready> {
@@ -210,19 +206,14 @@ impl Server {
     /// A bound shim stops all that it has once its first connection is gone: what is held never
     /// begins, what runs gets its ladder, and what was spared after its attempt is killed.
     fn leave_with_first(&mut self, now: Now) {
-        if self.parts.bond.is_none() || self.connections.iter().any(|one| one.is_first) {
+        let Some(bound) = &mut self.parts.bound else { return };
+        if self.connections.iter().any(|one| one.is_first) {
             return;
         }
         self.book.drop_held();
-        if let Some(running) = &mut self.running {
-            running.stop_as_asked(&self.parts.tree, now);
-            return;
-        }
-        let ladder = self.leaving.get_or_insert_default();
-        if self.parts.tree.is_empty() || ladder.has_failed(now.boottime_ms) {
-            self.is_exiting = true;
-        } else if ladder.kill_is_due(now.boottime_ms) {
-            self.parts.tree.kill();
+        match &mut self.running {
+            Some(running) => running.stop_as_asked(&self.parts.tree, now),
+            None => self.is_exiting |= bound.end_tree(&self.parts.tree, now.boottime_ms),
         }
     }
 
@@ -331,8 +322,12 @@ impl Server {
             }
             ToShim::Query => {}
             ToShim::Forget(id) => self.book.forget(id),
-            ToShim::Exit if self.is_idle() => self.is_exiting = true,
             ToShim::Exit => {
+                self.parts.bound.iter_mut().for_each(Bound::see_off);
+                if self.may_exit() {
+                    self.is_exiting = true;
+                    return;
+                }
                 let state = FromShim::State(self.holdings());
                 self.connections[from].send(&state);
             }
@@ -553,6 +548,11 @@ impl Server {
         now.boottime_ms < since_ms + limits::ATTACH_WAIT_MS
     }
 
+    /// Nothing is held; of a bound one no stray lives either, which would outlive it.
+    fn may_exit(&self) -> bool {
+        self.is_idle() && (self.parts.bound.is_none() || self.parts.tree.is_empty())
+    }
+
     fn is_idle(&self) -> bool {
         self.running.is_none() && self.book.holds_nothing()
     }
@@ -580,7 +580,7 @@ impl Server {
         let idle = self.idle_since_ms.map(|at| at.saturating_add(self.parts.args.idle_exit_ms));
         let attach = self.attach_since_ms.map(|(_, at)| at + limits::ATTACH_WAIT_MS);
         let running = self.running.as_ref().and_then(Running::deadline);
-        let leaving = self.leaving.as_ref().and_then(Ladder::deadline);
+        let leaving = self.parts.bound.as_ref().and_then(Bound::deadline);
         // A stray that was left alone ends without a word to us where it is in no leaf.
         [idle, attach, running, leaving].into_iter().flatten().min()
     }

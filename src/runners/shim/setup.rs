@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, Mode};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getpid, getrlimit, setrlimit};
 
 use super::args::Args;
+use super::bound::Bound;
 use super::journal::{self, Entry, Journal, Opened};
 use super::server::{Parts, Server};
 use crate::model::ByteString;
@@ -41,7 +42,7 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     }
     let control = take_control()?;
     rustix::process::chdir("/")?;
-    let bond = args.bound_to.as_deref().map(Bond::join).transpose()?;
+    let bound = args.bound_to.as_deref().map(Bond::join).transpose()?.map(Bound::new);
     let lock = lock(&args.dir)?;
     let hello = identify()?;
     let tree = Tree::new((!args.no_cgroup).then(|| leaf_name(&args.dir)));
@@ -56,7 +57,7 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     journal.append(&Entry::Opened(opened.clone()))?;
     let listener = listen(&args.socket)?;
     let args = args.clone();
-    Server::new(Parts { args, lock, hello, opened, journal, listener, control, tree, bond })
+    Server::new(Parts { args, lock, hello, opened, journal, listener, control, tree, bound })
 }
 
 /// Numbers of shims begin anew in each environment, and all leaves of a user may lie side by side:
