@@ -15,11 +15,16 @@ use crate::runners::shim::journal::Entry;
 
 use super::exit;
 
+/// ESRCH.
+const NO_PROCESS: i32 = 3;
+
 /// A connection to a shim. Dropping it detaches; the run goes on.
 #[derive(Debug)]
 pub struct ShimLine {
     attachment: Attachment,
     id: AttemptId,
+    has_begun: bool,
+    missed: Option<Signal>,
     end: Option<AttemptEnd>,
 }
 
@@ -53,7 +58,7 @@ impl ShimLine {
         })?;
         // It is read when poll(2) says so, and only as far as it goes.
         rustix::io::ioctl_fionbio(attachment.as_fd(), true)?;
-        Ok(Self { attachment, id, end: None })
+        Ok(Self { attachment, id, has_begun: false, missed: None, end: None })
     }
 
     /// Which attempt it is about.
@@ -88,12 +93,24 @@ impl ShimLine {
     /// It hung up.
     pub fn receive_one(&mut self) -> Result<Option<FromShim>, LinkError> {
         let message = self.attachment.receive()?;
+        if let Some(FromShim::Started(id, _) | FromShim::Terminal(id, _)) = &message {
+            self.has_begun |= *id == self.id;
+        }
+        if let Some(FromShim::SignalSent(id, signal, Some(NO_PROCESS))) = &message {
+            let is_early = *id == self.id && !self.has_begun;
+            self.missed = is_early.then_some(*signal).or(self.missed);
+        }
         if let Some(FromShim::Ended(id, end)) = &message
             && *id == self.id
         {
             self.end = Some(end.clone());
         }
         Ok(message)
+    }
+
+    /// A signal that came before there was a process, so that it met nobody.
+    pub fn take_missed(&mut self) -> Option<Signal> {
+        self.missed.take()
     }
 
     /// Whether the shim has told the end.

@@ -1,5 +1,6 @@
 //! What every command has at hand: its environment and the ways to ask there.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::select::DEFAULT;
+use crate::daemon::DaemonError;
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
-use crate::daemon::place::{Place, PlaceVariables};
+use crate::daemon::isolated::{self, Isolated};
+use crate::daemon::place::{Keeping, Place, PlaceVariables};
 use crate::log::part::Part;
 use crate::model::CommandId;
 use crate::projections::query::{At, Query, QueryError, Question, Scope};
@@ -82,6 +85,8 @@ pub struct Context {
     at: Option<At>,
     /// What is read instead of the environment.
     bundled: Option<Box<Bundled>>,
+    /// What lives in this process.
+    isolated: RefCell<Option<Isolated>>,
 }
 
 impl Context {
@@ -91,9 +96,7 @@ impl Context {
     /// No such environment, a configuration that cannot be read, or nowhere to keep state.
     pub fn new(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
         match Self::find(globals) {
-            Ok((place, configuration)) => {
-                Ok(Self { place, ui, configuration, at: None, bundled: None })
-            }
+            Ok((place, configuration)) => Ok(Self::at(place, ui, configuration)),
             Err(error) => Err((error, ui)),
         }
     }
@@ -111,9 +114,7 @@ impl Context {
             Ok((Place::of(id, &variables)?, configuration))
         });
         match found {
-            Ok((place, configuration)) => {
-                Ok(Self { place, ui, configuration, at: None, bundled: None })
-            }
+            Ok((place, configuration)) => Ok(Self::at(place, ui, configuration)),
             Err(error) => Err((error, ui)),
         }
     }
@@ -140,6 +141,11 @@ impl Context {
         Ok((configuration.place(&variables)?, configuration))
     }
 
+    fn at(place: Place, ui: Ui, configuration: Configuration) -> Self {
+        let (at, bundled, isolated) = (None, None, RefCell::default());
+        Self { place, ui, configuration, at, bundled, isolated }
+    }
+
     /// Goes to the directory that `-C` names.
     fn go(globals: &Globals) -> Result<PlaceVariables, CommandError> {
         // Read before -C changes what a relative path would mean.
@@ -151,6 +157,33 @@ impl Context {
             })?;
         }
         Ok(variables)
+    }
+
+    /// Brings the environment up within this process, if it is isolated: for the commands that run
+    /// something. [`Self::close`] ends it.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub fn bring_up(&self) -> Result<(), CommandError> {
+        let mut isolated = self.isolated.borrow_mut();
+        if isolated.is_none() {
+            *isolated = isolated::start(&self.place).map_err(|error| {
+                CommandError::new("isolated_start", exit::UNAVAILABLE, error.to_string())
+                    .hint("it needs a directory of its own below TMPDIR, or /tmp")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Stops all that an isolated environment has; there is nothing left of it then.
+    ///
+    /// # Errors
+    /// Something is left.
+    pub fn close(&self) -> Result<(), CommandError> {
+        let Some(isolated) = self.isolated.take() else { return Ok(()) };
+        let failed =
+            |error: DaemonError| CommandError::new("isolated_end", exit::FAILED, error.to_string());
+        isolated.end().map_err(failed)
     }
 
     /// From now on what is read is of that moment and that log.
@@ -222,7 +255,11 @@ impl Context {
             if let Some(bytes) = client::ask(&self.place, Start::Never, "/v1/read", question)? {
                 return Ok(bytes);
             }
-            if let Some(document) = offline::answer(&self.place, question)? {
+            let answered = offline::answer(&self.place, question);
+            if self.place.keeping == Keeping::Memory && !matches!(answered, Ok(None)) {
+                self.ui.warn(&offline::nothing_kept(&self.place));
+            }
+            if let Some(document) = answered? {
                 return serde_json::to_vec(&document).map_err(|error| {
                     let message = format!("cannot write JSON: {error}");
                     CommandError::new("internal", exit::FAILED, message)

@@ -93,6 +93,8 @@ impl From<ClientError> for CommandError {
             ClientError::Io { .. } | ClientError::Http { .. } => {
                 Self::new("daemon_unavailable", exit::UNAVAILABLE, message).hint("jr daemon status")
             }
+            ClientError::Isolated { .. } => Self::new("isolated", exit::USAGE, message)
+                .hint("run something in it: jr run, jr batch; or use another: -e local"),
             ClientError::Refused(detail) => Self::from(detail),
         }
     }

@@ -89,6 +89,8 @@ pub struct Foreground<'a> {
     /// Where the child's standard output goes.
     stdout: BorrowedFd<'static>,
     end: Option<End>,
+    /// A signal came before the run had an id.
+    is_unwanted: bool,
     /// The exit code of a detached client.
     left_with: u8,
     /// Where further attempts are held, and where their output lies.
@@ -118,6 +120,7 @@ impl<'a> Foreground<'a> {
             session: None,
             stdout,
             end: None,
+            is_unwanted: false,
             left_with: exit::OK,
             next_attempts: VecDeque::new(),
         }
@@ -192,6 +195,9 @@ impl<'a> Foreground<'a> {
         match line {
             RunLine::Admitted { run_id, existing, .. } => {
                 self.run = Some(run_id);
+                if self.is_unwanted {
+                    self.cancel();
+                }
                 if existing {
                     let words = format!("run {run_id} has this key; waiting for its end");
                     self.context.ui.status(&words);
@@ -286,13 +292,17 @@ impl<'a> Foreground<'a> {
         *next_ms = now + if is_late { 20 * RETRY_MS } else { RETRY_MS };
         let request =
             WaitRequest { selectors: vec![run.to_string()], any: false, timeout_ms: None };
+        // The next daemon knows nothing of a log that was in memory, and ends what it finds.
+        let is_known = !self.context.place.is_in_memory();
         // Whatever is wrong with the next daemon, the shim still knows the end.
-        if let Ok(Some(lines)) = client::begin(&self.context.place, "/v1/wait", &request) {
+        if is_known
+            && let Ok(Some(lines)) = client::begin(&self.context.place, "/v1/wait", &request)
+        {
             self.daemon = Daemon::Wait(lines);
             self.look_for_output(run);
             return Ok(());
         }
-        if !*started {
+        if is_known && !*started {
             *started = true;
             self.signals.lifted(|| client::spawn(&self.context.place).ok());
         }
@@ -423,6 +433,10 @@ impl<'a> Foreground<'a> {
                 Source::Growth | Source::Sink | Source::Session | Source::Keyboard => {}
             }
         }
+        let missed = self.shim().and_then(ShimLine::take_missed);
+        if missed.is_some_and(|signal| ENDING.contains(&signal)) {
+            self.cancel();
+        }
         Ok(())
     }
 
@@ -466,6 +480,7 @@ impl<'a> Foreground<'a> {
 
     /// Interrupted before there is a process: the run ends where it waits.
     fn cancel(&mut self) {
+        self.is_unwanted = true;
         let (Some(run), Ok(command_id)) = (self.run, command_id()) else { return };
         let selectors = vec![run.to_string()];
         let asker = Some(asker());

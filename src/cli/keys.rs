@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// What is typed to leave.
 pub const DETACH_DEFAULT: &str = "ctrl-]";
+/// The word for no keys.
+const NONE: &str = "none";
 /// More would be a password.
 const KEYS_MAX: usize = 4;
 const ESC: u8 = 0x1b;
@@ -18,6 +20,11 @@ pub struct DetachKeys {
 }
 
 impl DetachKeys {
+    /// No way out.
+    pub fn none() -> Self {
+        Self { spec: NONE.to_owned(), keys: Vec::new() }
+    }
+
     /// Looks for the keys in what is typed.
     pub fn matcher(&self) -> KeyMatcher {
         let mut sequences = vec![Vec::new()];
@@ -47,10 +54,10 @@ impl FromStr for DetachKeys {
     type Err = String;
 
     fn from_str(spec: &str) -> Result<Self, String> {
-        let spec = spec.to_owned();
-        if spec == "none" {
-            return Ok(Self { spec, keys: Vec::new() });
+        if spec == NONE {
+            return Ok(Self::none());
         }
+        let spec = spec.to_owned();
         let keys = spec.split(',').map(key).collect::<Option<Vec<_>>>();
         let keys = keys.filter(|keys| keys.len() <= KEYS_MAX);
         let keys =

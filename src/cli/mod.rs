@@ -96,7 +96,10 @@ fn run(words: &[OsString]) -> u8 {
     match context(&globals, ui) {
         Ok(mut context) => {
             let result = (entry.run)(&mut context, matches);
-            finish(&mut context.ui, result)
+            // Before an end that may take its time.
+            let result = result.and_then(|code| context.ui.flush().map(|()| code));
+            let closed = context.close();
+            finish(&mut context.ui, result.and_then(|code| closed.map(|()| code)))
         }
         Err((error, mut ui)) => {
             let is_doctor = entry.name == command::doctor::NAME;

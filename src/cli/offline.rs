@@ -1,7 +1,7 @@
 //! Answers from files, when no daemon lives: reading needs none and starts none.
 
 use crate::daemon::offline::{self, OfflineError};
-use crate::daemon::place::Place;
+use crate::daemon::place::{Keeping, Place};
 use crate::log::part::{self, Part};
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::view::{FollowView, List};
@@ -46,9 +46,28 @@ pub fn part(place: &Place, part: Part) -> Result<Option<Vec<u8>>, CommandError> 
 
 /// Nothing ever happened there.
 pub fn no_log(place: &Place) -> CommandError {
-    let message = format!("environment {} has no log yet", place.id);
-    let error = CommandError::new("no_log", exit::NOT_FOUND, message);
-    error.hint("it begins with the first run: jr run -- true")
+    let message = match place.keeping {
+        Keeping::Disk => format!("environment {} has no log yet", place.id),
+        Keeping::Memory | Keeping::Isolated => nothing_kept(place),
+    };
+    let hint = match place.keeping {
+        Keeping::Disk | Keeping::Memory => "it begins with the first run: jr run -- true",
+        Keeping::Isolated => "what is to be looked at later is run in another: jr run -e local",
+    };
+    CommandError::new("no_log", exit::NOT_FOUND, message).hint(hint)
+}
+
+/// Why there is nothing in an environment that keeps nothing.
+pub fn nothing_kept(place: &Place) -> String {
+    let id = &place.id;
+    match place.keeping {
+        Keeping::Disk | Keeping::Memory => {
+            format!("environment {id} keeps its log in the memory of its daemon, and none runs")
+        }
+        Keeping::Isolated => {
+            format!("environment {id} is isolated: its log ends with the command that writes it")
+        }
+    }
 }
 
 /// What an environment answers in which nothing ever happened.

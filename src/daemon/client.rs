@@ -76,6 +76,14 @@ pub enum ClientError {
         #[source]
         source: HttpError,
     },
+    /// There is none, and there will be none.
+    #[error(
+        "environment {environment} is isolated: what is in it ends with the command that uses it"
+    )]
+    Isolated {
+        /// Its name.
+        environment: String,
+    },
     /// It said no.
     #[error("{}", .0.message)]
     Refused(ErrorDetail),

@@ -30,6 +30,10 @@ const LOG_TAIL_BYTES: u64 = 2_048;
 /// [`ClientError::NotYours`], [`ClientError::Busy`] or [`ClientError::Io`].
 pub fn connect(place: &Place) -> Result<Option<UnixStream>, ClientError> {
     let path = place.daemon_socket();
+    if let Some(door) = &place.door {
+        let connected = door.connect();
+        return connected.map_err(|source| ClientError::Io { operation: "reach", path, source });
+    }
     let fail = |operation: &'static str| {
         let path = path.clone();
         move |errno: rustix::io::Errno| ClientError::Io { operation, path, source: errno.into() }
@@ -150,6 +154,9 @@ impl Starting {
 /// # Errors
 /// [`ClientError::Io`].
 pub fn spawn(place: &Place) -> Result<Starting, ClientError> {
+    if place.is_isolated() {
+        return Err(ClientError::Isolated { environment: place.id.to_string() });
+    }
     let fail = |operation: &'static str, path: PathBuf| {
         move |source: io::Error| ClientError::Io { operation, path, source }
     };

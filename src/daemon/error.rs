@@ -63,10 +63,20 @@ pub enum DaemonError {
         /// The environment.
         root: PathBuf,
     },
+    /// What an isolated environment leaves, against its promise.
+    #[error(
+        "{} is left: something that ran there does not end, or cannot be removed; \
+         the next command of an isolated environment tries again",
+        .root.display()
+    )]
+    Left {
+        /// Its directory.
+        root: PathBuf,
+    },
     /// State must lie on a local disk.
     #[error(
-        "{} lies on {kind}, whose locks cannot be trusted; set JR_HOME to a local disk, \
-         or JR_UNSAFE_FILESYSTEM=1",
+        "{} lies on {kind}, whose locks cannot be trusted; set JR_HOME (TMPDIR where an \
+         environment is isolated) to a local disk, or JR_UNSAFE_FILESYSTEM=1",
         .path.display()
     )]
     RemoteFilesystem {

@@ -21,6 +21,9 @@ const IO_ERROR: i32 = 5;
 /// Sets of variables, and of secrets, kept in memory; most runs share a few.
 const KEPT: usize = 8;
 
+/// Tells a run where its daemon listens; one of an isolated environment has none.
+const SOCKET: &str = "JR_SOCKET";
+
 type Variables = Vec<(ByteString, ByteString)>;
 
 /// Puts starts together.
@@ -85,21 +88,26 @@ impl Launcher {
     /// What every run finds in its environment.
     fn add_own(&self, id: AttemptId, spec: &RunSpec, variables: &mut Variables) {
         let path = |path: &std::path::Path| ByteString::from(path.as_os_str().to_owned());
-        let own = [
+        let mut own = vec![
             ("JR_RUN_ID", ByteString::from(id.run.to_string())),
             ("JR_NAME", ByteString::from(spec.name.as_str())),
             ("JR_ATTEMPT", ByteString::from(id.attempt.to_string())),
             ("JR_ENV", ByteString::from(self.place.id.as_str())),
             ("JR_HOME", path(&self.place.home)),
-            ("JR_SOCKET", path(&self.place.daemon_socket())),
         ];
-        // Nothing leads there by its name alone.
+        if !self.place.is_isolated() {
+            own.push((SOCKET, path(&self.place.daemon_socket())));
+        }
+        // Nothing leads there by its name alone; into an isolated one nothing leads, so that what
+        // is handed on is that it is one.
         let place = self.place.hand_over().filter(|_| !self.place.is_plain());
-        variables.retain(|(name, _)| name.as_bytes() != Place::VARIABLE.as_bytes());
+        let is_own = |name: &ByteString| {
+            [SOCKET, Place::VARIABLE].iter().any(|known| known.as_bytes() == name.as_bytes())
+                || own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes())
+        };
+        variables.retain(|(name, _)| !is_own(name));
         variables.extend(place.map(|place| (Place::VARIABLE.into(), place.as_str().into())));
-        variables
-            .retain(|(name, _)| !own.iter().any(|(known, _)| known.as_bytes() == name.as_bytes()));
-        variables.extend(own.map(|(name, value)| (ByteString::from(name), value)));
+        variables.extend(own.into_iter().map(|(name, value)| (ByteString::from(name), value)));
     }
 
     fn variables(&mut self, digest: Digest) -> Result<Arc<Variables>, SpawnError> {

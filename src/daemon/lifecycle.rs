@@ -26,7 +26,8 @@ use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::offline;
 use super::place::Place;
-use super::server::{self, EndWish, Shared};
+use super::recovery;
+use super::server::{self, EndWish, Entrance, Shared};
 use super::start::{self, Started};
 use super::upkeep;
 use crate::limits;
@@ -65,6 +66,9 @@ pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     let Some(starting) = take_starting(place)? else { return Ok(()) };
     let Some(lock) = take_lock(place)? else { return Ok(()) };
     known::note(place)?;
+    if place.is_in_memory() {
+        recovery::begin_anew(place)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
     let started = start::start(place, options)?;
@@ -95,7 +99,7 @@ fn detach() {
 }
 
 fn prepare(place: &Place) -> Result<(), DaemonError> {
-    for directory in [&place.root, &place.run, &place.shims(), &place.root.join("output")] {
+    for directory in [&place.root, &place.run, &place.shims(), &place.outputs()] {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(DaemonError::io("create", directory))?;
         check_private(directory)?;
@@ -164,18 +168,17 @@ fn bind(place: &Place) -> Result<UnixListener, DaemonError> {
     Ok(listener)
 }
 
-async fn live(
+/// What the server's tasks have together, the threads, and who wishes the end.
+pub(super) fn share(
     place: &Place,
-    options: RunOptions,
     started: Started,
-    starting: Lock,
-) -> Result<(), DaemonError> {
+) -> (Arc<Shared>, Threads, watch::Receiver<Option<EndWish>>) {
     let (configuring, in_force) = (started.configuring.clone(), started.in_force.clone());
     let Started { engine, log, questions, applied, live, admission, news, threads, .. } = started;
     let (end, end_wish) = watch::channel(None);
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         place: place.clone(),
-        engine: engine.clone(),
+        engine,
         questions,
         applied,
         live,
@@ -189,14 +192,23 @@ async fn live(
         log,
         scans: tokio::sync::Semaphore::new(1),
         asks: tokio::sync::Semaphore::new(limits::ASKS),
-    });
-    let listener = bind(place)?;
+    };
+    (Arc::new(shared), threads, end_wish)
+}
+
+async fn live(
+    place: &Place,
+    options: RunOptions,
+    started: Started,
+    starting: Lock,
+) -> Result<(), DaemonError> {
+    let (shared, threads, end_wish) = share(place, started);
+    let entrance = Entrance::Socket(bind(place)?);
     drop(starting);
     let upkeep = tokio::spawn(upkeep::run(Arc::clone(&shared)));
-    let over =
-        watch_for_end(Arc::clone(&shared), options, end_wish, engine, threads.failed.clone());
+    let over = watch_for_end(Arc::clone(&shared), options, end_wish, threads.failed.clone());
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(listener, Arc::clone(&shared), async {
+    let serving = tokio::spawn(server::serve(entrance, Arc::clone(&shared), async {
         let _closed = stopped.await;
     }));
     over.await;
@@ -213,9 +225,9 @@ async fn watch_for_end(
     shared: Arc<Shared>,
     options: RunOptions,
     mut wish: watch::Receiver<Option<EndWish>>,
-    engine: Mailbox<ToEngine>,
     mut failed: watch::Receiver<bool>,
 ) {
+    let engine = shared.engine.clone();
     let mut terminate = signal(SignalKind::terminate()).ok();
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut jump = ClockWatch::new();
@@ -234,7 +246,9 @@ async fn watch_for_end(
             _ = tick.tick() => {
                 jump.look(&engine);
                 let now = clock::boottime_ms();
-                let busy = *shared.live.borrow() > 0
+                // What only its memory has would be gone with it.
+                let busy = shared.place.is_in_memory()
+                    || *shared.live.borrow() > 0
                     || shared.connections.load(Ordering::Relaxed) > 0;
                 if busy {
                     idle_since = now;
@@ -244,6 +258,16 @@ async fn watch_for_end(
             }
         };
         let Some(reason) = reason else { continue };
+        if shared.place.is_in_memory() {
+            // Nobody will know of what runs. A second wish does not wait for it.
+            tokio::select! {
+                () = server::stop_all(&shared) => {}
+                () = next(&mut terminate) => {}
+                () = next(&mut interrupt) => {}
+                _ = wish.changed() => {}
+                _ = failed.changed() => return,
+            }
+        }
         let (done, ended) = oneshot::channel();
         engine.post(ToEngine::End { reason, done });
         tokio::select! {
@@ -302,7 +326,11 @@ pub struct Threads {
 }
 
 impl Threads {
-    fn end(self) -> Result<(), DaemonError> {
+    /// Waits for the engine, which was asked to end or failed, then for all others.
+    ///
+    /// # Errors
+    /// The engine's, or that of the views.
+    pub fn end(self) -> Result<(), DaemonError> {
         let engine = match self.engine.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),

@@ -10,6 +10,7 @@
 //! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
 //! doctor/     is all as it should be, and if not, what to type
+//! isolated    all of it within one command        door       the way in there
 //! ```
 
 pub mod admission;
@@ -17,11 +18,13 @@ pub mod client;
 pub mod configuring;
 pub mod connect;
 pub mod doctor;
+pub mod door;
 pub mod engine_loop;
 pub mod error;
 pub mod filesystem;
 pub mod foresee;
 pub mod http;
+pub mod isolated;
 pub mod known;
 pub mod launch;
 pub mod ledger;

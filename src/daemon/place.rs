@@ -14,14 +14,20 @@
 //! `layout.root_dir = R` and `persistence.database = D` put an environment elsewhere: its state
 //! into `D.jr/envs/<id>`, else `R/envs/<id>`; its sockets into `R/run/<16 hex>`, else
 //! `D.jr/run/<16 hex>`.
+//! One that keeps nothing ([`Keeping`]) lies elsewhere again (docs/decisions/0015).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::door::Door;
 use crate::model::bytestring::to_hex;
 use crate::model::{EnvironmentId, RunId};
+use crate::runners::bond;
+
+/// Below an environment's directory: what belongs to a log in memory.
+const MEMORY: &str = "memory";
 
 /// The directories of one environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,9 @@ pub struct Place {
     pub project: Option<PathBuf>,
     /// What of it outlives what.
     pub keeping: Keeping,
+    /// The way into it, if it is isolated.
+    #[serde(skip)]
+    pub door: Option<Door>,
 }
 
 /// What of an environment outlives what.
@@ -157,7 +166,12 @@ impl Place {
         variables: &PlaceVariables,
         base: &Base,
     ) -> Result<Self, PlaceError> {
-        let home = canonical(&variables.jr_home()?);
+        let door = (base.keeping == Keeping::Isolated).then(Door::new);
+        let home = match (variables.jr_home(), &door) {
+            // It needs none; runs are told of it all the same.
+            (Err(PlaceError::NoHome), Some(door)) => door.root().to_owned(),
+            (home, _) => canonical(&home?),
+        };
         let project = base.project.as_deref().map(canonical);
         let beside = base.database.as_deref().map(|path| canonical(&with_suffix(path)));
         let moved = base.root_dir.as_deref().map(canonical);
@@ -168,9 +182,38 @@ impl Place {
             }
             (None, None) => home.join("envs").join(id.as_str()),
         };
+        let root = match base.keeping {
+            Keeping::Disk | Keeping::Isolated => root,
+            // Beside what may be on disk, which is not touched.
+            Keeping::Memory => root.join(MEMORY),
+        };
         let run = moved.or(beside).unwrap_or_else(|| home.clone());
         let run = run.join("run").join(short_hash(&root));
-        Ok(Self { id, home, root, run, project, keeping: base.keeping })
+        let place = Self { id, home, root, run, project, keeping: base.keeping, door: None };
+        Ok(place.behind(door))
+    }
+
+    /// What is isolated lies in a directory of its own, wherever configuration would put it.
+    fn behind(mut self, door: Option<Door>) -> Self {
+        if let Some(door) = &door {
+            door.root().clone_into(&mut self.root);
+            self.run = self.root.join("run");
+        }
+        self.door = door;
+        self
+    }
+
+    /// Whether its log is nowhere on disk.
+    pub fn is_in_memory(&self) -> bool {
+        match self.keeping {
+            Keeping::Disk => false,
+            Keeping::Memory | Keeping::Isolated => true,
+        }
+    }
+
+    /// Whether it lives within one command.
+    pub fn is_isolated(&self) -> bool {
+        self.keeping == Keeping::Isolated
     }
 
     /// The variable that hands a place on where configuration would not lead there: to a daemon,
@@ -188,7 +231,9 @@ impl Place {
         let place: Self = serde_json::from_str(&text).ok()?;
         let is_whole = place.root.is_absolute() && place.run.is_absolute();
         let is_meant = named.is_none_or(|name| name == place.id.as_str());
-        (is_whole && is_meant).then_some(place)
+        // Nobody comes into one that is isolated: this is another.
+        let door = place.is_isolated().then(Door::new);
+        (is_whole && is_meant).then(|| place.behind(door))
     }
 
     /// Whether its name alone leads to it.
@@ -230,7 +275,7 @@ impl Place {
 
     /// A directory for each shim.
     pub fn shims(&self) -> PathBuf {
-        self.root.join("shims")
+        self.root.join(bond::SHIMS)
     }
 
     /// Debug bundles that nobody gave another place.
@@ -258,10 +303,15 @@ impl Place {
         self.root.join("daemon.log")
     }
 
+    /// Output of all attempts.
+    pub fn outputs(&self) -> PathBuf {
+        self.root.join("output")
+    }
+
     /// Output of an attempt: `<base>.out`, `<base>.err`, `<base>.idx`.
     pub fn output(&self, run: RunId, attempt: u32) -> PathBuf {
         let text = run.to_string();
-        self.root.join("output").join(&text[..2]).join(format!("{text}.{attempt}"))
+        self.outputs().join(&text[..2]).join(format!("{text}.{attempt}"))
     }
 
     /// The daemon's socket.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -259,7 +260,8 @@ impl Pool {
         self.next_shim += 1;
         let directory = self.place.shim(id);
         std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let args = Args { socket: self.place.shim_socket(id), ..Args::new(directory) };
+        let bound_to = self.place.is_isolated().then(|| self.place.root.clone());
+        let args = Args { socket: self.place.shim_socket(id), bound_to, ..Args::new(directory) };
         let home = (OsString::from("JR_HOME"), self.place.home.clone().into_os_string());
         let setup = Setup { exe: PathBuf::from("/proc/self/exe"), args, variables: vec![home] };
         let handle = ShimHandle::spawn(&setup)?;
@@ -278,7 +280,13 @@ impl Pool {
         }
         // A connection that is gone is noticed where it is read.
         let _gone = shim.handle.send(&ToShim::Forget(id));
-        if shim.holds.is_empty() && (shim.state == Standing::Leaving || free > SPARE) {
+        // What a bound shim has spared lives as long as it does.
+        let is_done = match shim.state {
+            Standing::Leaving => !self.place.is_isolated(),
+            Standing::Serving => free > SPARE,
+            Standing::Fencing => false,
+        };
+        if shim.holds.is_empty() && is_done {
             shim.state = Standing::Leaving;
             let _gone = shim.handle.send(&ToShim::Exit);
         }
@@ -439,8 +447,22 @@ impl Pool {
         let _stays = process::remove(&self.place.shim(id));
     }
 
-    /// Free shims end now, the others when they are.
+    /// Free shims end now, the others when they are; bound ones with all that they have, which is
+    /// waited for.
     fn end(&mut self) {
+        if self.place.is_isolated() {
+            let shims = std::mem::take(&mut self.shims).into_values();
+            let farewell = |mut shim: Shim| {
+                shim.tell(&ToShim::Exit);
+                shim.handle.leave()
+            };
+            let children: Vec<Child> = shims.filter_map(farewell).collect();
+            for mut child in children {
+                // One that cannot be waited for is gone.
+                let _gone = child.wait();
+            }
+            return;
+        }
         for shim in self.shims.values_mut().filter(|shim| shim.is_free()) {
             let _gone = shim.handle.send(&ToShim::Exit);
         }

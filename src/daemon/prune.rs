@@ -232,6 +232,11 @@ impl Pruner {
 
     /// Views of what is kept, made beside the old ones, which answer meanwhile.
     fn renew_views(&self) -> Result<(), PruneError> {
+        if self.place.is_in_memory() {
+            let views = Views::in_memory(self.boot, &self.log)?;
+            self.check_ending()?;
+            return Ok(self.questions.renew_now(Box::new(views), None, &self.ending)?);
+        }
         let path = new_views(&self.place);
         let failed = |error: std::io::Error| PruneError::Io(format!("{}: {error}", path.display()));
         match std::fs::remove_file(&path) {
@@ -243,7 +248,7 @@ impl Pruner {
         let mut views = Views::open(&path, self.boot, &self.log)?;
         views.flush()?;
         self.check_ending()?;
-        self.questions.renew_now(Box::new(views), path, &self.ending)?;
+        self.questions.renew_now(Box::new(views), Some(path), &self.ending)?;
         Ok(())
     }
 
@@ -365,7 +370,7 @@ struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     fn of(place: &'a Place) -> Self {
-        let entries = std::fs::read_dir(place.root.join("output")).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(place.outputs()).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         Self { place, there: names.collect() }
     }

@@ -100,6 +100,29 @@ pub fn find(place: &Place, attempts: &[(RunId, u32)]) -> Result<Found, DaemonErr
     Ok(found)
 }
 
+/// Ends what daemons have left whose log was in their memory: nobody knows what it was. The caller
+/// holds the environment's lock.
+///
+/// # Errors
+/// [`DaemonError::Io`]: something cannot be ended or removed.
+pub fn begin_anew(place: &Place) -> Result<(), DaemonError> {
+    let shims = process::scan(&place.shims());
+    for shim in shims.map_err(DaemonError::io("read", place.shims()))? {
+        bury(&shim.dir, LostReason::ShimDied, &mut Ledger::default())?;
+        let removed = process::remove(&shim.dir);
+        removed.map_err(DaemonError::io("remove", &shim.dir))?;
+    }
+    for directory in [place.outputs(), place.blobs(), place.secrets()] {
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DaemonError::io("remove", directory)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 fn connect(place: &Place, id: u32, shim: &ShimFound) -> Option<ShimHandle> {
     if !shim.lock_held {
         return None;

@@ -23,9 +23,9 @@ use super::recovery;
 use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
 use crate::config::document::Document;
-use crate::log::{Blobs, Reader, SegmentHeader, Store, segments};
+use crate::log::{Blobs, MemoryFolder, Reader, SegmentHeader, Store, segments};
 use crate::model::{BootId, Engine, Finding, Input, Observation, RunId, State};
-use crate::projections::Views;
+use crate::projections::{Views, ViewsError};
 use crate::runners::linux::clock;
 
 /// Stack of a thread; only what is touched takes memory.
@@ -61,12 +61,11 @@ pub struct Started {
 /// [`DaemonError`]: nothing was started.
 pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError> {
     let boot = clock::boot_id().map_err(DaemonError::io("read the boot id for", &place.root))?;
-    machine::check(place)?;
     let store = open_log(place)?;
     let reader = store.reader();
     let segment_events = options.segment_events.max(1);
     let seal_at = store.header().first_seq - 1 + segment_events;
-    let views = Views::open(&place.views(), boot, &reader)?;
+    let views = open_views(place, boot, &reader)?;
     let engine = Engine::new(views.state().clone());
     let inbox: Mailbox<ToEngine> = Mailbox::new();
     let (to_storage, to_views) = (Mailbox::new(), Mailbox::new());
@@ -208,6 +207,11 @@ impl Beside {
 /// Opens the log for writing, or makes it. Everything from the last record on is verified here;
 /// the views verify all that they fold.
 fn open_log(place: &Place) -> Result<Store, DaemonError> {
+    if place.is_in_memory() {
+        let header = SegmentHeader::first(place.id.clone());
+        return Ok(Store::create_in(Arc::new(MemoryFolder::default()), &header, &[])?);
+    }
+    machine::check(place)?;
     let directory = place.log();
     if segments::list(&directory).is_ok_and(|found| !found.is_empty()) {
         return Ok(Store::open(&directory, u64::MAX)?);
@@ -217,6 +221,15 @@ fn open_log(place: &Place) -> Result<Store, DaemonError> {
         return Err(DaemonError::LogGone { log: directory, trace });
     }
     Ok(Store::create(&directory, &SegmentHeader::first(place.id.clone()), &[])?)
+}
+
+/// The views of a log, where that is.
+pub(super) fn open_views(place: &Place, boot: BootId, log: &Reader) -> Result<Views, ViewsError> {
+    if place.is_in_memory() {
+        Views::in_memory(boot, log)
+    } else {
+        Views::open(&place.views(), boot, log)
+    }
 }
 
 /// The files of what is in force may have changed while no daemon was there.
@@ -233,6 +246,9 @@ fn follow_in_force(place: &Place, state: &State, configuring: &Configuring) {
 
 /// What shows that the environment was used.
 pub(super) fn trace_of_log(place: &Place) -> Option<PathBuf> {
+    if place.is_in_memory() {
+        return None;
+    }
     let traces = [place.views(), place.shims(), place.blobs()];
     traces.into_iter().find(|trace| has_something(trace))
 }

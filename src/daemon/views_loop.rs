@@ -14,6 +14,7 @@ use super::error::DaemonError;
 use super::mailbox::Mailbox;
 use super::offline;
 use super::place::Place;
+use super::start;
 use crate::limits;
 use crate::log::Reader;
 
@@ -54,8 +55,8 @@ pub enum ToViews {
     PruneCut(Policy, oneshot::Sender<Result<PruneCut, QueryError>>),
     /// Of what lies before a place: these, and the lines of those that are batches.
     KeptBefore(BTreeSet<RunId>, u64, oneshot::Sender<Result<BTreeSet<RunId>, QueryError>>),
-    /// These were made anew in that file: they take the place of the others.
-    Renew(Box<Views>, PathBuf, oneshot::Sender<Result<(), QueryError>>),
+    /// These were made anew, in that file if in any: they take the place of the others.
+    Renew(Box<Views>, Option<PathBuf>, oneshot::Sender<Result<(), QueryError>>),
     /// Make them anew from the log; the seq that they then have.
     Rebuild(oneshot::Sender<Result<u64, QueryError>>),
     /// Tell when they have ended.
@@ -171,15 +172,15 @@ impl Questions {
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
-    /// Lets new views, made in that file, take the place of the others. Blocks until they have,
-    /// or `over`.
+    /// Lets new views, made in that file if in any, take the place of the others. Blocks until
+    /// they have, or `over`.
     ///
     /// # Errors
     /// [`QueryError`].
     pub fn renew_now(
         &self,
         views: Box<Views>,
-        path: PathBuf,
+        path: Option<PathBuf>,
         over: &AtomicBool,
     ) -> Result<(), QueryError> {
         let (reply, answer) = oneshot::channel();
@@ -320,7 +321,7 @@ impl ViewsLoop {
                 let _gone = reply.send(kept);
             }
             ToViews::Renew(views, path, reply) => {
-                let renewed = self.renew(*views, &path);
+                let renewed = self.renew(*views, path.as_deref());
                 let _gone = reply.send(renewed);
             }
             ToViews::Rebuild(reply) => {
@@ -378,20 +379,22 @@ impl ViewsLoop {
     /// What the log has beyond the last `Applied` may be in them already then: `apply` takes
     /// each record once.
     fn rebuild(&mut self) -> Result<(), QueryError> {
-        let path = self.place.views();
         // Where it cannot be deleted, opening it says why.
-        let _refused = std::fs::remove_file(&path);
-        self.views = Views::open(&path, self.boot, &self.source)?;
+        let _refused = std::fs::remove_file(self.place.views());
+        self.views = start::open_views(&self.place, self.boot, &self.source)?;
         Ok(())
     }
 
     /// What came since they were made is taken from the log; what is still in the mailbox may be
     /// in them already then.
-    fn renew(&mut self, mut views: Views, path: &Path) -> Result<(), QueryError> {
+    fn renew(&mut self, mut views: Views, path: Option<&Path>) -> Result<(), QueryError> {
         views.catch_up(&self.source)?;
         views.flush()?;
-        std::fs::rename(path, self.place.views())
-            .map_err(|error| QueryError::Log { message: format!("{}: {error}", path.display()) })?;
+        if let Some(path) = path {
+            let failed =
+                |error| QueryError::Log { message: format!("{}: {error}", path.display()) };
+            std::fs::rename(path, self.place.views()).map_err(failed)?;
+        }
         self.views = views;
         self.applied.send_replace(self.views.applied());
         Ok(())

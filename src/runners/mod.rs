@@ -7,6 +7,7 @@
 //!
 //! docs/shim.md has the protocol, the journal's bytes and what each death leaves behind.
 
+pub mod bond;
 pub mod capture;
 pub mod fence;
 pub mod linux;

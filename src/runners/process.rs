@@ -110,6 +110,11 @@ impl ShimHandle {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Closes the connection; what is left is the process, where this one started it.
+    pub fn leave(self) -> Option<Child> {
+        self.child
+    }
+
     /// Reaps it if it was started here and has ended; true when it is gone.
     pub fn try_reap(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))))

@@ -19,15 +19,33 @@ pub(crate) const JR: &str = env!("CARGO_BIN_EXE_jr");
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A private `JR_HOME`; whatever daemon serves it is ended with it.
-pub(crate) struct Home(tempfile::TempDir);
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    keeping: Option<&'static str>,
+}
+
+/// Lets a command keep its log otherwise than on disk: `memory` or `isolated`.
+pub(crate) fn keep(command: &mut Command, keeping: &str) {
+    let file = format!("{}/tests/support/{keeping}.toml", env!("CARGO_MANIFEST_DIR"));
+    command.env("JR_CONFIG", file);
+}
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary directory"))
+        Self::of(None)
+    }
+
+    /// One whose environments keep their log so ([`keep`]).
+    pub(crate) fn keeping(keeping: &'static str) -> Self {
+        Self::of(Some(keeping))
+    }
+
+    fn of(keeping: Option<&'static str>) -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), keeping }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     /// The state of the environment `local`.
@@ -46,7 +64,11 @@ impl Home {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        Self::command_at(self.path(), words)
+        let mut command = Self::command_at(self.path(), words);
+        if let Some(keeping) = self.keeping {
+            keep(&mut command, keeping);
+        }
+        command
     }
 
     /// As [`Self::command`], with the home under another name.

@@ -31,6 +31,9 @@ const LEAST: usize = 13;
 /// Failed lines that are named at the end; `jr history` has the rest.
 const NAMED_FAILURES: usize = 20;
 
+/// What ends a batch that lives within this process.
+const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+
 /// Below the options.
 const HELP: &str = "\
 Examples:
@@ -91,11 +94,12 @@ impl Runnable for BatchArgs {
         let declared = Declared::of(&context.configuration)?;
         let declared = declared.map(|declared| declared.common()).unwrap_or_default();
         let request = self.into_request(lines, declared)?;
+        context.bring_up()?;
         let answer = context.open("/v1/batch", &request)?;
-        let signals =
-            Blocked::new(&[Signal::INT]).map_err(|error| CommandError::io("signals", &error))?;
-        let run =
-            Watch { context, signals: &signals, batch: None, interrupted: false }.follow(answer)?;
+        let heeded: &[Signal] = if context.place.is_isolated() { &ENDING } else { &[Signal::INT] };
+        let signals = Blocked::new(heeded).map_err(|error| CommandError::io("signals", &error))?;
+        let run = Watch { context, signals: &signals, batch: None, interrupts: 0 };
+        let run = run.follow(answer)?;
         drop(signals);
         let Some(run) = run else { return Ok(exit::INTERRUPTED) };
         report(context, &run)?;
@@ -176,7 +180,8 @@ struct Watch<'a> {
     context: &'a Context,
     signals: &'a Blocked,
     batch: Option<RunId>,
-    interrupted: bool,
+    /// How often somebody wanted the end.
+    interrupts: u32,
 }
 
 impl Watch<'_> {
@@ -241,6 +246,11 @@ impl Watch<'_> {
         loop {
             // Not ours to pass on: a daemon lives by its own signals.
             let place = &self.context.place;
+            if place.is_in_memory() {
+                let message = "the daemon ended, and with it the log that was in its memory";
+                return Err(CommandError::new("lost", exit::NOT_STARTED, message)
+                    .hint("the next command that runs something ends what is left of it"));
+            }
             self.signals.lifted(|| client::connect_or_start(place).map(drop))?;
             let run = self.context.resolve(&selectors, Scope::One)?.pop();
             if let Some(run) = run {
@@ -273,18 +283,28 @@ impl Watch<'_> {
         Ok((ready.next() == Some(true), ready.next() == Some(true)))
     }
 
-    /// The first Ctrl-C stops the batch; whether it was the second, which only leaves.
+    /// The first Ctrl-C stops the batch; whether it was the last that is heeded, which only leaves.
+    /// Where nobody is there to leave it to, the second stops it at once.
     fn interrupt(&mut self) -> bool {
         if self.signals.next().is_none() {
             return false;
         }
-        self.context.ui.end_progress();
-        if self.interrupted {
-            return true;
-        }
-        self.interrupted = true;
-        self.context.ui.status("stopping; Ctrl-C again leaves it to the daemon");
-        self.stop();
+        let ui = &self.context.ui;
+        ui.end_progress();
+        self.interrupts += 1;
+        let grace_ms = match (self.interrupts, self.context.place.is_isolated()) {
+            (1, false) => {
+                ui.status("stopping; Ctrl-C again leaves it to the daemon");
+                None
+            }
+            (1, true) => {
+                ui.status("stopping; Ctrl-C again kills what is left");
+                None
+            }
+            (2, true) => Some(0),
+            _ => return true,
+        };
+        self.stop(grace_ms);
         false
     }
 
@@ -299,17 +319,16 @@ impl Watch<'_> {
         estimate(&mut view, share, false, progress::now());
         let left = progress::left_words(&view, Detail::Short);
         ui.progress(&draw(counts, left.as_deref(), ui.status_medium().width.unwrap_or(80)));
-        if !self.interrupted {
+        if self.interrupts == 0 {
             ui.tab(percent(counts), counts.failed > 0);
         }
     }
 
-    fn stop(&self) {
+    fn stop(&self, grace_ms: Option<u64>) {
         let (Some(run), Ok(command_id)) = (self.batch, command_id()) else { return };
         let selectors = vec![run.to_string()];
         let asker = Some(asker());
-        let request =
-            StopRequest { command_id, selectors, grace_ms: None, interrupted: true, asker };
+        let request = StopRequest { command_id, selectors, grace_ms, interrupted: true, asker };
         if let Err(error) = self.context.post::<StopReply>("/v1/stop", &request) {
             self.context.ui.warn(&error.message);
         }
@@ -375,7 +394,7 @@ fn report(context: &mut Context, run: &RunView) -> Result<(), CommandError> {
     let took = took.map(|millis| format!(" in {}", crate::cli::time_arg::show_duration(millis)));
     let words = render::batch_words(&counts);
     context.ui.status(&format!("batch {}: {words}{}", run.run_id, took.unwrap_or_default()));
-    if run.outcome.as_deref() == Some("cancelled") {
+    if run.outcome.as_deref() == Some("cancelled") && !context.place.is_isolated() {
         context.ui.status(&format!("hint: jr batch --continue {}", run.run_id));
     }
     Ok(())

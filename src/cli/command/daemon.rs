@@ -4,6 +4,7 @@ use super::Runnable;
 use crate::cli::context::{Context, Waiting, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, time_arg};
+use crate::daemon::client::ClientError;
 use crate::daemon::place::Place;
 use crate::daemon::protocol::{DaemonStopRequest, VersionReply};
 use crate::daemon::{self, DaemonError, RunOptions, client};
@@ -67,6 +68,12 @@ impl Runnable for DaemonArgs {
     const NAME: &'static str = "daemon";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        if context.place.is_isolated() {
+            let id = &context.place.id;
+            let message = format!("environment {id} is isolated: it has no daemon");
+            return Err(CommandError::new("isolated", exit::USAGE, message)
+                .hint("it lives as long as one command: jr run -- CMD, jr batch FILE"));
+        }
         match self.action {
             Action::Run { idle_exit, segment_events } => {
                 serve(&context.place, idle_exit, segment_events).map(|()| exit::OK)
@@ -162,14 +169,24 @@ pub(super) fn end(place: &Place) -> Result<bool, CommandError> {
     let request = request.map_err(|error| CommandError::usage(error.to_string()))?;
     let answer = client::ask_any_version(place, "POST", "/v1/daemon/stop", &request)?;
     if answer.is_some() {
-        client::wait_until_gone(place)?;
+        loop {
+            match client::wait_until_gone(place) {
+                // It waits for what runs to end, which takes as long as that was given.
+                Err(ClientError::Busy { .. }) if place.is_in_memory() => {}
+                gone => break gone?,
+            }
+        }
     }
     Ok(answer.is_some())
 }
 
 fn stop(context: &mut Context) -> Result<u8, CommandError> {
     let was_running = end(&context.place)?;
-    let words = if was_running { "stopped" } else { "not running" };
+    let words = match (was_running, context.place.is_in_memory()) {
+        (true, false) => "stopped",
+        (true, true) => "stopped, and all that ran with it; its log was in memory and is gone",
+        (false, _) => "not running",
+    };
     if context.ui.json {
         context.ui.json(&serde_json::json!({
             "schema": "jr.daemon_stop/1", "was_running": was_running,

@@ -117,7 +117,12 @@ impl Runnable for RunArgs {
     const NAME: &'static str = "run";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let (detach, keys) = (self.detach, self.terminal.detach_keys.clone());
+        let (detach, mut keys) = (self.detach, self.terminal.detach_keys.clone());
+        if context.place.is_isolated() {
+            refuse_detach(detach, context)?;
+            // It cannot be left: it ends with this command.
+            keys = DetachKeys::none();
+        }
         let declared = Declared::of(&context.configuration)?;
         let request = self.into_request(context.ui.json, declared.as_ref())?;
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
@@ -189,6 +194,20 @@ fn is_escaped(command: &[OsString]) -> bool {
     words.any(|word| word == "--") && words.eq(command.iter().cloned())
 }
 
+/// A run must not outlive the environment that it is in.
+fn refuse_detach(detach: bool, context: &Context) -> Result<(), CommandError> {
+    if !detach {
+        return Ok(());
+    }
+    let id = &context.place.id;
+    let message = format!(
+        "environment {id} is isolated: all that runs in it ends with this command, so -d has \
+         nothing to leave it to"
+    );
+    Err(CommandError::new("isolated", exit::USAGE, message)
+        .hint("leave -d out, or use an environment that stays: jr run -d -e ID -- CMD"))
+}
+
 fn detached(context: &mut Context, request: &RunRequest) -> Result<u8, CommandError> {
     let answer = client::ask(&context.place, Start::Allowed, "/v1/run", request)?;
     let answer = answer.unwrap_or_default();
@@ -210,6 +229,7 @@ fn foreground(
     request: &RunRequest,
     keys: DetachKeys,
 ) -> Result<u8, CommandError> {
+    context.bring_up()?;
     let lines = context.open("/v1/run", request)?;
     let signals = Blocked::new(&FORWARDED).map_err(|error| CommandError::io("signals", &error))?;
     // With --json stdout is the document's.
@@ -241,7 +261,11 @@ fn foreground(
                 let document = Admitted { schema: "jr.run/1", run_id: run, existing: false };
                 context.ui.json(&document);
             }
-            context.ui.status(&attach::left_running(run));
+            if context.place.is_isolated() {
+                context.ui.status(&format!("run {run} is stopped: its environment is isolated"));
+            } else {
+                context.ui.status(&attach::left_running(run));
+            }
             Ok(code)
         }
     }

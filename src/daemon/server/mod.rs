@@ -11,8 +11,10 @@ mod steer;
 
 pub(super) use body::Refusal;
 pub(super) use routes::{ask, refuse_query};
+pub(super) use steer::stop_all;
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::admission::Admission;
 use super::configuring::{InForce, ToConfiguring};
@@ -80,8 +82,27 @@ pub enum EndWish {
     Upgraded,
 }
 
-/// Takes connections until `over`.
-pub async fn serve(listener: UnixListener, shared: Arc<Shared>, over: impl Future<Output = ()>) {
+/// Where clients come in.
+#[derive(Debug)]
+pub enum Entrance {
+    /// From anywhere.
+    Socket(UnixListener),
+    /// From within this process.
+    Door(mpsc::Receiver<std::os::unix::net::UnixStream>),
+}
+
+impl Entrance {
+    /// The next one; `None` if nobody can come any more.
+    async fn next(&mut self) -> Option<io::Result<UnixStream>> {
+        match self {
+            Self::Socket(listener) => Some(listener.accept().await.map(|(stream, _)| stream)),
+            Self::Door(guests) => guests.recv().await.map(UnixStream::from_std),
+        }
+    }
+}
+
+/// Takes connections until `over`, or until nobody can come any more.
+pub async fn serve(mut entrance: Entrance, shared: Arc<Shared>, over: impl Future<Output = ()>) {
     let mut over = pin!(over);
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
@@ -91,9 +112,10 @@ pub async fn serve(listener: UnixListener, shared: Arc<Shared>, over: impl Futur
         };
         let accepted = tokio::select! {
             () = &mut over => return,
-            accepted = listener.accept() => accepted,
+            accepted = entrance.next() => accepted,
         };
-        let Ok((stream, _)) = accepted else {
+        let Some(accepted) = accepted else { return };
+        let Ok(stream) = accepted else {
             // EMFILE and its like: leave descriptors to running jobs and try again, unhurried.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;

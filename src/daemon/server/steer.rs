@@ -13,8 +13,8 @@ use crate::daemon::protocol::{
 };
 use crate::limits;
 use crate::model::action::{PauseAnswer, ResumeAnswer, SignalAnswer, StopAnswer};
-use crate::model::event::StopReason;
-use crate::model::{Command, Reply};
+use crate::model::event::{Asker, Cause, StopReason};
+use crate::model::{Command, CommandId, Reply};
 use crate::projections::query::{Document, Query, Scope};
 use crate::projections::view::RunView;
 
@@ -36,6 +36,29 @@ pub(super) async fn stop(shared: &Shared, peer: Peer, request: Request<Incoming>
     };
     let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
     Ok(whole(StatusCode::OK, &StopReply { runs }))
+}
+
+/// Stops all that lives, and waits until nothing does.
+pub(in crate::daemon) async fn stop_all(shared: &Shared) {
+    let uid = rustix::process::geteuid().as_raw();
+    loop {
+        let runs = resolve(shared, vec!["all".to_owned()]).await.unwrap_or_default();
+        if runs.is_empty() {
+            return;
+        }
+        let mut command_id = [0_u8; 16];
+        let flags = rustix::rand::GetRandomFlags::empty();
+        // Nobody repeats it, so that it need not be unique.
+        let _unfilled = rustix::rand::getrandom(&mut command_id, flags);
+        let cause = Cause { command: CommandId::from_bytes(command_id), uid };
+        let asker = Some(Asker { pid: std::process::id(), command: "jr daemon".to_owned() });
+        let (reason, grace_ms) = (StopReason::Asked, None);
+        let command = Command::Stop { runs: runs.clone(), reason, grace_ms, asker };
+        let asked = ask(shared, cause, command).await.is_ok();
+        if !asked || shared.questions.ended(runs, false).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// `POST /v1/signal`.

@@ -133,6 +133,22 @@ impl AsFd for Blocked {
     }
 }
 
+/// Does something with all signals blocked: a thread that is started there gets none of those that
+/// are sent to the process.
+pub fn all_blocked<T>(act: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset and sigprocmask initialise the sets before they are read.
+    let before = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    };
+    let result = act();
+    set_mask(&before, libc::SIG_SETMASK);
+    result
+}
+
 fn set_mask(set: &libc::sigset_t, how: libc::c_int) {
     // SAFETY: a reference to a set is a set.
     unsafe { libc::sigprocmask(how, set, std::ptr::null_mut()) };

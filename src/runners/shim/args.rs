@@ -1,5 +1,6 @@
-//! The shim's command line: `jr shim --dir DIR [--socket PATH] [--tracking auto|subreaper]
-//! [--idle-exit-ms N] [--nofile N]`. The daemon composes it; people do not type it.
+//! The shim's command line: `jr shim --dir DIR [--socket PATH] [--bound-to DIR]
+//! [--tracking auto|subreaper] [--idle-exit-ms N] [--nofile N]`. The daemon composes it; people do
+//! not type it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ pub struct Args {
     pub idle_exit_ms: u64,
     /// Soft limit of open files that the children get.
     pub nofile: Option<u64>,
+    /// It ends with its first connection, and all that it has; then this directory is left
+    /// ([`crate::runners::bond`]).
+    pub bound_to: Option<PathBuf>,
 }
 
 /// What is wrong with a command line.
@@ -37,7 +41,7 @@ impl Args {
     pub fn new(dir: PathBuf) -> Self {
         let socket = dir.join("socket");
         let idle_exit_ms = limits::SHIM_IDLE_EXIT_MS;
-        Self { dir, socket, no_cgroup: false, idle_exit_ms, nofile: None }
+        Self { dir, socket, no_cgroup: false, idle_exit_ms, nofile: None, bound_to: None }
     }
 
     /// Reads the words after `jr shim`.
@@ -51,6 +55,7 @@ impl Args {
             match (option.to_str(), value.to_str()) {
                 (Some("--dir"), _) => args.dir = value.into(),
                 (Some("--socket"), _) => socket = Some(value.into()),
+                (Some("--bound-to"), _) => args.bound_to = Some(value.into()),
                 (Some("--tracking"), Some("auto")) => args.no_cgroup = false,
                 (Some("--tracking"), Some("subreaper")) => args.no_cgroup = true,
                 (Some("--idle-exit-ms"), _) if number().is_some() => {
@@ -71,6 +76,9 @@ impl Args {
     pub fn to_words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["--dir".into(), self.dir.clone().into()];
         words.extend(["--socket".into(), self.socket.clone().into()]);
+        if let Some(root) = &self.bound_to {
+            words.extend(["--bound-to".into(), root.clone().into()]);
+        }
         if self.no_cgroup {
             words.extend(["--tracking".into(), "subreaper".into()]);
         }
@@ -90,7 +98,8 @@ mod tests {
     fn words_read_back_and_bad_ones_are_named() {
         let mut args = Args::new("/a".into());
         assert_eq!(Args::parse(args.to_words()), Ok(args.clone()));
-        args = Args { no_cgroup: true, nofile: Some(9), idle_exit_ms: 1, ..args };
+        let bound_to = Some("/b".into());
+        args = Args { no_cgroup: true, nofile: Some(9), idle_exit_ms: 1, bound_to, ..args };
         assert_eq!(Args::parse(args.to_words()), Ok(args));
         assert_eq!(Args::parse([]), Err(BadArgs::NoDir));
         for bad in [&["--dir"][..], &["--nofile", "x"], &["--tracking", "magic"], &["run", "x"]] {

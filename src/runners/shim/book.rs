@@ -89,6 +89,11 @@ impl Book {
         self.held.iter().map(|start| start.id)
     }
 
+    /// Gives up all that waits.
+    pub(super) fn drop_held(&mut self) {
+        self.held.clear();
+    }
+
     pub(super) fn ended(&self) -> &BTreeMap<AttemptId, AttemptEnd> {
         &self.ended
     }

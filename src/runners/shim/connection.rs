@@ -26,6 +26,8 @@ pub(super) enum Role {
 pub(super) struct Connection {
     fd: OwnedFd,
     pub(super) role: Role,
+    /// It was there from the beginning: whoever started the shim.
+    pub(super) is_first: bool,
     /// It looks at the terminal of its attempt.
     pub(super) viewer: Option<Viewer>,
     input: FrameBuffer,
@@ -38,7 +40,8 @@ impl Connection {
     pub(super) fn new(fd: OwnedFd) -> Self {
         let (input, output) = (FrameBuffer::default(), Vec::new());
         let (role, viewer, passed) = (Role::Daemon, None, None);
-        Self { fd, role, viewer, input, output, passed, is_closed: false }
+        let (is_first, is_closed) = (false, false);
+        Self { fd, role, is_first, viewer, input, output, passed, is_closed }
     }
 
     /// Nobody is there any more, or nobody who keeps to the protocol.

@@ -11,6 +11,7 @@
 pub mod args;
 pub mod attach;
 mod book;
+mod bound;
 mod connection;
 pub mod journal;
 mod ladder;

@@ -220,6 +220,13 @@ impl Running {
         self.unpause(tree, now.boottime_ms);
     }
 
+    /// As [`Self::stop`], the way that its start asks for. Once begun it is not begun again.
+    pub(super) fn stop_as_asked(&mut self, tree: &Tree, now: Now) {
+        if !self.ladder.is_stopping() {
+            self.stop(tree, self.start.stop_signal, self.start.grace_ms, now);
+        }
+    }
+
     /// Holds the tree still, once the program runs. Always answered, see [`Self::take_pause_news`].
     pub(super) fn pause(&mut self) {
         if self.main_end.is_some() || self.ladder.is_stopping() {

@@ -11,6 +11,7 @@ use rustix::net::SocketFlags;
 
 use super::args::Args;
 use super::book::{Answer, Book};
+use super::bound::Bound;
 use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
 use super::running::{Ground, Running};
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub(super) listener: OwnedFd,
     pub(super) control: Option<OwnedFd>,
     pub(super) tree: Tree,
+    pub(super) bound: Option<Bound>,
 }
 
 /// A running shim.
@@ -96,6 +98,7 @@ impl Server {
         };
         if let Some(control) = control {
             server.connect(control);
+            server.connections.iter_mut().for_each(|first| first.is_first = true);
         }
         Ok(server)
     }
@@ -113,7 +116,7 @@ impl Server {
             leaf.remove().ok();
         }
         rustix::fs::flock(&self.parts.lock, rustix::fs::FlockOperation::Unlock)?;
-        Ok(())
+        self.parts.bound.take().map_or(Ok(()), Bound::leave)
     }
 
     fn wait(&self) -> io::Result<Ready> {
@@ -190,12 +193,28 @@ impl Server {
             self.accept();
         }
         self.receive(&ready.connections, now);
+        self.leave_with_first(now);
         if let Some(running) = &mut self.running {
             viewers::serve(running, &mut self.connections, now);
         }
         self.advance(now);
         self.start_next(now);
+        self.leave_with_first(now);
         self.settle(now);
+    }
+
+    /// A bound shim stops all that it has once its first connection is gone: what is held never
+    /// begins, what runs gets its ladder, and what was spared after its attempt is killed.
+    fn leave_with_first(&mut self, now: Now) {
+        let Some(bound) = &mut self.parts.bound else { return };
+        if self.connections.iter().any(|one| one.is_first) {
+            return;
+        }
+        self.book.drop_held();
+        match &mut self.running {
+            Some(running) => running.stop_as_asked(&self.parts.tree, now),
+            None => self.is_exiting |= bound.end_tree(&self.parts.tree, now.boottime_ms),
+        }
     }
 
     fn hear_report(&mut self) {
@@ -303,8 +322,12 @@ impl Server {
             }
             ToShim::Query => {}
             ToShim::Forget(id) => self.book.forget(id),
-            ToShim::Exit if self.is_idle() => self.is_exiting = true,
             ToShim::Exit => {
+                self.parts.bound.iter_mut().for_each(Bound::see_off);
+                if self.may_exit() {
+                    self.is_exiting = true;
+                    return;
+                }
                 let state = FromShim::State(self.holdings());
                 self.connections[from].send(&state);
             }
@@ -525,6 +548,11 @@ impl Server {
         now.boottime_ms < since_ms + limits::ATTACH_WAIT_MS
     }
 
+    /// Nothing is held; of a bound one no stray lives either, which would outlive it.
+    fn may_exit(&self) -> bool {
+        self.is_idle() && (self.parts.bound.is_none() || self.parts.tree.is_empty())
+    }
+
     fn is_idle(&self) -> bool {
         self.running.is_none() && self.book.holds_nothing()
     }
@@ -552,7 +580,8 @@ impl Server {
         let idle = self.idle_since_ms.map(|at| at.saturating_add(self.parts.args.idle_exit_ms));
         let attach = self.attach_since_ms.map(|(_, at)| at + limits::ATTACH_WAIT_MS);
         let running = self.running.as_ref().and_then(Running::deadline);
+        let leaving = self.parts.bound.as_ref().and_then(Bound::deadline);
         // A stray that was left alone ends without a word to us where it is in no leaf.
-        [idle, attach, running].into_iter().flatten().min()
+        [idle, attach, running, leaving].into_iter().flatten().min()
     }
 }

@@ -12,9 +12,11 @@ use rustix::fs::{FlockOperation, Mode};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getpid, getrlimit, setrlimit};
 
 use super::args::Args;
+use super::bound::Bound;
 use super::journal::{self, Entry, Journal, Opened};
 use super::server::{Parts, Server};
 use crate::model::ByteString;
+use crate::runners::bond::Bond;
 use crate::runners::fence::{FENCED_FILE, LOCK_FILE};
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::{clock, fds, procfs, signals, sockets};
@@ -40,6 +42,7 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     }
     let control = take_control()?;
     rustix::process::chdir("/")?;
+    let bound = args.bound_to.as_deref().map(Bond::join).transpose()?.map(Bound::new);
     let lock = lock(&args.dir)?;
     let hello = identify()?;
     let tree = Tree::new((!args.no_cgroup).then(|| leaf_name(&args.dir)));
@@ -53,7 +56,8 @@ pub(super) fn prepare(args: &Args) -> io::Result<Server> {
     };
     journal.append(&Entry::Opened(opened.clone()))?;
     let listener = listen(&args.socket)?;
-    Server::new(Parts { args: args.clone(), lock, hello, opened, journal, listener, control, tree })
+    let args = args.clone();
+    Server::new(Parts { args, lock, hello, opened, journal, listener, control, tree, bound })
 }
 
 /// Numbers of shims begin anew in each environment, and all leaves of a user may lie side by side:

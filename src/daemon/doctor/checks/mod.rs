@@ -21,7 +21,10 @@ type Judge = fn(&Facts) -> Vec<Finding>;
 /// All of them, by group, in the order of the report. Each group's name is what people see.
 const CHECKS: &[(&str, &[Judge])] = &[
     ("jr", &[server::build]),
-    ("environment", &[place::home, place::root, place::layout, place::unfinished, place::secrets]),
+    (
+        "environment",
+        &[place::kept, place::home, place::root, place::layout, place::unfinished, place::secrets],
+    ),
     ("daemon", &[server::lock, server::socket, server::daemon]),
     ("log", &[log::log, log::chain, log::views]),
     ("disk", &[disks::kind, disks::space]),
@@ -94,7 +97,7 @@ pub(super) mod sound {
     use crate::daemon::doctor::facts::paths::{PathFacts, PathKind};
     use crate::daemon::doctor::facts::place::PlaceFacts;
     use crate::daemon::doctor::facts::server::{LockFacts, LockState, ServerFacts};
-    use crate::daemon::doctor::facts::{Facts, cgroups::CgroupFacts, left::LeftFacts};
+    use crate::daemon::doctor::facts::{Facts, Kept, cgroups::CgroupFacts, left::LeftFacts};
     use crate::daemon::doctor::finding::Finding;
     use crate::daemon::doctor::isolated::Gathered;
     use crate::daemon::filesystem::Kind;
@@ -170,6 +173,7 @@ pub(super) mod sound {
         let stamp = ViewsFacts::Stamp { applied: 9, is_current: true, is_of_this_boot: true };
         Facts {
             environment: "local".to_owned(),
+            kept: Kept::Disk,
             host: Gathered::Known(HostFacts {
                 version: "1.2.3".to_owned(),
                 protocol: 1,
@@ -268,6 +272,7 @@ mod tests {
         }
         let facts = Facts {
             environment: "x".to_owned(),
+            kept: super::super::facts::Kept::Disk,
             host: gone(),
             place: gone(),
             disks: gone(),

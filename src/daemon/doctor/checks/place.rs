@@ -1,13 +1,15 @@
 //! Directories and files: there, ours, private, complete.
 
-use crate::daemon::doctor::facts::Facts;
 use crate::daemon::doctor::facts::paths::{PathFacts, PathKind};
 use crate::daemon::doctor::facts::place::PartFacts;
+use crate::daemon::doctor::facts::{Facts, Kept};
 use crate::daemon::doctor::finding::{Finding, count, move_away, quoted, quoted_all, take_over};
 
 /// `$JR_HOME`.
 pub(super) fn home(facts: &Facts) -> Vec<Finding> {
-    let Some(place) = facts.place.known() else { return Vec::new() };
+    let Some(place) = facts.place.known().filter(|_| facts.kept != Kept::Command) else {
+        return Vec::new();
+    };
     let home = &place.home;
     let path = &home.path;
     let whence = facts.host.known().map_or("", |host| match (&host.jr_home, &host.state_home) {
@@ -31,9 +33,31 @@ pub(super) fn home(facts: &Facts) -> Vec<Finding> {
     vec![described(finding, home)]
 }
 
+/// Where its log is, if it is not on disk.
+pub(super) fn kept(facts: &Facts) -> Vec<Finding> {
+    let id = &facts.environment;
+    let message = match facts.kept {
+        Kept::Disk => return Vec::new(),
+        Kept::Memory if facts.is_served() => {
+            format!("the log of {id} is in the memory of its daemon, and is gone with it")
+        }
+        Kept::Memory => {
+            format!("the log of {id} is in the memory of its daemon: none runs, so there is none")
+        }
+        Kept::Command => {
+            format!(
+                "{id} is isolated: it lives for one command, without a daemon, and leaves nothing"
+            )
+        }
+    };
+    vec![Finding::info("kept", message)]
+}
+
 /// The environment's directory, of which a daemon demands more.
 pub(super) fn root(facts: &Facts) -> Vec<Finding> {
-    let Some(place) = facts.place.known() else { return Vec::new() };
+    let Some(place) = facts.place.known().filter(|_| facts.kept != Kept::Command) else {
+        return Vec::new();
+    };
     let (root, id) = (&place.root, &facts.environment);
     let path = &root.path;
     if place.home.kind != PathKind::Directory {

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::daemon::doctor::facts::Facts;
 use crate::daemon::doctor::facts::paths::{PathFacts, PathKind};
 use crate::daemon::doctor::facts::server::{Answer, LockFacts, LockState, Process, ServerFacts};
+use crate::daemon::doctor::facts::{Facts, Kept};
 use crate::daemon::doctor::finding::{Finding, duration, move_away, quoted, take_over};
 
 /// `sun_path` of unix(7) less its NUL.
@@ -120,6 +120,9 @@ pub(super) fn daemon(facts: &Facts) -> Vec<Finding> {
             Finding::info("daemon", format!("a daemon is starting{}", by(&server.starting)))
         }
         Answer::Nobody | Answer::Mute if server.lock.is_held() => mute(facts, server),
+        Answer::Nobody if facts.kept == Kept::Command => {
+            Finding::ok("daemon", "an isolated environment has none")
+        }
         Answer::Nobody => {
             Finding::ok("daemon", "no daemon runs; a command that needs one starts it")
         }

@@ -34,7 +34,7 @@ pub struct DiskFacts {
 
 /// Looks; each disk once.
 pub fn gather(place: &Place) -> Vec<DiskFacts> {
-    let output = place.root.join("output");
+    let output = place.outputs();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut disks: Vec<(u64, DiskFacts)> = Vec::new();
     for (name, path) in [("state", &place.root), ("output", &output), ("sockets", &place.run)] {

@@ -93,7 +93,7 @@ pub fn gather(
 
 fn outputs(place: &Place, known: &BTreeSet<RunId>) -> Pile {
     let mut pile = Pile::default();
-    let folders = std::fs::read_dir(place.root.join("output")).into_iter().flatten().flatten();
+    let folders = std::fs::read_dir(place.outputs()).into_iter().flatten().flatten();
     let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
     for entry in files.flatten().take(FILES_MAX) {
         let name = entry.file_name();

@@ -17,7 +17,7 @@ pub mod tools;
 use serde::{Deserialize, Serialize};
 
 use super::isolated::{Gathered, begin};
-use crate::daemon::place::Place;
+use crate::daemon::place::{Keeping, Place};
 use crate::limits;
 
 /// How far it looks.
@@ -27,11 +27,37 @@ pub struct Depth {
     pub whole_log: bool,
 }
 
+/// Where the log of an environment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// On disk.
+    #[default]
+    Disk,
+    /// In the memory of its daemon.
+    Memory,
+    /// In the memory of the command that uses it.
+    Command,
+}
+
+impl Kept {
+    fn of(place: &Place) -> Self {
+        match place.keeping {
+            Keeping::Disk => Self::Disk,
+            Keeping::Memory => Self::Memory,
+            Keeping::Isolated => Self::Command,
+        }
+    }
+}
+
 /// Everything that the checks judge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// The environment's name.
     pub environment: String,
+    /// Where its log is.
+    #[serde(default)]
+    pub kept: Kept,
     /// This jr and this machine.
     pub host: Gathered<host::HostFacts>,
     /// Directories and files.
@@ -85,6 +111,7 @@ impl Facts {
         let left = begin(look, move || left::gather(&here, carriers, known.as_ref()));
         Self {
             environment: place.id.to_string(),
+            kept: Kept::of(place),
             host: host.gathered(),
             place: paths.gathered(),
             disks: disks.gathered(),
