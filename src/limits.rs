@@ -130,6 +130,8 @@ pub const CONFIG_QUIET_MS: u64 = 100;
 pub const CONFIG_SETTLE_MS: u64 = 2_000;
 /// Tables within tables of it.
 pub const CONFIG_DEPTH: usize = 32;
+/// Mistakes of one file that are told.
+pub const CONFIG_PROBLEMS: usize = 500;
 /// Configuration files of one command.
 pub const CONFIG_FILES: usize = 256;
 

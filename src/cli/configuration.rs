@@ -114,11 +114,7 @@ impl Configuration {
         let Some(first) = bad.first() else { return Ok(()) };
         let place = first.place(&self.loaded().sources);
         let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
-        let message = if first.message.starts_with(place.trim_end_matches(": ")) {
-            first.message.clone()
-        } else {
-            format!("{place}{}", first.message)
-        };
+        let message = format!("{place}{}", first.message);
         let more = match bad.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more)"),

@@ -12,6 +12,7 @@ pub mod context;
 pub mod copy;
 pub mod declared;
 pub mod error;
+pub mod excerpt;
 pub mod exit;
 pub mod foreground;
 pub mod keys;

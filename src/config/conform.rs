@@ -87,6 +87,12 @@ impl Conform {
             kinds.is_empty() || kinds.iter().any(|taken| takes(*taken, kind))
         };
         let fitting: Vec<Shape<'_>> = choices.iter().copied().filter(fits).collect();
+        // A number that may as well be text is read as that text is.
+        if let Some(digits) = digits(&node.value)
+            && let Some(format) = choices.iter().find(|choice| choice.format().is_some_and(is_ours))
+        {
+            self.number_or_text(&node, &fitting, *format, &digits, name)?;
+        }
         match fitting.as_slice() {
             [] => {
                 let wanted: Vec<&str> = shape.kinds().into_iter().map(Kind::words).collect();
@@ -107,7 +113,15 @@ impl Conform {
     fn one(&mut self, node: Node, shape: Shape<'_>, name: &str) -> Option<Node> {
         let Node { value, origin } = node;
         let value = match value {
-            Value::Table(table) if shape.has_keys() => Value::Table(self.keys(table, shape, name)),
+            Value::Table(table) if shape.has_keys() => {
+                let table = self.keys(table, shape, name);
+                if let Some(missing) = shape.required().find(|key| !table.contains_key(*key)) {
+                    let message = format!("{name} lacks {missing}");
+                    self.tell(Problem::error("missing_key", message), origin.value);
+                    return None;
+                }
+                Value::Table(table)
+            }
             Value::Table(table) => Value::Table(self.free_keys(table, shape, name)),
             Value::List(items) => match shape.items() {
                 Some(inner) => Value::List(
@@ -250,6 +264,26 @@ impl Conform {
         }
     }
 
+    fn number_or_text(
+        &mut self,
+        node: &Node,
+        fitting: &[Shape<'_>],
+        format: Shape<'_>,
+        digits: &str,
+        name: &str,
+    ) -> Option<()> {
+        // Where its bounds say what is wrong, they say it better.
+        let (least, most) = fitting.first().map_or((None, None), |shape| shape.bounds());
+        let Ok(number) = digits.parse::<f64>() else { return Some(()) };
+        let is_within = number.is_finite()
+            && least.is_none_or(|least| number >= least)
+            && most.is_none_or(|most| number <= most);
+        if fitting.is_empty() || !is_within {
+            return Some(());
+        }
+        self.text(digits, format, name, &node.origin.value)
+    }
+
     fn number(
         &mut self,
         number: f64,
@@ -271,6 +305,23 @@ impl Conform {
         self.tell(Problem::error("out_of_range", message), span.clone());
         None
     }
+}
+
+/// A number as it would be written.
+fn digits(value: &Value) -> Option<String> {
+    match value {
+        Value::Integer(integer) => Some(integer.to_string()),
+        // Of a number that long nobody wants to read the digits.
+        Value::Float(float) if float.abs() >= 1e15 => Some(format!("{float:e}")),
+        Value::Float(float) => Some(float.to_string()),
+        Value::Boolean(_) | Value::Text(_) | Value::Time(_) | Value::List(_) | Value::Table(_) => {
+            None
+        }
+    }
+}
+
+fn is_ours(format: &str) -> bool {
+    FORMATS.iter().any(|(known, _)| *known == format)
 }
 
 fn kind_of(value: &Value) -> Kind {

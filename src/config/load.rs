@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::conform::conform;
-use super::locate::{Found, Located, Search};
+use super::locate::{Located, Search};
 use super::merge::merge;
 use super::parse;
-use super::problem::{Problem, has_errors};
+use super::problem::{Problem, did_you_mean, has_errors};
 use super::schema;
 use super::shape::Shape;
 use super::source::{Layer, Origin, Source};
@@ -55,19 +55,46 @@ pub fn load(search: &Search) -> Loaded {
 
 /// As [`load`], where it is known what is there.
 pub fn load_located(search: &Search, located: Located) -> Loaded {
-    let mut loaded = Loaded { project: located.project, ..Loaded::default() };
-    loaded.add_text(Layer::Packaged, None, "packaged", PACKAGED.to_owned(), blank());
+    load_instead(search, located, None)
+}
+
+/// As [`load_located`], with a text in the place of what one of the files holds: what would be if
+/// it were saved.
+pub fn load_instead(search: &Search, located: Located, instead: Option<(&Path, &str)>) -> Loaded {
+    let mut loaded = Loaded::packaged(located.project);
     if located.files.len() > limits::CONFIG_FILES {
         let (found, most) = (located.files.len(), limits::CONFIG_FILES);
         let message = format!("{found} configuration files; one command takes {most}");
         loaded.problems.push(Problem::error("too_many_files", message));
     }
     for found in located.files.into_iter().take(limits::CONFIG_FILES) {
-        loaded.add_file(found);
+        let text = instead.filter(|(path, _)| *path == found.path).map(|(_, text)| text);
+        let bytes = match text {
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => read_file(&found.path),
+        };
+        let name = found.path.display().to_string();
+        loaded.add_bytes(found.layer, Some(found.path), &name, bytes, None);
     }
     if let Some(mode) = &search.default_mode {
         loaded.add_variable("JR_DEFAULT_MODE", &["default_mode"], mode);
     }
+    loaded
+}
+
+/// One file alone, on top of what jr brings along; its kind is seen from its content unless it is
+/// known.
+pub fn load_file(path: &Path, kind: Option<FileKind>) -> Loaded {
+    let mut loaded = Loaded::packaged(None);
+    let name = path.display().to_string();
+    loaded.add_bytes(Layer::Extra, Some(path.to_owned()), &name, read_file(path), kind);
+    loaded
+}
+
+/// As [`load_file`], for what is in no file.
+pub fn load_bytes(name: &str, bytes: Vec<u8>, kind: Option<FileKind>) -> Loaded {
+    let mut loaded = Loaded::packaged(None);
+    loaded.add_bytes(Layer::Extra, None, name, Ok(bytes), kind);
     loaded
 }
 
@@ -87,49 +114,71 @@ impl Loaded {
         has_errors(&self.problems)
     }
 
-    fn add_file(&mut self, found: Found) {
-        let Found { layer, path } = found;
-        let name = path.display().to_string();
-        let read = read_file(&path);
-        let source = self.sources.len();
-        let text = read.and_then(|bytes| {
-            let digest = Digest(*blake3::hash(&bytes).as_bytes());
-            Ok((parse::text(source, &bytes)?, digest))
-        });
-        match text {
-            Ok((text, digest)) => self.add_text(layer, Some(path), &name, text, digest),
-            Err(problem) => {
-                let problem =
-                    Problem { message: format!("{name}: {}", problem.message), ..problem };
-                self.problems.push(problem.at(source, 0..0));
-                self.add_source(layer, Some(path), &name, "", blank(), Table::new(), false);
-            }
-        }
+    /// What jr brings along.
+    fn packaged(project: Option<PathBuf>) -> Self {
+        let mut loaded = Self { project, ..Self::default() };
+        let bytes = Ok(PACKAGED.as_bytes().to_vec());
+        loaded.add_bytes(Layer::Packaged, None, "packaged", bytes, None);
+        loaded
     }
 
-    /// A text as if it were a file's.
-    pub fn add_text(
+    /// What a file holds, or why it cannot be read.
+    fn add_bytes(
         &mut self,
         layer: Layer,
         path: Option<PathBuf>,
         name: &str,
-        text: String,
+        bytes: Result<Vec<u8>, Problem>,
+        kind: Option<FileKind>,
+    ) {
+        let source = self.sources.len();
+        let refused = |bytes: Vec<u8>, problem| (parse::lossy(&bytes), problem);
+        let text =
+            bytes.map_err(|problem| (String::new(), problem.at(source, 0..0))).and_then(|bytes| {
+                match parse::text(source, &bytes) {
+                    Ok(text) => Ok((text, Digest(*blake3::hash(&bytes).as_bytes()))),
+                    Err(problem) => Err(refused(bytes, problem)),
+                }
+            });
+        match text {
+            Ok((text, digest)) => self.add_text(layer, path, name, &text, digest, kind),
+            Err((text, problem)) => {
+                self.problems.push(problem);
+                self.add_source(layer, path, name, &text, blank(), Table::new(), false);
+            }
+        }
+    }
+
+    fn add_text(
+        &mut self,
+        layer: Layer,
+        path: Option<PathBuf>,
+        name: &str,
+        text: &str,
         digest: Digest,
+        kind: Option<FileKind>,
     ) {
         let source = self.sources.len();
         let mut problems = Vec::new();
-        let tree = parse::parse(source, &text, &mut problems);
-        let kind = kind_of(layer, &tree);
+        let tree = parse::parse(source, text, &mut problems);
+        let kind = kind.unwrap_or_else(|| kind_of(layer, &tree));
         let tree = match kind {
             FileKind::Foreign if problems.is_empty() => {
-                self.add_source(layer, path, name, &text, digest, Table::new(), true);
+                self.add_source(layer, path, name, text, digest, Table::new(), true);
                 return;
             }
-            FileKind::Runtime => wrap_runtime(tree, source),
+            FileKind::Runtime => wrap_runtime(tree, source, &mut problems),
             FileKind::Settings | FileKind::Foreign => tree,
         };
         let (mut tree, told) = conform(source, tree, schema::json_schema());
         problems.extend(told);
+        if problems.len() > limits::CONFIG_PROBLEMS {
+            let more = problems.len() - limits::CONFIG_PROBLEMS;
+            problems.sort_by_key(|problem| (problem.severity, problem.span.start));
+            problems.truncate(limits::CONFIG_PROBLEMS);
+            let message = format!("{more} more mistakes in this file are left out");
+            problems.push(Problem::error("too_many_problems", message).at(source, 0..0));
+        }
         self.problems.append(&mut problems);
         let is_runtime = kind == FileKind::Runtime;
         if is_runtime
@@ -137,7 +186,7 @@ impl Loaded {
         {
             merge(&mut self.runtime, services);
         }
-        self.add_source(layer, path, name, &text, digest, tree, false);
+        self.add_source(layer, path, name, text, digest, tree, false);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one for each of its fields")]
@@ -174,15 +223,19 @@ impl Loaded {
     }
 }
 
+/// Keys of a service in `runtime.toml`.
+const RUNTIME_KEYS: [&str; 2] = ["hostname", "port"];
+
 /// What a file is: `--config` takes any kind.
 pub fn kind_of(layer: Layer, tree: &Table) -> FileKind {
     let shape = Shape::root(schema::json_schema());
     if tree.is_empty() || tree.keys().any(|key| shape.key(key).is_some()) {
         return FileKind::Settings;
     }
+    // A misspelt key in it does not make it something else.
     let is_runtime = |node: &Node| {
-        let keys = |table: &Table| table.keys().all(|key| key == "hostname" || key == "port");
-        node.table().is_some_and(keys)
+        let is_ours = |key: &String| RUNTIME_KEYS.contains(&key.as_str());
+        node.table().is_some_and(|table| table.is_empty() || table.keys().any(is_ours))
     };
     match layer {
         Layer::Extra if tree.values().all(is_runtime) => FileKind::Runtime,
@@ -192,8 +245,23 @@ pub fn kind_of(layer: Layer, tree: &Table) -> FileKind {
     }
 }
 
-/// `[web] port = 1` says what `[services.web] port = 1` does.
-fn wrap_runtime(tree: Table, source: usize) -> Table {
+/// `[web] port = 1` says what `[services.web] port = 1` does; it says nothing else.
+fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> Table {
+    for (name, node) in &mut tree {
+        let Value::Table(service) = &mut node.value else { continue };
+        let others: Vec<String> =
+            service.keys().filter(|key| !RUNTIME_KEYS.contains(&key.as_str())).cloned().collect();
+        for key in others {
+            let Some(other) = service.remove(&key) else { continue };
+            let message = format!("unknown key {key:?} in {name} of a runtime file");
+            let suggestion = match did_you_mean(&key, RUNTIME_KEYS) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "it takes hostname and port; all else belongs to services".to_owned(),
+            };
+            let problem = Problem::error("unknown_key", message).suggest(suggestion);
+            problems.push(problem.at(source, other.origin.key));
+        }
+    }
     let origin = Origin { source, key: 0..0, value: 0..0 };
     Table::from([("services".to_owned(), Node { value: Value::Table(tree), origin })])
 }

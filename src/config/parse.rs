@@ -19,18 +19,28 @@ const BOM: &str = "\u{feff}";
 /// It is too large, or not UTF-8: where.
 pub fn text(source: usize, bytes: &[u8]) -> Result<String, Problem> {
     if bytes.len() > limits::CONFIG_BYTES {
-        let message = format!("{} bytes; a file takes {}", bytes.len(), limits::CONFIG_BYTES);
+        let message = format!("more than {} bytes", limits::CONFIG_BYTES);
         return Err(Problem::error("too_large", message).at(source, 0..0));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix(BOM).unwrap_or(text).to_owned()),
         Err(error) => {
             let good = error.valid_up_to();
-            let line = bytes[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let message = format!("line {line} is not UTF-8 (byte {good} of the file)");
-            Err(Problem::error("not_utf8", message).at(source, 0..0))
+            let message = format!("not UTF-8: {:#04x}, byte {good} of the file", bytes[good]);
+            // As in the text that is shown of it.
+            let place = good - if bytes.starts_with(BOM.as_bytes()) { BOM.len() } else { 0 };
+            Err(Problem::error("not_utf8", message).at(source, place..place))
         }
     }
+}
+
+/// What can be shown of bytes that are no text; nothing of what is too large.
+pub fn lossy(bytes: &[u8]) -> String {
+    if bytes.len() > limits::CONFIG_BYTES {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(bytes);
+    text.strip_prefix(BOM).unwrap_or(&text).to_owned()
 }
 
 /// The tree of a text. Where it has mistakes of syntax, they are told and the tree is empty.

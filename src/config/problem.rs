@@ -13,6 +13,16 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// The word of `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -33,7 +43,7 @@ pub struct Problem {
 impl Problem {
     /// Something that cannot be used.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        let (severity, message) = (Severity::Error, message.into());
+        let (severity, message) = (Severity::Error, bounded(message.into()));
         Self { severity, code, message, source: None, span: 0..0, suggestion: None }
     }
 
@@ -52,7 +62,7 @@ impl Problem {
     /// That would do.
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.suggestion = Some(suggestion.into());
+        self.suggestion = Some(bounded(suggestion.into()));
         self
     }
 
@@ -67,8 +77,25 @@ impl Problem {
     }
 }
 
+/// Characters of a message: what it quotes may be a file of its own.
+const MESSAGE_CHARS: usize = 400;
+/// Bytes of a word that may be a misspelt one.
+const WORD_BYTES: usize = 64;
+
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MESSAGE_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// The word that was probably meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Nobody meant a word so long, and comparing takes its time.
+    if word.len() > WORD_BYTES {
+        return None;
+    }
     let word = word.to_lowercase();
     let near = |candidate: &&str| {
         let limit = (word.chars().count().max(candidate.chars().count()) / 3).max(1);

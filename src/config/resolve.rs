@@ -42,19 +42,52 @@ pub fn resolve(loaded: &Loaded, selection: &Selection) -> (Resolved, Vec<Problem
     let mut problems = lay_runtime(loaded, &mut tree);
     let mut settings = loaded.merged.clone();
     settings.retain(|key, _| key != "environments" && !SHARED.contains(&key.as_str()));
-    let environment = match serde_json::from_value(table_to_json(&tree)) {
-        Ok(environment) => environment,
-        Err(error) => {
-            let message = format!("environment {id}: {error}");
-            problems.push(Problem::error("bad_value", message));
-            Environment::default()
-        }
-    };
+    let environment = typed(id, &mut tree, &mut problems);
     let resolved = Resolved { id: id.to_owned(), tree, settings, environment };
     if !has_errors(&problems) {
         problems.extend(check::environment(&resolved, node));
     }
     (resolved, problems)
+}
+
+/// The environment in types. What cannot be read is taken out and told: each file by itself was
+/// well, so this is about what several of them say together.
+fn typed(id: &str, tree: &mut Table, problems: &mut Vec<Problem>) -> Environment {
+    // Each look takes out one place at least.
+    loop {
+        match serde_json::from_value(table_to_json(tree)) {
+            Ok(environment) => return environment,
+            Err(error) => {
+                let message = format!("environment {id}: {error}");
+                let Some((path, node)) = take_bad(tree, &[]) else {
+                    problems.push(Problem::error("bad_value", message));
+                    return Environment::default();
+                };
+                let message = format!("{message}, at {}", path.join("."));
+                let problem = Problem::error("bad_value", message);
+                problems.push(problem.at(node.origin.source, node.origin.key));
+            }
+        }
+    }
+}
+
+/// Takes out the deepest place that cannot be read even where nothing else is said.
+fn take_bad(tree: &mut Table, above: &[String]) -> Option<(Vec<String>, Node)> {
+    let is_bad = |key: &String, node: &Node| {
+        let mut json = node.to_json();
+        for step in above.iter().chain([key]).rev() {
+            json = serde_json::Value::Object([(step.clone(), json)].into_iter().collect());
+        }
+        serde_json::from_value::<Environment>(json).is_err()
+    };
+    let key = tree.iter().find(|(key, node)| is_bad(key, node)).map(|(key, _)| key.clone())?;
+    let path = [above, std::slice::from_ref(&key)].concat();
+    if let Some(Node { value: Value::Table(inner), .. }) = tree.get_mut(&key)
+        && let Some(found) = take_bad(inner, &path)
+    {
+        return Some(found);
+    }
+    tree.remove(&key).map(|node| (path, node))
 }
 
 /// Host names and ports of known services.

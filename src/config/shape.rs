@@ -183,7 +183,15 @@ impl<'a> Shape<'a> {
     /// Bounds of a number.
     pub fn bounds(self) -> (Option<f64>, Option<f64>) {
         let of = |word| self.get(word).and_then(Json::as_f64);
-        (of("minimum"), of("maximum"))
+        // The schema says how many bits, and no number for it.
+        let by_format = (self.format() == Some("uint32")).then_some(f64::from(u32::MAX));
+        (of("minimum"), of("maximum").or(by_format))
+    }
+
+    /// The keys that it cannot be without.
+    pub fn required(self) -> impl Iterator<Item = &'a str> {
+        let listed = self.get("required").and_then(Json::as_array);
+        listed.into_iter().flatten().filter_map(Json::as_str)
     }
 }
 

@@ -33,7 +33,10 @@ pub fn hoist(table: &mut Table, shape: Shape<'_>) -> Vec<Problem> {
         let problem = problem.suggest(format!("write it above the header of {header}"));
         problems.push(problem.at(node.origin.source, node.origin.key.clone()));
         // What stands in its right place is meant.
-        table.entry(key).or_insert(node);
+        let name = shape.key(&key).map(|key| key.name);
+        if !table.keys().any(|there| shape.key(there).map(|key| key.name) == name) {
+            table.insert(key, node);
+        }
     }
     problems
 }

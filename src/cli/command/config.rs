@@ -1,5 +1,9 @@
 //! `jr config`.
 
+mod check;
+
+use std::path::PathBuf;
+
 use super::Runnable;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
@@ -7,7 +11,6 @@ use crate::cli::exit;
 use crate::config::document::Document;
 use crate::config::mask::mask;
 use crate::config::print::{self, Style};
-use crate::config::problem::Severity;
 use crate::config::source::{Source, place_of};
 use crate::config::tree::{Node, Table, Value, each_leaf, table_to_json};
 use crate::projections::query::Query;
@@ -40,6 +43,17 @@ enum Action {
         /// Print what a run was asked for under instead
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+    },
+    /// Tell all mistakes at once, each with its place
+    ///
+    /// Without FILE: all files in use, and every environment that they declare.
+    Check {
+        /// That file alone, or `-` for standard input
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// What it is, where its content does not say so
+        #[arg(long, value_enum, value_name = "KIND", requires = "file")]
+        kind: Option<check::Kind>,
     },
 }
 
@@ -80,8 +94,8 @@ impl Runnable for ConfigArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::Show { origin, run: None } => Ok(show(context, origin)),
-            Action::Show { origin, run: Some(run) } => show_recorded(context, &run, origin),
+            Action::Show { origin } => show(context, origin),
+            Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
         }
     }
 }
@@ -169,10 +183,7 @@ fn problem_views(context: &Context) -> Vec<ProblemView> {
     let loaded = context.configuration.loaded();
     let own = context.configuration.resolve().map(|(_, problems)| problems).unwrap_or_default();
     let view = |problem: &crate::config::problem::Problem| ProblemView {
-        severity: match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
+        severity: problem.severity.word(),
         code: problem.code,
         message: problem.message.clone(),
         place: problem.place(&loaded.sources),
