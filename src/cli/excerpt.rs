@@ -126,7 +126,7 @@ fn assigned(line: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     for (equals, _) in line.match_indices('=') {
         let key = line[..equals].trim_end().trim_end_matches(['"', '\'']);
-        let name = &key[key.rfind(|c| !is_name(c)).map_or(0, |at| at + 1)..];
+        let name = &key[key.trim_end_matches(is_name).len()..];
         let is_value = name == "value" && (line.contains("secret") || !ranges.is_empty());
         // A path, as in `ssh_key`, is none; nor is the name of a variable.
         if name == "ssh_key" || !is_value && !is_secret_name(name.as_bytes()) {

@@ -6,7 +6,7 @@ use super::source::Origin;
 use super::tree::{Node, Table, Value};
 
 /// Keys of a service that its writer meant, and that TOML puts into the table above them.
-const HOISTED: [&str; 2] = ["graceful_timeout", "startup_timeout"];
+pub const HOISTED: [&str; 2] = ["graceful_timeout", "startup_timeout"];
 
 /// Brings keys of a service up that stand below the header of its backoff.
 pub fn hoist(table: &mut Table, shape: Shape<'_>) -> Vec<Problem> {

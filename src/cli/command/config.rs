@@ -1,6 +1,7 @@
 //! `jr config`.
 
 mod check;
+mod schema;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,11 @@ enum Action {
         #[arg(long, value_enum, value_name = "KIND", requires = "file")]
         kind: Option<check::Kind>,
     },
+    /// Print the JSON Schema of configuration files
+    ///
+    /// With `#:schema ./jr.schema.json` as the first line of a file, editors that know Taplo or
+    /// Tombi complete keys and underline mistakes: jr config schema > jr.schema.json
+    Schema,
 }
 
 /// `show --json`.
@@ -96,6 +102,7 @@ impl Runnable for ConfigArgs {
         match self.action {
             Action::Show { origin } => show(context, origin),
             Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
+            Action::Schema => schema::schema(context),
         }
     }
 }

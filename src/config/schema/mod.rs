@@ -10,6 +10,7 @@ pub mod environment;
 pub mod job;
 pub mod limits;
 pub mod probe;
+pub mod published;
 pub mod service;
 pub mod test;
 pub mod values;
