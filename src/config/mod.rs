@@ -7,6 +7,7 @@
 pub mod check;
 pub mod conform;
 pub mod document;
+pub mod edit;
 pub mod env_file;
 pub mod load;
 pub mod locate;
