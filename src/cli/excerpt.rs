@@ -103,6 +103,20 @@ fn excerpt(source: &str, span: &Range<usize>) -> Excerpt {
     out
 }
 
+/// A whole line of a file, as it may be shown.
+pub fn without_secrets(line: &str) -> String {
+    let mut out = String::new();
+    let hidden = hidden(line, &(0..line.len()));
+    for (at, c) in line.char_indices() {
+        match hidden.iter().find(|range| range.contains(&at)) {
+            Some(range) if at == range.start => out.push_str(MARKER),
+            Some(_) => {}
+            None => out.push(c),
+        }
+    }
+    text::lines(&out).into_owned()
+}
+
 /// The beginning of the character that a byte belongs to.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)

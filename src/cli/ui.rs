@@ -209,6 +209,22 @@ impl Ui {
         }
     }
 
+    /// Words of a conversation on the terminal.
+    pub fn say(&self, words: &str) {
+        print_error_text(&format!("{}\n", text::lines(words)));
+    }
+
+    /// Asks a person for a line; `None` where there is nobody any more.
+    ///
+    /// # Errors
+    /// The terminal cannot be read.
+    pub fn ask(&self, question: &str) -> io::Result<Option<String>> {
+        print_error_text(&text::lines(question));
+        let mut line = String::new();
+        let count = io::stdin().read_line(&mut line)?;
+        Ok((count > 0).then_some(line))
+    }
+
     /// A bar or a line that replaces itself; only if [`Self::shows_progress`].
     pub fn progress(&self, bar: &str) {
         if self.shows_progress() {

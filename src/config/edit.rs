@@ -50,17 +50,6 @@ pub enum EditError {
 }
 
 impl Change {
-    /// To that value.
-    pub fn value(path: &[&str], value: impl Into<Value>) -> Self {
-        let path = path.iter().map(|key| (*key).to_owned()).collect();
-        Self { path, wish: Wish::Value(value.into()) }
-    }
-
-    /// To a table that is there.
-    pub fn table(path: &[&str]) -> Self {
-        Self { path: path.iter().map(|key| (*key).to_owned()).collect(), wish: Wish::Table }
-    }
-
     /// From `KEY=VALUE`; the value is TOML, or else text.
     ///
     /// # Errors
@@ -68,15 +57,29 @@ impl Change {
     pub fn assignment(text: &str) -> Result<Self, EditError> {
         let wrong = || EditError::NoAssignment(text.to_owned());
         let (path, value) = split_assignment(text).ok_or_else(wrong)?;
-        let path = keys(path)?;
-        let kinds = shape_at(&path).map(Shape::kinds).unwrap_or_default();
+        Ok(Self::text(keys(path)?, value))
+    }
+
+    /// To what the text says: TOML, or else that text. Where a table of tables by name has an entry,
+    /// an empty text means that the entry is there.
+    pub fn text(path: Vec<String>, value: &str) -> Self {
+        let shape = shape_at(&path);
+        let kinds = shape.map(Shape::kinds).unwrap_or_default();
+        if value.is_empty() && kinds == [Kind::Table] {
+            return Self { path, wish: Wish::Table };
+        }
         let value = match value.trim().parse::<Value>() {
             // `name=2024` names something 2024.
             Ok(read) if kinds.contains(&Kind::Text) && !fits(&read, &kinds) => value.into(),
             Ok(read) => plain(read),
             Err(_) => value.into(),
         };
-        Ok(Self { path, wish: Wish::Value(value) })
+        Self { path, wish: Wish::Value(value) }
+    }
+
+    /// To nothing.
+    pub fn nothing(path: Vec<String>) -> Self {
+        Self { path, wish: Wish::Nothing }
     }
 
     /// From a JSON object that is laid on top: `null` takes away; keys at its top may be dotted.

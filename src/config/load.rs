@@ -267,7 +267,10 @@ fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> 
 }
 
 /// The bytes of a file that nobody else can have written.
-fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
+///
+/// # Errors
+/// Why it is not read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
     let unreadable = |error: &std::io::Error| Problem::error("unreadable", error.to_string());
     // Not blocking: a FIFO in the place of a file must not hold anybody up.
     let flags =

@@ -111,6 +111,8 @@ impl Search {
 
     /// Looks at every place. What cannot be read is as if it were not there; files that are named
     /// are taken as they are.
+    /// Looks at every place. What has the name of a file of ours and cannot be read as one is told
+    /// later; in the directory itself, where the names may be others', it is left out.
     pub fn locate(&self) -> Located {
         let mut files = Vec::new();
         let mut add = |layer, directory: &Path| {
@@ -125,12 +127,13 @@ impl Search {
             add(Layer::User, &home.join("jr"));
         }
         add(Layer::Directory, &self.directory.join(".jr/config"));
-        add(Layer::Directory, &self.directory);
+        let own = environment_files(&self.directory).into_iter().filter(|path| path.is_file());
+        files.extend(own.map(|path| Found { layer: Layer::Directory, path }));
         let project = self.project();
         if let Some(project) = &project {
             let there = |layer, name: &str| {
                 let path = project.join(name);
-                path.is_file().then_some(Found { layer, path })
+                is_there(&path).then_some(Found { layer, path })
             };
             files.extend(PROJECT_FILES.iter().filter_map(|name| there(Layer::Project, name)));
             files.extend(LOCAL_FILES.iter().filter_map(|name| there(Layer::ProjectLocal, name)));
@@ -148,7 +151,7 @@ impl Search {
             if *device.get_or_insert(here) != here {
                 return None;
             }
-            if PROJECT_FILES.iter().any(|name| directory.join(name).is_file()) {
+            if PROJECT_FILES.iter().any(|name| is_there(&directory.join(name))) {
                 return Some(directory.to_owned());
             }
             let is_root = directory.join(".git").exists();
@@ -174,6 +177,11 @@ impl Search {
     }
 }
 
+/// Whether anything has that name: also what cannot be read, but no directory.
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|data| !data.is_dir())
+}
+
 /// `*env*.toml` of a directory, sorted; hidden files are somebody else's.
 fn environment_files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
@@ -181,9 +189,14 @@ fn environment_files(directory: &Path) -> Vec<PathBuf> {
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut paths: Vec<PathBuf> =
         names.filter(|name| fits(name)).map(|name| directory.join(name)).collect();
-    paths.retain(|path| path.is_file());
+    paths.retain(|path| is_there(path));
     paths.sort();
     paths
+}
+
+/// Whether a file of that name is a project's.
+pub fn is_project_file(name: &str) -> bool {
+    PROJECT_FILES.contains(&name)
 }
 
 /// Whether a file of that name configures environments.

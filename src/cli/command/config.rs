@@ -1,7 +1,9 @@
 //! `jr config`.
 
 mod check;
+mod init;
 mod schema;
+mod wizard;
 
 use std::path::PathBuf;
 
@@ -21,10 +23,13 @@ use crate::projections::view::RecordedView;
 const HELP: &str = "\
 Examples:
   jr config show --origin    # every value, and the file and line it is from
-  jr config show --run last  # what a run was asked for under
+  jr config check services.toml
+  jr config schema > jr.schema.json
+  jr config init --set default_mode=trees --set services.web.port=8000
+  printf '{\"default_mode\":\"trees\"}' | jr config init --stdin-json
 
 Exit codes:
-  0; 2 a file cannot be used";
+  0; 1 nothing was written; 2 a file cannot be used, or could not be";
 
 /// Show what the configuration files say together
 #[derive(clap::Args, Debug)]
@@ -61,6 +66,11 @@ enum Action {
     /// With `#:schema ./jr.schema.json` as the first line of a file, editors that know Taplo or
     /// Tombi complete keys and underline mistakes: jr config schema > jr.schema.json
     Schema,
+    /// Write jr.toml: by questions at a terminal, else by --stdin-json or --set
+    ///
+    /// Comments and what is not asked for stay. The result is checked before it is saved, and saved
+    /// whole or not at all.
+    Init(init::InitArgs),
 }
 
 /// `show --json`.
@@ -103,6 +113,7 @@ impl Runnable for ConfigArgs {
             Action::Show { origin } => show(context, origin),
             Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
             Action::Schema => schema::schema(context),
+            Action::Init(args) => init::init(context, &args),
         }
     }
 }
