@@ -209,7 +209,7 @@ impl Loaded {
     /// One value that a variable of the process sets.
     fn add_variable(&mut self, name: &str, path: &[&str], value: &str) {
         let source = self.sources.len();
-        let origin = Origin { source, key: 0..0, value: 0..0 };
+        let origin = Origin::new(source, 0..0, 0..0);
         let mut node = Node { value: Value::Text(value.to_owned()), origin: origin.clone() };
         for step in path.iter().skip(1).rev() {
             let table = Table::from([((*step).to_owned(), node)]);
@@ -262,7 +262,7 @@ fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> 
             problems.push(problem.at(source, other.origin.key));
         }
     }
-    let origin = Origin { source, key: 0..0, value: 0..0 };
+    let origin = Origin::new(source, 0..0, 0..0);
     Table::from([("services".to_owned(), Node { value: Value::Table(tree), origin })])
 }
 

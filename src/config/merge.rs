@@ -8,16 +8,20 @@ use super::tree::{Node, Table, Value};
 
 /// Lays `over` on top of `base`.
 pub fn merge(base: &mut Table, over: Table) {
-    for (key, node) in over {
-        match base.get_mut(&key) {
-            Some(Node { value: Value::Table(below), .. }) if node.table().is_some() => {
-                if let Value::Table(above) = node.value {
-                    merge(below, above);
-                }
+    for (key, mut node) in over {
+        let Some(below) = base.get_mut(&key) else {
+            base.insert(key, node);
+            continue;
+        };
+        match (&mut below.value, node.value) {
+            (Value::Table(below), Value::Table(above)) if !node.origin.replaces => {
+                merge(below, above);
             }
-            Some(below) => *below = node,
-            None => {
-                base.insert(key, node);
+            (there, value) => {
+                // Merged first with what is above it or first with what is below: the same.
+                let is_table = matches!(value, Value::Table(_));
+                node.origin.replaces |= is_table && !matches!(there, Value::Table(_));
+                *below = Node { value, origin: node.origin };
             }
         }
     }

@@ -80,7 +80,7 @@ impl Builder<'_> {
         depth: usize,
     ) -> Option<Node> {
         let span = value.span();
-        let origin = Origin { source: self.source, key: key.clone(), value: span.clone() };
+        let origin = Origin::new(self.source, key.clone(), span.clone());
         if depth > limits::CONFIG_DEPTH {
             let message = format!("nested deeper than {} levels", limits::CONFIG_DEPTH);
             self.problems.push(Problem::error("too_deep", message).at(self.source, key));

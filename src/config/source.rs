@@ -83,6 +83,15 @@ pub struct Origin {
     pub key: Range<usize>,
     /// Bytes of the value.
     pub value: Range<usize>,
+    /// It is a table that was laid over something else: of tables below that nothing shows through.
+    pub replaces: bool,
+}
+
+impl Origin {
+    /// There.
+    pub fn new(source: usize, key: Range<usize>, value: Range<usize>) -> Self {
+        Self { source, key, value, replaces: false }
+    }
 }
 
 /// `file:line`, or the name of what is no file.

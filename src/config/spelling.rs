@@ -7,24 +7,25 @@ use super::tree::{Node, Table, Value};
 
 /// Keys of a service that its writer meant, and that TOML puts into the table above them.
 pub const HOISTED: [&str; 2] = ["graceful_timeout", "startup_timeout"];
+/// Tables of a service whose headers stand above them.
+const ABOVE: [&str; 3] = ["backoff", "health", "readiness"];
 
-/// Brings keys of a service up that stand below the header of its backoff.
+/// Brings keys of a service up that stand below the header of its backoff or of a check.
 pub fn hoist(table: &mut Table, shape: Shape<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if HOISTED.iter().any(|name| shape.key(name).is_none()) {
         return problems;
     }
-    let backoff =
-        table.iter_mut().find(|(key, _)| shape.key(key).is_some_and(|key| key.name == "backoff"));
-    let Some((header, Node { value: Value::Table(backoff), .. })) = backoff else {
-        return problems;
-    };
-    let is_ours = |key: &str| shape.key(key).is_some_and(|key| HOISTED.contains(&key.name));
-    let keys: Vec<String> = backoff.keys().filter(|key| is_ours(key)).cloned().collect();
-    let header = header.clone();
-    let moved: Vec<(String, Node)> =
-        keys.into_iter().filter_map(|key| Some((key.clone(), backoff.remove(&key)?))).collect();
-    for (key, node) in moved {
+    let is =
+        |names: &[&str], key: &str| shape.key(key).is_some_and(|key| names.contains(&key.name));
+    let mut moved: Vec<(String, String, Node)> = Vec::new();
+    for (header, node) in table.iter_mut().filter(|(key, _)| is(&ABOVE, key)) {
+        let Value::Table(below) = &mut node.value else { continue };
+        let keys: Vec<String> = below.keys().filter(|key| is(&HOISTED, key)).cloned().collect();
+        let found = keys.into_iter().filter_map(|key| below.remove_entry(&key));
+        moved.extend(found.map(|(key, node)| (header.clone(), key, node)));
+    }
+    for (header, key, node) in moved {
         let message = format!(
             "{key} stands below the header of {header}, so TOML makes it a part of that; it is \
              taken as the service's"

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::json_schema;
 use crate::config::shape::{aliases, snake_case};
+use crate::config::spelling::HOISTED;
 
 /// The name that the schema has for itself; nothing lies there.
 const ID: &str = "urn:jr:config:1";
@@ -39,7 +40,7 @@ pub fn published() -> &'static Json {
 
 fn publish() -> Json {
     let mut schema = json_schema().clone();
-    backoff_of_services(&mut schema);
+    hoisted(&mut schema);
     let ids = named(&schema);
     let definitions = schema.get_mut("$defs").and_then(Json::as_object_mut);
     for (name, definition) in definitions.into_iter().flatten() {
@@ -72,8 +73,8 @@ fn head(mut root: Map<String, Json>) -> Json {
     Json::Object(root)
 }
 
-/// Two keys of a service may stand below the header of its backoff.
-fn backoff_of_services(schema: &mut Json) {
+/// Two keys of a service may stand below the headers of its backoff and its checks.
+fn hoisted(schema: &mut Json) {
     let Some(definitions) = schema.get_mut("$defs").and_then(Json::as_object_mut) else { return };
     let (Some(mut backoff), Some(mut table)) =
         (definitions.get("Backoff").cloned(), definitions.get("BackoffTable").cloned())
@@ -81,13 +82,19 @@ fn backoff_of_services(schema: &mut Json) {
         return;
     };
     let Some(service) = definitions.get_mut("Service") else { return };
-    for key in crate::config::spelling::HOISTED {
-        table["properties"][key] = service["properties"][key].clone();
+    let keys = HOISTED.map(|key| (key, service["properties"][key].clone()));
+    for (key, schema) in &keys {
+        table["properties"][key] = schema.clone();
     }
     point(&mut service["properties"]["backoff"], "Backoff", "ServiceBackoff");
     point(&mut backoff, "BackoffTable", "ServiceBackoffTable");
     definitions.insert("ServiceBackoff".to_owned(), backoff);
     definitions.insert("ServiceBackoffTable".to_owned(), table);
+    if let Some(probe) = definitions.get_mut("Probe") {
+        for (key, schema) in keys {
+            probe["properties"][key] = schema;
+        }
+    }
 }
 
 /// Lets what refers to one definition refer to another.

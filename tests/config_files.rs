@@ -1,0 +1,496 @@
+//! Configuration files as they are found: every example of the systems that jr follows, at every
+//! priority; files that were spoilt in many ways; and files that nobody should trust.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use jr::config::load::{Loaded, load, load_bytes, load_file};
+use jr::config::locate::Search;
+use jr::config::problem::{Problem, Severity};
+use jr::config::resolve::{Resolved, resolve};
+use jr::config::schema::environment::EnvironmentType;
+use jr::config::select::{Chosen, select};
+use jr::config::source::place_of;
+use jr::config::tree::find;
+use jr::limits;
+
+/// Places of all priorities, in a directory of its own.
+struct Machine {
+    root: tempfile::TempDir,
+    search: Search,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(&path).expect("made");
+            path
+        };
+        let search = Search {
+            directory: at("home/work/project/sub"),
+            home: Some(at("home")),
+            etc: at("etc"),
+            config_dirs: vec![at("xdg")],
+            config_home: Some(at("home/.config")),
+            ..Search::default()
+        };
+        Self { root, search }
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.root.path().join(name);
+        fs::create_dir_all(path.parent().expect("has one")).expect("made");
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    fn load(&self) -> Loaded {
+        load(&self.search)
+    }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name);
+    fs::read_to_string(path).expect("an example")
+}
+
+/// The environment, complete, without any error.
+fn sound(loaded: &Loaded, id: &str) -> Resolved {
+    let selection = select(loaded, Some(id), None).expect("a name");
+    let (resolved, problems) = resolve(loaded, &selection);
+    let all: Vec<&Problem> = loaded.problems.iter().chain(&problems).collect();
+    assert!(all.iter().all(|problem| problem.severity == Severity::Warning), "{all:?}");
+    resolved
+}
+
+/// Where a value of an environment is from, without the directory.
+fn from(loaded: &Loaded, resolved: &Resolved, path: &[&str]) -> String {
+    let node = find(&resolved.tree, path).unwrap_or_else(|| panic!("{path:?}"));
+    let place = place_of(&loaded.sources, &node.origin);
+    place.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn all_five_priorities_are_merged_at_once() {
+    let machine = Machine::new();
+    let packaged = example("runtools-packaged.toml");
+    machine.write(
+        "etc/jr/env.toml",
+        format!("{packaged}params = {{ timeout = 1.0, by = \"etc\" }}\n"),
+    );
+    machine.write(
+        "xdg/jr/10-env.toml",
+        "[[environment]]\nid = \"local\"\n[environment.labels]\nfrom = \"xdg\"\nxdg = \"1\"\n",
+    );
+    machine.write("home/.config/jr/env.toml", example("runtools-user.toml"));
+    let directory = "home/work/project/sub";
+    machine.write(&format!("{directory}/.jr/config/env.toml"), "[environments.local.labels]\nfrom = \"dot\"\n[environments.local.persistence]\nenabled = false\n");
+    machine.write(
+        &format!("{directory}/myenv.toml"),
+        "[environment]\nid = \"local\"\ndefault = true\n[environment.labels]\nfrom = \"here\"\n",
+    );
+    machine.write(&format!("{directory}/other-env.toml"), "[tool]\nx = 1\n");
+    let loaded = machine.load();
+    assert_eq!(loaded.sources.len(), 7);
+    assert!(loaded.sources[6].is_foreign, "another tool's file is left alone");
+    let local = sound(&loaded, "local");
+    let place = |path: &[&str]| from(&loaded, &local, path);
+    assert_eq!(place(&["type"]), "packaged");
+    assert_eq!(place(&["persistence", "type"]), "jr/env.toml:4");
+    assert_eq!(place(&["persistence", "params", "by"]), "jr/env.toml:6");
+    assert_eq!(place(&["labels", "xdg"]), "jr/10-env.toml:5");
+    assert_eq!(place(&["persistence", "database"]), "jr/env.toml:5");
+    assert_eq!(place(&["persistence", "enabled"]), "config/env.toml:4");
+    assert_eq!(place(&["labels", "from"]), "sub/myenv.toml:5");
+    let persistence = local.environment.persistence.as_ref().expect("there");
+    assert_eq!(persistence.database.as_deref(), Some("~/my-custom-path.db"));
+    assert_eq!(persistence.enabled, Some(false));
+    let path =
+        local.path(&["persistence", "database"], &loaded.sources, machine.search.home.as_deref());
+    assert_eq!(path, Some(machine.root.path().join("home/my-custom-path.db")));
+    let chosen = select(&loaded, None, None).expect("a default");
+    assert!(matches!(chosen.by, Chosen::Default(_)), "{chosen:?}");
+}
+
+#[test]
+fn the_merge_of_the_example_is_the_result_of_the_example() {
+    let machine = Machine::new();
+    machine.write("etc/jr/env.toml", example("runtools-packaged.toml"));
+    machine.write("home/.config/jr/env.toml", example("runtools-user.toml"));
+    let merged = machine.load();
+    let expected = load_bytes("x", example("runtools-merged.toml").into_bytes(), None);
+    let json = |loaded: &Loaded| sound(loaded, "local").environment;
+    assert_eq!(json(&merged), json(&expected));
+    let warnings: Vec<&str> = merged.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(warnings, ["sqlite"], "it says that this is redb");
+}
+
+#[test]
+fn the_schema_of_environments_loads_as_it_stands() {
+    let loaded = load_bytes("x", example("runtools-schema.toml").into_bytes(), None);
+    let local = sound(&loaded, "local");
+    assert_eq!(
+        local.environment.layout.and_then(|layout| layout.root_dir).as_deref(),
+        Some("/custom/path")
+    );
+    assert_eq!(local.environment.default, Some(true));
+}
+
+#[test]
+fn a_project_and_its_local_file_are_found_from_below() {
+    let machine = Machine::new();
+    machine.write("home/work/project/.metalab.toml", example("metalab.toml"));
+    machine.write("home/work/project/.metalab.local.toml", example("metalab.local.toml"));
+    machine.write("home/work/.metalab.toml", "[project]\nname = \"too far up\"\n");
+    let loaded = machine.load();
+    assert_eq!(loaded.project, Some(machine.root.path().join("home/work/project")));
+    let chosen = select(&loaded, None, None).expect("a default");
+    assert_eq!(chosen.id.as_str(), "slurm");
+    assert!(matches!(chosen.by, Chosen::Project(_)));
+    let slurm = sound(&loaded, "slurm");
+    assert_eq!(slurm.kind(), EnvironmentType::Slurm);
+    assert_eq!(slurm.environment.user.as_deref(), Some("jsmith"));
+    assert_eq!(slurm.environment.gateway.as_deref(), Some("hpc.university.edu"));
+    assert_eq!(slurm.environment.ssh_key.as_deref(), Some("~/.ssh/cluster_key"));
+    assert_eq!(from(&loaded, &slurm, &["user"]), "project/.metalab.local.toml:3");
+    assert_eq!(
+        from(&loaded, &slurm, &["services", "postgres", "password"]),
+        "project/.metalab.local.toml:7"
+    );
+    assert_eq!(sound(&loaded, "local").environment.services.map(|all| all.len()), Some(2));
+    machine.write("home/work/project/jr.toml", example("metalab-ssh-key.toml"));
+    let loaded = machine.load();
+    assert_eq!(sound(&loaded, "slurm").environment.ssh_key.as_deref(), Some("~/.ssh/cluster_key"));
+}
+
+#[test]
+fn services_and_their_runtime_load_as_they_stand() {
+    let mut machine = Machine::new();
+    let services = machine.write("a/services.toml", example("canopus-services.toml"));
+    let runtime = machine.write("a/runtime.toml", example("canopus-runtime.toml"));
+    machine.search.extra = vec![services, runtime];
+    let loaded = machine.load();
+    let codes: Vec<&str> = loaded.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["hoisted", "hoisted"]);
+    let local = sound(&loaded, "local");
+    let web = &local.environment.services.as_ref().expect("services")["web"];
+    assert_eq!(web.graceful_timeout.map(|time| time.0), Some(5_000));
+    assert_eq!(web.startup_timeout.map(|time| time.0), Some(15_000));
+    assert_eq!(web.hostname.as_deref(), Some("web.local"));
+    assert_eq!(from(&loaded, &local, &["services", "web", "port"]), "a/runtime.toml:3");
+    let (_, problems) = resolve(&loaded, &select(&loaded, None, None).expect("one"));
+    let warned: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(warned, ["unknown_service"], "api is not declared");
+
+    let loaded = load_bytes("x", example("canopus-checks.toml").into_bytes(), None);
+    let local = sound(&loaded, "local");
+    let web = &local.environment.services.as_ref().expect("services")["web"];
+    assert_eq!(web.graceful_timeout.map(|time| time.0), Some(5_000), "below a check, too");
+    let health = web.health.as_ref().expect("a check");
+    assert_eq!(health.http.as_ref().and_then(|http| http.timeout).map(|time| time.0), Some(1_000));
+    assert_eq!(health.failure_threshold, Some(3));
+    assert!(web.readiness.as_ref().is_some_and(|check| check.tcp.is_some()));
+}
+
+/// Line and code of each error.
+fn errors(text: impl Into<Vec<u8>>) -> Vec<(usize, &'static str)> {
+    let loaded = load_bytes("x", text.into(), None);
+    let mut all = loaded.problems.clone();
+    for id in ["local", "x"] {
+        all.extend(resolve(&loaded, &select(&loaded, Some(id), None).expect("a name")).1);
+    }
+    all.retain(|problem| problem.severity == Severity::Error);
+    let line = |problem: &Problem| {
+        let source = &loaded.sources[problem.source.expect("it has a place")];
+        source.line_and_column(problem.span.start).0
+    };
+    let mut out: Vec<_> = all.iter().map(|problem| (line(problem), problem.code)).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+#[test]
+fn an_error_has_its_line() {
+    for (text, expected) in [
+        ("a = 1\n", vec![(1, "unknown_key")]),
+        ("\n\ndefault_mode = 1", vec![(3, "wrong_type")]),
+        ("\n[project]\nname = \"a\"\nname = \"b\"\n", vec![(4, "syntax")]),
+        ("[project]\nname = \"a\"\n[project]\n", vec![(3, "syntax")]),
+        ("[project]\nname = a\n\n[ports\nfirst = 1", vec![(2, "syntax"), (4, "syntax")]),
+        ("[jobs.x]\ncommand = \"x\"\ntimeout = \"soon\"", vec![(3, "bad_value")]),
+        ("[jobs.x]\ncommand = \"x\"\ntimeout = 1e300", vec![(3, "bad_value")]),
+        ("[jobs.x]\ncommand = \"x\"\ntimeout = 99999999999999999", vec![(3, "bad_value")]),
+        ("[jobs.x]\ncommand = \"x\"\nlimits = { cpu = 0 }", vec![(3, "bad_value")]),
+        ("[jobs.x]\ncommand = \"x\"\nretries = 4294967296", vec![(3, "out_of_range")]),
+        ("[jobs.x]\ncommand = \"x\"\nretries = -1", vec![(3, "out_of_range")]),
+        ("[jobs.x]\ncommand = \"x\"\nretries = 99999999999999999999", vec![(3, "bad_number")]),
+        ("[jobs.x]\ncommand = \"x\"\nenv = { A = 1.5 }", vec![(3, "wrong_type")]),
+        ("[jobs.x]\ncommand = \"x\"\nenv = {\n  A = { env = 1 } }", vec![(4, "wrong_type")]),
+        ("[jobs.x]\ncommand = \"x\"\nenv = { A = {} }", vec![(3, "missing_key")]),
+        ("[jobs.x]\n", vec![(1, "no_command")]),
+        ("[jobs.X]\ncommand = \"x\"", vec![(1, "bad_name")]),
+        ("[jobs.\"../x\"]\ncommand = \"x\"", vec![(1, "bad_name")]),
+        ("[jobs.\"a\\nb\"]\ncommand = \"x\"", vec![(1, "bad_name")]),
+        ("[jobs.-o]\ncommand = \"x\"", vec![(1, "bad_name")]),
+        ("[jobs.\"CON\\u001b[2J\"]\ncommand = \"x\"", vec![(1, "bad_name")]),
+        ("[[services]]\ncommand = \"x\"\n\n[[services]]\nid = 1", vec![(1, "no_id"), (4, "no_id")]),
+        ("[services.x]\nid = \"y\"\ncommand = \"x\"", vec![(2, "two_names")]),
+        ("[services.x]\n\ndepends_on = [\"y\"]\ncommand = \"x\"", vec![(3, "unknown_service")]),
+        ("[services.x]\ncommand = \"x\"\nhealth = {}", vec![(3, "bad_probe")]),
+        ("[services.x]\ncommand = \"x\"\ncmd = \"y\"", vec![(3, "duplicate_key")]),
+        ("[environments.x]\n\n\nlayout = {}", vec![(1, "no_type")]),
+        (
+            "[environments.x]\ntype = \"slurm\"\ngateway = \"-oProxyCommand=x\"",
+            vec![(3, "bad_value")],
+        ),
+        ("[project]\nname = \"a\\u0000b\"", vec![(2, "bad_value")]),
+        (
+            "[project]\r\nname = 1\r\n[ports]\r\nfirst = 0\r\n",
+            vec![(2, "wrong_type"), (4, "out_of_range")],
+        ),
+        ("\u{feff}[project]\nname = 1", vec![(2, "wrong_type")]),
+        ("[project]\nname = \"\"\"\na\nb\"\"\"\nx = 1", vec![(5, "unknown_key")]),
+    ] {
+        assert_eq!(errors(text), expected, "{text:?}");
+    }
+    assert_eq!(errors(b"[project]\nname = \"\xff\"\n".to_vec()), [(2, "not_utf8")]);
+    assert_eq!(errors(b"[project]\nname = \"a\0b\"\n".to_vec()), [(2, "syntax")]);
+    let deep = format!("[project]\nname = {}1{}\n", "[".repeat(40), "]".repeat(40));
+    assert!(matches!(errors(deep)[..], [(2, "too_deep" | "syntax")]));
+}
+
+#[test]
+fn what_files_say_together_has_a_place_too() {
+    let machine = Machine::new();
+    machine.write(
+        "home/.config/jr/env.toml",
+        "[jobs.x]\ncommand = \"x\"\nenv = { A = { file = \"a\" } }\n",
+    );
+    machine
+        .write("home/work/project/jr.toml", "[jobs.x]\nenv = { A = { env = \"A\" }, B = \"b\" }\n");
+    let loaded = machine.load();
+    assert!(!loaded.has_errors());
+    let (resolved, problems) = resolve(&loaded, &select(&loaded, None, None).expect("one"));
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(
+        problem.place(&loaded.sources).is_some_and(|place| place.contains("env.toml:3:")),
+        "{problem:?}"
+    );
+    let job = &resolved.environment.jobs.as_ref().expect("jobs")["x"];
+    assert!(job.environment.as_ref().is_some_and(|all| all.contains_key("B")), "all else is read");
+}
+
+/// Numbers that are the same on every machine (xorshift64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(bound.max(1)).expect("small")).expect("small")
+    }
+}
+
+/// Loads and resolves; nothing may panic, and every error has a place that is there.
+fn survives(bytes: Vec<u8>) {
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(2_000)]).into_owned();
+    let loaded = load_bytes("x", bytes, None);
+    let mut all = loaded.problems.clone();
+    for id in jr::config::select::declared(&loaded.merged) {
+        if let Ok(selection) = select(&loaded, Some(id), None) {
+            all.extend(resolve(&loaded, &selection).1);
+        }
+    }
+    all.extend(jr::config::select::problems(&loaded));
+    for problem in &all {
+        let source =
+            &loaded.sources[problem.source.unwrap_or_else(|| panic!("{problem:?} {shown}"))];
+        assert!(problem.span.start <= source.text.len(), "{problem:?}: {shown}");
+        assert!(problem.message.chars().count() < 500, "{problem:?}");
+        problem.place(&loaded.sources).expect("a place");
+        jr::cli::excerpt::render(problem, &loaded.sources, true);
+    }
+}
+
+#[test]
+fn spoilt_files_never_panic() {
+    let names = ["full.toml", "metalab.toml", "canopus-checks.toml", "runtools-schema.toml"];
+    let others = [
+        "true",
+        "1",
+        "-1.5",
+        "\"text\"",
+        "[]",
+        "[1, \"a\"]",
+        "{}",
+        "{ a = 1 }",
+        "2024-01-01",
+        "inf",
+        "'''\n'''",
+        "x",
+    ];
+    for (seed, name) in (0x5eed_u64..).zip(names) {
+        let text = example(name);
+        let mut chance = Chance(seed);
+        for cut in (0..text.len()).step_by(7).filter(|cut| text.is_char_boundary(*cut)) {
+            survives(text.as_bytes()[..cut].to_vec());
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let joined = |lines: &[String]| lines.join("\n").into_bytes();
+        for round in 0..120 {
+            let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            let (one, two) = (chance.below(lines.len()), chance.below(lines.len()));
+            match round % 6 {
+                // Another type.
+                0 => {
+                    let other = others[chance.below(others.len())];
+                    let key = lines[one].split('=').next().unwrap_or_default().to_owned();
+                    lines[one] = format!("{key}= {other}");
+                }
+                1 => lines.swap(one, two),
+                2 => {
+                    let twice = lines[one].clone();
+                    lines.insert(two, twice);
+                }
+                3 => drop(lines.remove(one)),
+                // Other brackets.
+                4 => lines[one] = lines[one].replace('[', "[[").replace(']', "]]"),
+                _ => lines[one] = lines[one].replace('.', ".a.").replace('"', ""),
+            }
+            survives(joined(&lines));
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..=round % 3 {
+                let place = chance.below(bytes.len());
+                bytes[place] = u8::try_from(chance.below(256)).expect("a byte");
+            }
+            survives(bytes);
+        }
+    }
+}
+
+#[test]
+fn huge_files_end_in_a_word() {
+    let most = limits::CONFIG_BYTES;
+    let fill = |text: &str, times: usize| text.repeat(times / text.len());
+    for text in [
+        fill("[", most),
+        format!("a = {}", fill("[", most)),
+        format!("a = {}", fill("{a=", most)),
+        fill("a.", most) + "a = 1",
+        format!("[{}a]", fill("a.", most - 10)),
+        format!("[project]\nname = \"{}\"\n", fill("x", most - 100)),
+        format!("default_mode = \"{}\"\n", fill("x", most - 100)),
+        format!("\"{}\" = 1\n", fill("x", most - 100)),
+        fill("x\n", most),
+        fill("\u{feff}", most),
+        fill("\r", most),
+        fill("\"", most),
+        fill("[[services]]\n", most),
+        (0..20_000).map(|n| format!("k{n} = 1\n")).collect(),
+        (0..5_000).map(|n| format!("[services.s{n}]\ncommand = \"x\"\n")).collect(),
+        (0..5_000)
+            .map(|n| {
+                format!(
+                    "[services.s{n}]\ncommand = \"x\"\ndepends_on = [\"s{}\"]\n",
+                    (n + 1) % 5_000
+                )
+            })
+            .collect(),
+    ] {
+        survives(text.into_bytes());
+    }
+    for (size, refused) in [(most, false), (most + 1, true), (most * 3, true)] {
+        let text = format!("#{}", "x".repeat(size - 1));
+        let loaded = load_bytes("x", text.into_bytes(), None);
+        let codes: Vec<&str> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, if refused { vec!["too_large"] } else { vec![] }, "{size}");
+    }
+}
+
+fn refusal(path: &Path) -> (String, String) {
+    let loaded = load_file(path, None);
+    let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
+    assert_eq!(problem.place(&loaded.sources).as_deref(), path.to_str());
+    (problem.code.to_owned(), problem.message.clone())
+}
+
+#[test]
+fn what_others_can_write_is_refused() {
+    let machine = Machine::new();
+    let path = machine.write("a/jr.toml", "default_mode = \"trees\"\n");
+    let mode =
+        |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
+    for good in [0o600, 0o644, 0o640, 0o444] {
+        mode(good);
+        assert!(!load_file(&path, None).has_errors(), "{good:o}");
+    }
+    mode(0o646);
+    let (code, why) = refusal(&path);
+    assert_eq!(code, "untrusted");
+    assert!(why.contains("everybody can write it"), "{why}");
+    mode(0o644);
+    // Only root can give files away.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(12_345), None).expect("given away");
+        let (code, why) = refusal(&path);
+        assert_eq!(code, "untrusted");
+        assert!(why.contains("belongs to user 12345"), "{why}");
+        std::os::unix::fs::chown(&path, Some(0), Some(12_345)).expect("given away");
+        mode(0o664);
+        assert!(refusal(&path).1.contains("another group"));
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let machine = Machine::new();
+    let at = |name: &str| machine.root.path().join("home/work/project").join(name);
+    let fifo = at("jr.toml");
+    fs::create_dir_all(fifo.parent().expect("has one")).expect("made");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .expect("made");
+    assert_eq!(refusal(&fifo), ("unreadable".to_owned(), "not a regular file".to_owned()));
+    // In its place it is told, and not taken for nothing.
+    let codes = |machine: &Machine| {
+        let codes = machine.load().problems.iter().map(|problem| problem.code).collect::<Vec<_>>();
+        codes
+    };
+    assert_eq!(codes(&machine), ["unreadable"]);
+    fs::remove_file(&fifo).expect("removed");
+    symlink("jr.toml", &fifo).expect("linked");
+    assert!(refusal(&fifo).1.contains("symbolic link"), "{:?}", refusal(&fifo));
+    assert_eq!(codes(&machine), ["unreadable"]);
+    fs::remove_file(&fifo).expect("removed");
+    symlink("/nowhere/at/all", &fifo).expect("linked");
+    assert_eq!(codes(&machine), ["unreadable"]);
+    fs::remove_file(&fifo).expect("removed");
+    // A directory is nobody's file, and a link to a good one is good.
+    fs::create_dir(&fifo).expect("made");
+    assert_eq!(codes(&machine), [""; 0]);
+    fs::remove_dir(&fifo).expect("removed");
+    let good = machine.write("elsewhere/jr.toml", "default_mode = \"trees\"\n");
+    symlink(good, &fifo).expect("linked");
+    let loaded = machine.load();
+    assert!(!loaded.has_errors() && loaded.merged.contains_key("default_mode"));
+    assert_eq!(refusal(Path::new("/")).0, "unreadable");
+    assert_eq!(refusal(Path::new("/nowhere/x.toml")).0, "unreadable");
+}
+
+#[test]
+fn a_directory_that_nobody_may_read_is_as_if_it_were_empty() {
+    let machine = Machine::new();
+    machine.write("etc/jr/env.toml", "default_mode = \"trees\"\n");
+    let directory = machine.root.path().join("etc/jr");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o000)).expect("changed");
+    let loaded = machine.load();
+    // Root may.
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!(loaded.sources.len(), if is_root { 2 } else { 1 });
+    assert!(!loaded.has_errors());
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("changed");
+}
