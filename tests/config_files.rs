@@ -99,8 +99,8 @@ fn all_five_priorities_are_merged_at_once() {
     let local = sound(&loaded, "local");
     let place = |path: &[&str]| from(&loaded, &local, path);
     assert_eq!(place(&["type"]), "packaged");
-    assert_eq!(place(&["persistence", "type"]), "jr/env.toml:4");
-    assert_eq!(place(&["persistence", "params", "by"]), "jr/env.toml:6");
+    assert_eq!(place(&["persistence", "type"]), "jr/env.toml:5");
+    assert_eq!(place(&["persistence", "params", "by"]), "jr/env.toml:7");
     assert_eq!(place(&["labels", "xdg"]), "jr/10-env.toml:5");
     assert_eq!(place(&["persistence", "database"]), "jr/env.toml:5");
     assert_eq!(place(&["persistence", "enabled"]), "config/env.toml:4");

@@ -165,43 +165,83 @@ impl Check<'_> {
 
     /// Services that wait for one another would wait for ever.
     fn cycles(&mut self, all: &BTreeMap<String, Service>) {
-        let mut done: Vec<&str> = Vec::new();
+        let mut seen = BTreeMap::new();
         for name in all.keys() {
-            let mut path = Vec::new();
-            if let Some(cycle) = cycle(name, all, &mut path, &mut done) {
+            if let Some(cycle) = cycle(name, all, &mut seen) {
                 let message = format!("services wait for one another: {}", cycle.join(" -> "));
-                let first = cycle[0].clone();
                 let problem = Problem::error("cycle", message);
-                self.tell(&["services", &first, "depends_on"], problem);
+                self.tell(&["services", cycle[0], "depends_on"], problem);
             }
         }
     }
 }
 
-/// The services of a cycle that `name` leads to. Those in `done` lead to none.
+/// The services of a cycle that `name` leads to; `seen` are those that were followed already, with
+/// no call within a call: a chain may be as long as a file.
 fn cycle<'a>(
     name: &'a str,
     all: &'a BTreeMap<String, Service>,
-    path: &mut Vec<&'a str>,
-    done: &mut Vec<&'a str>,
-) -> Option<Vec<String>> {
-    if done.contains(&name) {
+    seen: &mut BTreeMap<&'a str, bool>,
+) -> Option<Vec<&'a str>> {
+    let waits_for = |name: &str| {
+        let wishes = all.get(name).and_then(|service| service.depends_on.as_ref());
+        let mut names = wishes.map(|wishes| wishes.names()).unwrap_or_default();
+        names.reverse();
+        names
+    };
+    if seen.contains_key(name) {
         return None;
     }
-    if let Some(start) = path.iter().position(|there| *there == name) {
-        let around = path[start..].iter().copied().chain([name]);
-        let around = around.map(str::to_owned).collect();
-        done.extend(path.iter().copied());
-        return Some(around);
+    let mut path = vec![(name, waits_for(name))];
+    let mut found = None;
+    seen.insert(name, true);
+    while let Some((name, pending)) = path.last_mut() {
+        let Some(next) = pending.pop().filter(|_| found.is_none()) else {
+            seen.insert(name, false);
+            path.pop();
+            continue;
+        };
+        let Some((next, _)) = all.get_key_value(next) else { continue };
+        match seen.get(next.as_str()) {
+            None => {
+                seen.insert(next, true);
+                path.push((next, waits_for(next)));
+            }
+            Some(true) => {
+                let names = path.iter().map(|(name, _)| *name);
+                let around = names.skip_while(|name| name != next).chain([next.as_str()]);
+                found = Some(around.collect());
+            }
+            Some(false) => {}
+        }
     }
-    path.push(name);
-    let wishes = all.get(name).and_then(|service| service.depends_on.as_ref());
-    let names = wishes.map(|wishes| wishes.names()).unwrap_or_default();
-    let found = names.into_iter().find_map(|next| {
-        let (next, _) = all.get_key_value(next)?;
-        cycle(next, all, path, done)
-    });
-    path.pop();
-    done.push(name);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema::service::Dependencies;
+
+    fn found(wishes: &[(&str, &[&str])]) -> Vec<String> {
+        let service = |names: &[&str]| Service {
+            depends_on: Some(Dependencies::Names(names.iter().map(ToString::to_string).collect())),
+            ..Service::default()
+        };
+        let all: BTreeMap<String, Service> =
+            wishes.iter().map(|(name, on)| ((*name).to_owned(), service(on))).collect();
+        let mut seen = BTreeMap::new();
+        let cycles = all.keys().filter_map(|name| cycle(name, &all, &mut seen));
+        cycles.map(|cycle| cycle.join(" ")).collect()
+    }
+
+    #[test]
+    fn each_cycle_is_found_once() {
+        assert_eq!(found(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])]), [""; 0]);
+        assert_eq!(found(&[("a", &["a"])]), ["a a"]);
+        assert_eq!(found(&[("a", &["b"]), ("b", &["c", "x"]), ("c", &["b"])]), ["b c b"]);
+        let two: [(&str, &[&str]); 4] =
+            [("a", &["b"]), ("b", &["a"]), ("c", &["d"]), ("d", &["c"])];
+        assert_eq!(found(&two), ["a b a", "c d c"]);
+    }
 }

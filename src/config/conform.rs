@@ -114,10 +114,15 @@ impl Conform {
         let Node { value, origin } = node;
         let value = match value {
             Value::Table(table) if shape.has_keys() => {
-                let table = self.keys(table, shape, name);
-                if let Some(missing) = shape.required().find(|key| !table.contains_key(*key)) {
+                let names: Vec<&str> =
+                    table.keys().filter_map(|key| Some(shape.key(key)?.name)).collect();
+                if let Some(missing) = shape.required().find(|key| !names.contains(key)) {
                     let message = format!("{name} lacks {missing}");
                     self.tell(Problem::error("missing_key", message), origin.value);
+                    return None;
+                }
+                let table = self.keys(table, shape, name);
+                if shape.required().any(|key| !table.contains_key(key)) {
                     return None;
                 }
                 Value::Table(table)
