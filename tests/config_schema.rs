@@ -267,3 +267,125 @@ fn every_key_of_the_schema_is_known_in_each_of_its_spellings() {
     assert!(!text.contains("\"null\""), "TOML has no null");
     assert_eq!(root["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
+
+/// Tables of the page, in its order, by the schema's names.
+const TABLES: [(&str, &str); 23] = [
+    ("", "The file itself"),
+    ("Project", "`[project]`"),
+    ("Directories", "`[directories]`"),
+    ("PortRange", "`[ports]`"),
+    ("Environment", "`[environments.ID]`"),
+    ("Layout", "`[environments.ID.layout]`"),
+    ("Persistence", "`[environments.ID.persistence]`"),
+    ("Retention", "`retention`"),
+    ("Queue", "`[queues.NAME]`"),
+    ("Limits", "`limits`"),
+    ("Job", "`[jobs.NAME]`"),
+    ("BackoffTable", "`backoff`"),
+    ("Service", "`[services.NAME]`"),
+    ("Hooks", "`[services.NAME.hooks]`"),
+    ("Probe", "`health` and `readiness`"),
+    ("HttpProbe", "`http`"),
+    ("TcpProbe", "`tcp`"),
+    ("ExecProbe", "`exec`"),
+    ("OutputProbe", "`output`"),
+    ("UnixProbe", "`unix`"),
+    ("Test", "`[tests.NAME]`"),
+    ("LiteralSecret", "A value that is shown as a marker"),
+    ("SecretVariable", "A secret that a variable holds; `SecretFile`: `{ file = \"PATH\" }`"),
+];
+const BEGIN: &str = "<!-- keys: written by JR_BLESS=1 cargo test --test config_schema -->\n";
+const END: &str = "<!-- end of keys -->\n";
+
+fn keys_page() -> String {
+    let mut out = String::new();
+    for (name, title) in TABLES {
+        let definition =
+            if name.is_empty() { json_schema() } else { &json_schema()["$defs"][name] };
+        out.push_str(&format!("\n### {title}\n\n"));
+        if let Some(about) = definition["description"].as_str().filter(|_| !name.is_empty()) {
+            out.push_str(&format!("{}\n\n", about.replace('\n', " ")));
+        }
+        out.push_str("| key | takes | default | meaning | other names |\n|---|---|---|---|---|\n");
+        for (key, schema) in definition["properties"].as_object().expect("keys") {
+            let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
+            let default = Regex::new(r" \(default:? ([^)]*)\)").expect("a pattern");
+            let value = default.captures(&about).map(|found| found[1].to_owned());
+            let about = default.replace(&about, "").replace('|', "\\|");
+            let names = jr::config::shape::aliases(schema).map(|(name, unit)| match unit {
+                Some(unit) => format!("`{name}` ({unit})"),
+                None => format!("`{name}`"),
+            });
+            let names = names.collect::<Vec<_>>().join(", ");
+            let takes = takes(schema).replace('|', "\\|");
+            let value = value.unwrap_or_default();
+            out.push_str(&format!("| `{key}` | {takes} | {value} | {about} | {names} |\n"));
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// What a place takes, in words.
+fn takes(schema: &Value) -> String {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        let name = target.rsplit('/').next().expect("a name");
+        let target = json_schema().pointer(target.trim_start_matches('#')).expect("there");
+        return match name {
+            "Millis" => "duration".to_owned(),
+            "Bytes" => "size".to_owned(),
+            "Words" => "text or list".to_owned(),
+            "Variable" => "text, integer, boolean or secret".to_owned(),
+            _ => takes(target),
+        };
+    }
+    if let Some(choices) = schema.get("oneOf").or_else(|| schema.get("anyOf")) {
+        let choices = choices.as_array().expect("a list").iter();
+        let real = choices.filter(|choice| choice["type"] != "null");
+        let words: Vec<String> = real
+            .map(|choice| match choice["const"].as_str() {
+                Some(word) => format!("`{word}`"),
+                None => takes(choice),
+            })
+            .collect();
+        let mut unique = words.clone();
+        unique.dedup();
+        return unique.join(" or ");
+    }
+    let kind = match &schema["type"] {
+        Value::Array(kinds) => kinds[0].as_str().unwrap_or_default(),
+        kind => kind.as_str().unwrap_or_default(),
+    };
+    match (kind, schema["format"].as_str()) {
+        ("object", _) if schema.get("properties").is_some() => "table".to_owned(),
+        ("object", _) => match schema.get("additionalProperties").filter(|inner| inner.is_object())
+        {
+            Some(inner) if takes(inner) == "table" => "tables by name".to_owned(),
+            Some(inner) => format!("table of {}", takes(inner)),
+            None => "table".to_owned(),
+        },
+        ("array", _) => format!("list of {}", takes(&schema["items"])),
+        ("string", Some(format)) => format.replace('-', " "),
+        ("string", None) => "text".to_owned(),
+        (kind, _) => kind.to_owned(),
+    }
+}
+
+#[test]
+fn the_page_has_every_key() {
+    let covered: BTreeSet<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+    for (name, definition) in json_schema()["$defs"].as_object().expect("definitions") {
+        let has_keys = definition.get("properties").is_some() && name != "SecretFile";
+        assert!(!has_keys || covered.contains(name.as_str()), "{name} is in no table");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let (head, rest) = page.split_once(BEGIN).expect("where the keys begin");
+    let (keys, tail) = rest.split_once(END).expect("where they end");
+    let expected = keys_page();
+    if std::env::var_os("JR_BLESS").is_some() {
+        std::fs::write(&path, [head, BEGIN, &expected, END, tail].concat()).expect("written");
+    } else {
+        assert!(keys == expected, "JR_BLESS=1 cargo test --test config_schema writes it");
+    }
+}

@@ -109,8 +109,6 @@ impl Search {
         }
     }
 
-    /// Looks at every place. What cannot be read is as if it were not there; files that are named
-    /// are taken as they are.
     /// Looks at every place. What has the name of a file of ours and cannot be read as one is told
     /// later; in the directory itself, where the names may be others', it is left out.
     pub fn locate(&self) -> Located {
