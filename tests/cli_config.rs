@@ -172,7 +172,8 @@ fn init_writes_what_is_given_and_nothing_else() {
     );
     assert_eq!(desk.read("jr.toml"), "# mine\n[project] # kept\nname = 'x'\n");
     assert_eq!(code(&desk.jr(&words, "")), 0);
-    let expected = "# mine\n[project] # kept\nname = 'x'\ndefault_env = \"ci\"\n\n[environments.ci]\ntype = \"local\"\n";
+    let expected = "# mine\n[project] # kept\nname = 'x'\ndefault_env = \"ci\"\n\n\
+        [environments.ci]\ntype = \"local\"\n";
     assert_eq!(desk.read("jr.toml"), expected);
     let mode = fs::metadata(desk.path().join("jr.toml")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -231,7 +232,8 @@ fn the_schema_is_named_where_it_lies_or_is_asked_for() {
 #[test]
 fn the_wizard_asks_in_seven_steps() {
     let desk = Desk::new();
-    let envctl = "ENVCTL_DEFAULT_MODE=trees\nMAIN_REDIS_ENABLE=true\nTREES_REDIS_ENABLE=true\nTREES_DIR_NAME=wt\n";
+    let envctl = "ENVCTL_DEFAULT_MODE=trees\nMAIN_REDIS_ENABLE=true\n\
+        TREES_REDIS_ENABLE=true\nTREES_DIR_NAME=wt\n";
     desk.write(".envctl", envctl);
     let mut screen = desk.wizard();
     screen.expect("1/7 Source");
@@ -282,13 +284,20 @@ fn the_wizard_asks_in_seven_steps() {
     screen.write("\r");
     screen.expect("created");
     assert_eq!(screen.end_code(), 0);
-    let expected = "default_mode = \"trees\"\n\n[directories]\ntrees = \"wt\"\n\n[environments.ci]\n\
-        type = \"local\"\n\n[project]\ndefault_env = \"ci\"\n\n[services.postgres]\n\n[services.redis]\n\n\
+    let expected = "default_mode = \"trees\"\n\n[directories]\ntrees = \"wt\"\n\n\
+        [environments.ci]\ntype = \"local\"\n\n[project]\ndefault_env = \"ci\"\n\n\
+        [services.postgres]\n\n[services.redis]\n\n\
         [services.web]\ncommand = \"npm start\"\ndirectory = \"app\"\nport = 3000\n";
     assert_eq!(desk.read("jr.toml"), expected);
     assert_eq!(code(&desk.jr(&["config", "check"], "")), 0);
+}
 
-    // Again, from what is there: everything is proposed, and nothing changes.
+#[test]
+fn the_wizard_proposes_what_is_there() {
+    let desk = Desk::new();
+    let before = "[services.postgres]\n\n[services.redis]\n\n[services.web]\n\
+        command = \"npm start\"\n";
+    desk.write("jr.toml", before);
     let mut screen = desk.wizard();
     for _ in 0..2 {
         screen.expect("]: ");
@@ -305,7 +314,7 @@ fn the_wizard_asks_in_seven_steps() {
     screen.expect("edit [yes]: ");
     screen.write("n\r");
     assert_eq!(screen.end_code(), 1);
-    assert_eq!(desk.read("jr.toml"), expected);
+    assert_eq!(desk.read("jr.toml"), before);
 }
 
 #[test]

@@ -84,12 +84,14 @@ proptest! {
         let both = merged(&[&a, &b]);
         for (key, node) in &both {
             match (a.get(key), b.get(key)) {
-                (Some(below), Some(above)) => match (below.table(), above.table()) {
-                    (Some(below), Some(above)) => {
+                (Some(below), Some(above)) => {
+                    if let (Some(below), Some(above)) = (below.table(), above.table()) {
                         prop_assert_eq!(node.table(), Some(&merged(&[below, above])));
+                    } else {
+                        prop_assert_eq!(&node.value, &above.value);
+                        prop_assert_eq!(node.origin.source, above.origin.source);
                     }
-                    _ => prop_assert_eq!(node, above),
-                },
+                }
                 (only, None) | (None, only) => prop_assert_eq!(Some(node), only),
             }
         }

@@ -2,6 +2,7 @@
 //! refuses what is wrong.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jr::config::load::{Loaded, load_bytes, load_file};
@@ -26,7 +27,7 @@ fn instance(text: &str) -> Value {
 }
 
 /// The words of the standard that the schema uses, and no others: another one stops the test.
-const NOTES: [&str; 5] = ["$schema", "$id", "$defs", "title", "description"];
+const NOTES: [&str; 6] = ["$schema", "$id", "$defs", "title", "description", "default"];
 
 /// What is wrong with `value`.
 fn validate(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
@@ -184,16 +185,19 @@ fn spellings_that_the_loader_takes_are_valid() {
         "[services.web]\nid = \"web\"\ncmd = \"x\"\nrestart = \"onFailure\"",
         "[service.web]\ncommand = [\"x\"]\nrestart-policy = \"unless-stopped\"",
         "[environment]\nid = \"a\"\ntype = \"in_process\"",
-        "[[environment]]\nid = \"a\"\ntype = \"inProcess\"\n[environment.persistence]\ntype = \"sqlite\"",
+        "[[environment]]\nid = \"a\"\ntype = \"inProcess\"\n\
+         [environment.persistence]\ntype = \"sqlite\"",
         "[environments.a]\nkind = \"Isolated\"\ndefaultQueue = \"q\"",
         "[services.a]\ncommand = \"x\"\nhealth = { type = { tcp = { port = 1 } } }",
         "[services.a]\ncommand = \"x\"\nhealth = { checkType = { type = \"tcp\", port = 1 } }",
         "[services.a]\ncommand = \"x\"\n[services.a.backoff]\ninitial = 1\ngraceful_timeout = 5",
         "[services.a]\ncommand = \"x\"\nhealth = { tcp = {}, startupTimeoutSecs = 5 }",
         "[services.a]\ncommand = \"x\"\nbackoff = \"1s,max=5m,factor=2,jitter=10%\"",
-        "[jobs.a]\nrun = \"x\"\ntimeout = 1.5\nok = \"3,10-12\"\nlock = \"disk:fail\"\numask = \"022\"",
+        "[jobs.a]\nrun = \"x\"\ntimeout = 1.5\nok = \"3,10-12\"\n\
+         lock = \"disk:fail\"\numask = \"022\"",
         "[jobs.a]\nrun = \"x\"\ntimeout = \"01:30:00\"\nok = [3]\nsignal = \"SIGINT\"",
-        "[jobs.a]\nrun = \"x\"\ntimeoutMillis = 5\nkill_after = \"1m 30s\"\nenv = { A = 1, B = true }",
+        "[jobs.a]\nrun = \"x\"\ntimeoutMillis = 5\nkill_after = \"1m 30s\"\n\
+         env = { A = 1, B = true }",
         "[jobs.a]\nrun = \"x\"\nlimits = { cpus = 1.5, memory = \"512M\" }",
         "[services.a]\npreset = \"n8n\"\nports = { http = \"auto\", other = \"127.0.0.1:80\" }",
         "[services.a]\ncommand = \"x\"\nports = [1, \"2\"]\ndepends_on = [\"a\"]",
@@ -298,18 +302,18 @@ const BEGIN: &str = "<!-- keys: written by JR_BLESS=1 cargo test --test config_s
 const END: &str = "<!-- end of keys -->\n";
 
 fn keys_page() -> String {
+    let default = Regex::new(r" \(default:? ([^)]*)\)").expect("a pattern");
     let mut out = String::new();
     for (name, title) in TABLES {
         let definition =
             if name.is_empty() { json_schema() } else { &json_schema()["$defs"][name] };
-        out.push_str(&format!("\n### {title}\n\n"));
+        write!(out, "\n### {title}\n\n").expect("text");
         if let Some(about) = definition["description"].as_str().filter(|_| !name.is_empty()) {
-            out.push_str(&format!("{}\n\n", about.replace('\n', " ")));
+            write!(out, "{}\n\n", about.replace('\n', " ")).expect("text");
         }
         out.push_str("| key | takes | default | meaning | other names |\n|---|---|---|---|---|\n");
         for (key, schema) in definition["properties"].as_object().expect("keys") {
             let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
-            let default = Regex::new(r" \(default:? ([^)]*)\)").expect("a pattern");
             let value = default.captures(&about).map(|found| found[1].to_owned());
             let about = default.replace(&about, "").replace('|', "\\|");
             let names = jr::config::shape::aliases(schema).map(|(name, unit)| match unit {
@@ -319,7 +323,7 @@ fn keys_page() -> String {
             let names = names.collect::<Vec<_>>().join(", ");
             let takes = takes(schema).replace('|', "\\|");
             let value = value.unwrap_or_default();
-            out.push_str(&format!("| `{key}` | {takes} | {value} | {about} | {names} |\n"));
+            writeln!(out, "| `{key}` | {takes} | {value} | {about} | {names} |").expect("text");
         }
     }
     out.push('\n');

@@ -50,9 +50,15 @@ impl Conform {
                         super::merge::merge(there, more);
                     }
                 }
-                Some(_) => {
+                Some(there) => {
                     let message = format!("{written} says the same as {} above or below", key.name);
-                    self.tell(Problem::error("duplicate_key", message), span);
+                    // Whichever stands below.
+                    let below = if there.origin.key.start > span.start {
+                        there.origin.key.clone()
+                    } else {
+                        span
+                    };
+                    self.tell(Problem::error("duplicate_key", message), below);
                 }
             }
         }
@@ -62,19 +68,17 @@ impl Conform {
     fn unknown(&mut self, written: &str, node: &Node, shape: Shape<'_>, whose: &str) {
         let message = format!("unknown key {written:?} in {whose}");
         let mut problem = Problem::error("unknown_key", message);
-        problem.suggestion = match did_you_mean(&snake_case(written), shape.keys()) {
-            Some(near) => Some(format!("did you mean {near:?}?")),
-            None => {
-                let known: Vec<&str> = shape.keys().collect();
-                Some(format!("it takes {}", known.join(", ")))
-            }
-        };
+        let suggestion = did_you_mean(&snake_case(written), shape.keys()).map_or_else(
+            || format!("it takes {}", shape.keys().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean {near:?}?"),
+        );
+        problem = problem.suggest(suggestion);
         self.tell(problem, node.origin.key.clone());
     }
 
     /// A value of any shape; `None` where it does not fit.
     fn value(&mut self, node: Node, shape: Shape<'_>, name: &str) -> Option<Node> {
-        let node = if shape.is_named_tables() { self.by_name(node, name)? } else { node };
+        let node = if shape.is_named_tables() { self.by_name(node, name) } else { node };
         let node = spelling::lift(node, shape);
         let choices = shape.choices();
         let words: Vec<&str> = choices.iter().flat_map(|choice| choice.words()).collect();
@@ -184,14 +188,14 @@ impl Conform {
     }
 
     /// `[[x]] id = "a"` and `[x] id = "a"` become `[x.a]`.
-    fn by_name(&mut self, node: Node, name: &str) -> Option<Node> {
+    fn by_name(&mut self, node: Node, name: &str) -> Node {
         let Node { value, origin } = node;
         let items = match value {
             Value::List(items) => items,
             Value::Table(table) if table.get("id").is_some_and(|id| id.text().is_some()) => {
                 vec![Node { value: Value::Table(table), origin: origin.clone() }]
             }
-            value => return Some(Node { value, origin }),
+            value => return Node { value, origin },
         };
         let mut named = Table::new();
         for item in items {
@@ -207,19 +211,15 @@ impl Conform {
                 self.tell(problem.suggest("add: id = \"NAME\""), span);
                 continue;
             };
-            match named.get_mut(&id) {
-                Some(Node { value: Value::Table(there), .. }) => {
-                    let message = format!("{id:?} stands twice in {name}; the second is on top");
-                    self.tell(Problem::warning("twice", message), id_origin.value);
-                    super::merge::merge(there, table);
-                }
-                Some(_) | None => {
-                    let value = Value::Table(table);
-                    named.insert(id, Node { value, origin: item_origin });
-                }
+            if let Some(Node { value: Value::Table(there), .. }) = named.get_mut(&id) {
+                let message = format!("{id:?} stands twice in {name}; the second is on top");
+                self.tell(Problem::warning("twice", message), id_origin.value);
+                super::merge::merge(there, table);
+            } else {
+                named.insert(id, Node { value: Value::Table(table), origin: item_origin });
             }
         }
-        Some(Node { value: Value::Table(named), origin })
+        Node { value: Value::Table(named), origin }
     }
 
     /// One of some words, in any spelling.

@@ -1,5 +1,5 @@
-//! Changes to a configuration file: text and wishes in, text out. Comments, order and all that is not
-//! meant stay as they are. Pure.
+//! Changes to a configuration file: text and wishes in, text out. Comments, order and all that is
+//! not meant stay as they are. Pure.
 
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
@@ -60,8 +60,8 @@ impl Change {
         Ok(Self::text(keys(path)?, value))
     }
 
-    /// To what the text says: TOML, or else that text. Where a table of tables by name has an entry,
-    /// an empty text means that the entry is there.
+    /// To what the text says: TOML, or else that text. Where a table stands an empty text means that
+    /// it is there.
     pub fn text(path: Vec<String>, value: &str) -> Self {
         let shape = shape_at(&path);
         let kinds = shape.map(Shape::kinds).unwrap_or_default();
@@ -282,7 +282,9 @@ fn set(
     done.push(key.clone());
     if rest.is_empty() && !matches!(wish, Wish::Table) {
         let Wish::Value(value) = wish else {
-            written.iter().for_each(|there| drop(table.remove(there)));
+            for there in &written {
+                table.remove(there);
+            }
             return Ok(());
         };
         set_value(table, shape, key, &written, value);

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn keys_find_their_place() {
         let imported = import(
-            "# a comment\nexport ENVCTL_DEFAULT_MODE=trees\nBACKEND_DIR='api'\nDB_PORT=5433 # local\n\
+            "# a comment\nexport ENVCTL_DEFAULT_MODE=trees\nBACKEND_DIR='api'\n\
+             DB_PORT=5433 # local\n\
              ENVCTL_BACKEND_START_CMD=\"uvicorn app --port {port}\"\nBACKEND_PORT_BASE=8000\n\
              FRONTEND_DIR=web\nTREES_POSTGRES_ENABLE=true\nMAIN_REDIS_ENABLE=true\nnonsense\n",
         );

@@ -132,18 +132,15 @@ impl Loaded {
         kind: Option<FileKind>,
     ) {
         let source = self.sources.len();
-        let refused = |bytes: Vec<u8>, problem| (parse::lossy(&bytes), problem);
-        let text =
-            bytes.map_err(|problem| (String::new(), problem.at(source, 0..0))).and_then(|bytes| {
-                match parse::text(source, &bytes) {
-                    Ok(text) => Ok((text, Digest(*blake3::hash(&bytes).as_bytes()))),
-                    Err(problem) => Err(refused(bytes, problem)),
-                }
-            });
+        let read = bytes.map_err(|problem| (String::new(), Box::new(problem.at(source, 0..0))));
+        let text = read.and_then(|bytes| match parse::text(source, &bytes) {
+            Ok(text) => Ok((text, Digest(*blake3::hash(&bytes).as_bytes()))),
+            Err(problem) => Err((parse::lossy(&bytes), Box::new(problem))),
+        });
         match text {
             Ok((text, digest)) => self.add_text(layer, path, name, &text, digest, kind),
             Err((text, problem)) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 self.add_source(layer, path, name, &text, blank(), Table::new(), false);
             }
         }

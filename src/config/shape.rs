@@ -1,4 +1,5 @@
-//! The schema as the checks walk it: what a place takes, its keys with their other names, its words.
+//! The schema as the checks walk it: what a place takes, its keys with their other names, and its
+//! words.
 
 use serde_json::{Map, Value as Json};
 

@@ -1,8 +1,8 @@
 //! The schema that editors read: what the loader accepts, in the standard's words alone.
 //!
-//! Derived from [`json_schema`](super::json_schema): keys keep their names there and get their other
-//! spellings as patterns, so that an editor offers each once; words likewise. Tables by name may be
-//! lists with ids, and what [`spelling`](crate::config::spelling) understands has its place too.
+//! Derived from [`json_schema`]: keys keep their names there and get their other spellings as
+//! patterns, so that an editor offers each once; words likewise. Tables by name may be lists with
+//! ids, and what [`spelling`](crate::config::spelling) understands has its place too.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

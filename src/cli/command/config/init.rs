@@ -74,13 +74,11 @@ pub(super) fn init(context: &mut Context, args: &InitArgs) -> Result<u8, Command
         draft.check(context, &text)?;
         text
     } else if Terminal::is_there() && !context.ui.json {
-        match wizard::run(context, &draft)? {
-            Some(text) => text,
-            None => {
-                context.ui.status("nothing is written");
-                return Ok(exit::FAILED);
-            }
-        }
+        let Some(text) = wizard::run(context, &draft)? else {
+            context.ui.status("nothing is written");
+            return Ok(exit::FAILED);
+        };
+        text
     } else {
         let message = "there is no terminal to ask at, and nothing is given that could be written";
         let hint = "jr config init --set default_mode=main, or --stdin-json; see --help";
@@ -231,13 +229,14 @@ impl Draft<'_> {
         let mut message = format!("{} would not be valid; nothing is written", self.path.display());
         for problem in bad.iter().take(NAMED) {
             let place = problem.place(&loaded.sources).map(|place| format!("{place}: "));
-            message.push_str(&format!("\n  {}{}", place.unwrap_or_default(), problem.message));
+            message.push_str("\n  ");
+            message.push_str(&(place.unwrap_or_default() + &problem.message));
             if let Some(suggestion) = &problem.suggestion {
-                message.push_str(&format!(" ({suggestion})"));
+                message = format!("{message} ({suggestion})");
             }
         }
         if bad.len() > NAMED {
-            message.push_str(&format!("\n  and {} more", bad.len() - NAMED));
+            message = format!("{message}\n  and {} more", bad.len() - NAMED);
         }
         Err(CommandError::new("bad_config", exit::USAGE, message).hint("see: jr config schema"))
     }

@@ -1,8 +1,6 @@
 //! `jr config schema`: what editors complete and check by.
 
 use crate::cli::context::Context;
-use crate::cli::error::CommandError;
-use crate::cli::exit;
 use crate::config::schema::published::published;
 
 /// As a file has it.
@@ -10,7 +8,6 @@ pub(super) fn text() -> String {
     format!("{:#}\n", published())
 }
 
-pub(super) fn schema(context: &mut Context) -> Result<u8, CommandError> {
+pub(super) fn schema(context: &mut Context) {
     context.ui.data(&text());
-    Ok(exit::OK)
 }

@@ -1,5 +1,5 @@
-//! The questions of `jr config init` at a terminal: one a line, what is in brackets is kept by Enter.
-//! Nothing is written before the last one is answered.
+//! The questions of `jr config init` at a terminal: one a line, what is in brackets is kept by
+//! Enter. Nothing is written before the last one is answered.
 
 use std::collections::BTreeMap;
 
@@ -194,7 +194,7 @@ impl<A: Asked> Wizard<A> {
             let mut words = format!("  .envctl: {count} of its values are proposed below");
             if !imported.without_command.is_empty() {
                 let names = imported.without_command.join(" and ");
-                words.push_str(&format!("; it has no command for {names}"));
+                words = format!("{words}; it has no command for {names}");
             }
             self.asked.say(&words);
         }
@@ -271,7 +271,7 @@ impl<A: Asked> Wizard<A> {
                 if !self.has(&path) {
                     self.answers.insert(path, String::new());
                 }
-            } else if self.has_in(&self.holds, &path) {
+            } else if has_in(&self.holds, &path) {
                 self.answers.insert(off, "false".to_owned());
             } else {
                 self.answers.retain(|there, _| !there.starts_with(&path));
@@ -329,11 +329,7 @@ impl<A: Asked> Wizard<A> {
     }
 
     fn has(&self, path: &[String]) -> bool {
-        self.has_in(&self.answers, path)
-    }
-
-    fn has_in(&self, values: &BTreeMap<Vec<String>, String>, path: &[String]) -> bool {
-        values.keys().any(|there| there.starts_with(path))
+        has_in(&self.answers, path)
     }
 
     /// All services that are answered or there, and not switched off.
@@ -369,6 +365,11 @@ impl<A: Asked> Wizard<A> {
         }
         changes
     }
+}
+
+/// Whether anything stands at a path or below it.
+fn has_in(values: &BTreeMap<Vec<String>, String>, path: &[String]) -> bool {
+    values.keys().any(|there| there.starts_with(path))
 }
 
 /// All values of a tree as text; a service that says nothing has an empty one.
