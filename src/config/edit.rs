@@ -60,8 +60,8 @@ impl Change {
         Ok(Self::text(keys(path)?, value))
     }
 
-    /// To what the text says: TOML, or else that text. Where a table stands an empty text means that
-    /// it is there.
+    /// To what the text says: TOML, or else that text. Where a table stands, an empty text means
+    /// that it is there.
     pub fn text(path: Vec<String>, value: &str) -> Self {
         let shape = shape_at(&path);
         let kinds = shape.map(Shape::kinds).unwrap_or_default();

@@ -23,15 +23,15 @@ use crate::projections::view::RecordedView;
 const HELP: &str = "\
 Examples:
   jr config show --origin    # every value, and the file and line it is from
+  jr config show --run last  # what a run was asked for under
   jr config check services.toml
   jr config schema > jr.schema.json
-  jr config init --set default_mode=trees --set services.web.port=8000
-  printf '{\"default_mode\":\"trees\"}' | jr config init --stdin-json
+  jr config init --set services.web.command='npm start'
 
 Exit codes:
   0; 1 nothing was written; 2 a file cannot be used, or could not be";
 
-/// Show what the configuration files say together
+/// Show, check and write configuration files
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct ConfigArgs {
@@ -110,7 +110,8 @@ impl Runnable for ConfigArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::Show { origin } => Ok(show(context, origin)),
+            Action::Show { origin, run: None } => Ok(show(context, origin)),
+            Action::Show { origin, run: Some(run) } => show_recorded(context, &run, origin),
             Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
             Action::Schema => {
                 schema::schema(context);
@@ -159,6 +160,33 @@ fn show(context: &mut Context, origin: bool) -> u8 {
     }
     context.ui.data(&text);
     code
+}
+
+/// What a run was asked for under, as it was stored.
+fn show_recorded(context: &mut Context, run: &str, origin: bool) -> Result<u8, CommandError> {
+    context.enter()?;
+    let recorded: RecordedView = context.read(&Query::Recorded { selector: run.to_owned() })?;
+    if let Some(error) = recorded.config_error {
+        let message =
+            format!("the configuration of {} cannot be read: {error}", recorded.run.run_id);
+        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
+    }
+    let Some(text) = recorded.config_document else {
+        let message = format!("no file said anything when {} was asked for", recorded.run.run_id);
+        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
+    };
+    if context.ui.json {
+        context.ui.document(text.as_bytes());
+        return Ok(exit::OK);
+    }
+    let document = Document::parse(&text).map_err(|error| {
+        CommandError::new("config", exit::FAILED, format!("it is not readable: {error}"))
+    })?;
+    let files: Vec<&str> = document.sources.iter().map(|source| source.name.as_str()).collect();
+    context.ui.status(&format!("from low to high priority: {}", files.join(", ")));
+    let text = print::stored(&document, origin);
+    context.ui.data(&text);
+    Ok(exit::OK)
 }
 
 /// All that holds: what is said for all environments, and the one that is meant with that applied.
