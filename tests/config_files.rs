@@ -165,7 +165,7 @@ fn a_project_and_its_local_file_are_found_from_below() {
         "project/.metalab.local.toml:7"
     );
     assert_eq!(sound(&loaded, "local").environment.services.map(|all| all.len()), Some(2));
-    machine.write("home/work/project/jr.toml", example("metalab-ssh-key.toml"));
+    machine.write("home/work/project/jr.toml", example("metalab-ssh-key.local.toml"));
     let loaded = machine.load();
     assert_eq!(sound(&loaded, "slurm").environment.ssh_key.as_deref(), Some("~/.ssh/cluster_key"));
 }
