@@ -82,7 +82,7 @@ fn validate(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
             }
             "properties" => keys(words, value, path)?,
             "additionalProperties" if !words.contains_key("properties") => {
-                keys(words, value, path)?
+                keys(words, value, path)?;
             }
             "type" | "const" | "enum" | "patternProperties" | "additionalProperties" => {}
             note => assert!(NOTES.contains(&note), "{note} is not known to this test"),
