@@ -90,7 +90,7 @@ fn digest(bytes: &[u8]) -> Digest {
 fn ask(question: &Question, views: &Views, log: &dyn LogSource) -> Result<Document, QueryError> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(Vec::new());
-    let text = |_: Digest| Err("gone".to_owned());
+    let text = |_: jr::model::Digest| Err("gone".to_owned());
     let place = Where { environment: "local", output: &output, variables: &variables, text: &text };
     answer(question, views, log, &place, Now { wall: UnixMillis(10_000_000), boottime_ms: 0 })
 }

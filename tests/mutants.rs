@@ -173,7 +173,7 @@ fn open(disk: &world::Disk, log: &MemoryLog) -> Views {
 fn printed(views: &Views, log: &MemoryLog) -> Option<Document> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(Vec::new());
-    let text = |_: Digest| Err("gone".to_owned());
+    let text = |_: jr::model::Digest| Err("gone".to_owned());
     let place = Where { environment: "local", output: &output, variables: &variables, text: &text };
     let query = Query::Ps(PsQuery { all: true, ..PsQuery::default() }).into();
     let now = Now { wall: UnixMillis(10_000_000), boottime_ms: 0 };

@@ -33,7 +33,7 @@ fn ask(
 ) -> Result<Document, QueryError> {
     let output = |run, attempt| PathBuf::from(format!("/output/{run}.{attempt}"));
     let variables = |_| Ok(vec![("A".into(), "1".into())]);
-    let text = |_: Digest| Err("gone".to_owned());
+    let text = |_: jr::model::Digest| Err("gone".to_owned());
     let place = Where { environment: "local", output: &output, variables: &variables, text: &text };
     answer(&question.into(), views, log, &place, now())
 }
