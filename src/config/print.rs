@@ -39,22 +39,18 @@ fn fill(table: &mut TomlTable, tree: &Table, style: Style<'_>) {
         (node.table().is_some(), node.origin.source, node.origin.key.start)
     });
     for (key, node) in entries {
-        match &node.value {
-            Value::Table(inner) => {
-                let mut below = TomlTable::new();
-                // Only tables in it: its own header says nothing.
-                below
-                    .set_implicit(!inner.is_empty() && inner.values().all(|n| n.table().is_some()));
-                fill(&mut below, inner, style);
-                table.insert(key, Item::Table(below));
+        if let Value::Table(inner) = &node.value {
+            let mut below = TomlTable::new();
+            // Only tables in it: its own header says nothing.
+            below.set_implicit(!inner.is_empty() && inner.values().all(|n| n.table().is_some()));
+            fill(&mut below, inner, style);
+            table.insert(key, Item::Table(below));
+        } else {
+            let mut value = value_of(node);
+            if let Some(sources) = style.origins {
+                value.decor_mut().set_suffix(comment(sources, &node.origin));
             }
-            _ => {
-                let mut value = value_of(node);
-                if let Some(sources) = style.origins {
-                    value.decor_mut().set_suffix(comment(sources, &node.origin));
-                }
-                table.insert_formatted(&Key::new(key), Item::Value(value));
-            }
+            table.insert_formatted(&Key::new(key), Item::Value(value));
         }
     }
 }

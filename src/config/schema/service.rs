@@ -106,7 +106,7 @@ pub struct Service {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// PostgreSQL.
+    /// `PostgreSQL`.
     Postgres,
     /// Redis.
     Redis,

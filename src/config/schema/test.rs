@@ -21,7 +21,7 @@ pub struct Test {
     pub args: Option<Vec<String>>,
     /// What prints the results.
     pub framework: Option<Framework>,
-    /// A file of results in JUnit's form that it writes.
+    /// A file of results in `JUnit`'s form that it writes.
     pub junit: Option<String>,
     /// Working directory, relative to this file.
     #[schemars(extend("x-aliases" = ["working_directory", "working_dir", "cwd", "dir"]))]
@@ -52,6 +52,6 @@ pub enum Framework {
     Jest,
     /// vitest.
     Vitest,
-    /// Anything that writes JUnit files.
+    /// Anything that writes `JUnit` files.
     Junit,
 }

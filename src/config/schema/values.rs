@@ -52,7 +52,7 @@ fn port(text: &str) -> Result<(), String> {
 
 /// Writes the impls of a value that is a number in its first unit, or text with a unit.
 macro_rules! quantity {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $format:literal, $read:expr, $description:literal) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $format:literal, $read:expr, $about:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub $inner);
@@ -64,7 +64,7 @@ macro_rules! quantity {
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({
-                    "description": $description,
+                    "description": $about,
                     "anyOf": [
                         { "type": "number", "minimum": 0 },
                         { "type": "string", "format": $format },
