@@ -102,7 +102,7 @@ pub(crate) fn lives(count: usize) -> Vec<Envelope> {
 fn resolution(number: u32) -> Resolution {
     let digest = Digest([u8::try_from(number % 256).expect("below"); 32]);
     Resolution {
-        config: (number % 3 > 0).then_some(digest),
+        config: (!number.is_multiple_of(3)).then_some(digest),
         sources: vec![ConfigSource { name: format!("/p/{number}/jr.toml"), digest }],
         queues: [("gpu".parse().expect("a name"), number)].into_iter().collect(),
     }
