@@ -200,11 +200,7 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             tty: spec.tty.map(|size| (size.rows, size.columns)),
             capture: Capture::File,
             limits: (spec.limits.cpu_millis, spec.limits.memory_bytes, spec.limits.pids),
-            variable_files: spec
-                .variable_files
-                .iter()
-                .map(|(name, path)| (bytes(name), bytes(path)))
-                .collect(),
+            variable_files: spec.variable_files.iter().map(|(n, p)| (bytes(n), bytes(p))).collect(),
             config: spec.config.map(|digest| digest.0),
         };
         let written = wincode::config::serialize(&theirs, config).expect("writes");

@@ -227,6 +227,19 @@ impl Judge {
         Ok(())
     }
 
+    /// Another configuration may be in force by now, but the one that a client brought was.
+    fn was_in_force(&self, client: CommandId) -> Verdict {
+        let brought = self.brought.get(&client).copied().flatten();
+        let says = |envelope: &Envelope| match &envelope.event {
+            Event::ConfigResolved { resolution } => resolution.config == brought,
+            _ => false,
+        };
+        if brought.is_none() || self.log.iter().any(says) {
+            return Ok(());
+        }
+        Err("law 1: a configuration was acknowledged and is not durable".to_owned())
+    }
+
     /// At equal seq the live state is the fold of the log.
     pub(crate) fn compare(&self, engine: &Engine) -> Verdict {
         if engine.head() == self.state().seq && engine.state() != self.state() {
@@ -460,19 +473,7 @@ impl Judge {
                 }
             }
             Reply::Done if self.pinned_by.contains(&to) => {}
-            Reply::Done if self.brought.contains_key(&to) => {
-                // Another may be in force by now, but this one was.
-                let was_in_force = |config: &Option<Digest>| {
-                    let says = |envelope: &Envelope| match &envelope.event {
-                        Event::ConfigResolved { resolution } => resolution.config == *config,
-                        _ => false,
-                    };
-                    config.is_none() || self.log.iter().any(says)
-                };
-                if !self.brought.get(&to).is_some_and(was_in_force) {
-                    return Err("law 1: a configuration was acknowledged and is not durable".into());
-                }
-            }
+            Reply::Done if self.brought.contains_key(&to) => self.was_in_force(to)?,
             Reply::Done if !self.queues_set.contains(&to) => {
                 return Err("law 1: a queue's limit was acknowledged and is not durable".to_owned());
             }
