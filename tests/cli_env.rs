@@ -543,3 +543,15 @@ fn a_directory_is_ready_or_it_is_said_what_lacks() {
     project.write("jr.toml", &format!("{TWO}[jobs.b]\ncommand = \"true\"\n"));
     assert_eq!(code(&project.jr(&["doctor", "--repo", "."])), 0);
 }
+
+#[test]
+fn a_shell_is_offered_what_is_declared() {
+    let jobs = "[jobs.build]\ncommand = \"true\"\ndescription = \"makes it\"\n";
+    let project = Project::new(&format!("{TWO}{jobs}"));
+    assert_eq!(project.ok(&["__complete", "zsh", "b", "run"]), "words\nbuild\tmakes it");
+    let foreign = |words: &[&str]| project.ok(words).starts_with("command ");
+    assert!(foreign(&["__complete", "zsh", "b", "run", "--"]));
+    assert!(foreign(&["__complete", "zsh", "x", "run"]));
+    let environments = project.ok(&["__complete", "zsh", "", "-e"]);
+    assert!(environments.lines().any(|line| line == "ci"), "{environments}");
+}

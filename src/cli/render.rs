@@ -216,6 +216,11 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     for (key, value) in &run.labels {
         fact("label", &format!("{key}={value}"), Style::Plain);
     }
+    if let Some(config) = &run.config {
+        let start = config.get(..12).unwrap_or(config);
+        let words = format!("{start}  (jr config show --run {})", run.run_id);
+        fact("config", &words, Style::Plain);
+    }
     for (name, value) in [("parent", &run.parent), ("key", &view.key)] {
         if let Some(value) = value {
             fact(name, value, Style::Plain);

@@ -28,6 +28,9 @@ use words::Line;
 /// The hidden word that the scripts say.
 pub const WORD: &str = "__complete";
 
+/// The command that takes declared jobs.
+const RUN: &str = "run";
+
 /// A word that may stand at the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Candidate {
@@ -146,6 +149,14 @@ fn offer(shell: Shell, words: &[String], current: &str) -> Answer {
     tree.build();
     let cursor = Cursor::find(&tree, words, current);
     let mut answer = at(&cursor, entry, current, shell);
+    // A declared job may stand where a program may, unless `--` says otherwise.
+    let may_be_job = entry.is_some_and(|entry| entry.name == RUN)
+        && answer == Answer::Command(words.len() + 1)
+        && words.last().is_none_or(|last| last != "--");
+    if may_be_job {
+        let jobs = values::jobs(&globals(&cursor), current);
+        answer = if jobs.is_empty() { answer } else { Answer::Words(jobs) };
+    }
     if let Answer::Words(candidates) = &mut answer {
         candidates.retain(|candidate| words::is_showable(&candidate.value));
     }
@@ -234,8 +245,12 @@ fn first_line(arg: &Arg) -> String {
     help.lines().next().unwrap_or_default().to_owned()
 }
 
+fn globals(cursor: &Cursor<'_>) -> Globals {
+    Globals::of_line(cursor.value("environment"), cursor.value("directory"))
+}
+
 fn value_of(arg: &Arg, cursor: &Cursor<'_>, entry: Option<&Entry>, begun: &str) -> Answer {
-    let globals = Globals::of_line(cursor.value("environment"), cursor.value("directory"));
+    let globals = globals(cursor);
     let living = entry.is_some_and(|entry| entry.living);
     values::of(arg, cursor, living, begun, &globals)
 }

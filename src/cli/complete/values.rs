@@ -7,6 +7,7 @@ use super::{Answer, Candidate};
 use crate::cli::command::COMMANDS;
 use crate::cli::context::{Context, Globals, parse};
 use crate::cli::ui::{Color, Ui};
+use crate::config::select::declared;
 use crate::daemon::client;
 use crate::daemon::offline;
 use crate::limits;
@@ -130,7 +131,7 @@ fn commands(arg: &Arg, cursor: &Cursor<'_>) -> Vec<Candidate> {
     below.map(|command| super::candidate(command.get_name(), super::about(command))).collect()
 }
 
-/// Those that have a directory.
+/// Those that have a directory, and those that are declared.
 fn environments(context: &Context) -> Vec<Candidate> {
     let entries = std::fs::read_dir(context.place.home.join("envs"));
     let names = entries.into_iter().flatten().flatten().filter_map(|entry| {
@@ -138,8 +139,25 @@ fn environments(context: &Context) -> Vec<Candidate> {
         name.parse::<EnvironmentId>().is_ok().then_some(name)
     });
     let mut names: Vec<String> = names.take(limits::CANDIDATES).collect();
+    if context.configuration.has_files() {
+        let declared = declared(context.configuration.merged());
+        names.extend(declared.into_iter().map(str::to_owned));
+    }
     names.sort_unstable();
+    names.dedup();
     words(names.iter().map(String::as_str))
+}
+
+/// Declared jobs that begin so, with what they are for.
+pub(super) fn jobs(globals: &Globals, begun: &str) -> Vec<Candidate> {
+    let Some(context) = context(globals) else { return Vec::new() };
+    if !context.configuration.has_files() {
+        return Vec::new();
+    }
+    let Ok((resolved, _)) = context.configuration.resolve() else { return Vec::new() };
+    let jobs = resolved.environment.jobs.into_iter().flatten();
+    let jobs = jobs.filter(|(name, _)| name.starts_with(begun)).take(limits::CANDIDATES);
+    jobs.map(|(name, job)| super::candidate(&name, job.description.unwrap_or_default())).collect()
 }
 
 /// Those with a name; without `SIG`, unless that is typed.
