@@ -408,6 +408,10 @@ fn environments_of_projects_do_not_meet_and_are_listed() {
     // A run finds its own environment from wherever it is.
     let nested = project.ok(&["run", "--name", "nested", "--cwd", "/", "--", home::JR, "history"]);
     assert!(nested.contains("nested"), "{nested}");
+    // Unless somebody says where to look.
+    let elsewhere = ["run", "--", home::JR, "-C", "/", "-e", "dev", "history"];
+    let elsewhere = project.ok(&elsewhere);
+    assert!(!elsewhere.contains("nested"), "{elsewhere}");
     let listed = project.json(&["env", "list"]);
     let row = |id: &str| {
         let mut items = listed["items"].as_array().expect("a list").iter();

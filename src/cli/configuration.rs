@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use super::context::Globals;
 use super::error::CommandError;
 use super::exit;
 use crate::config::load::{Loaded, load_located};
@@ -27,6 +28,8 @@ pub struct Configuration {
     located: Located,
     flag: Option<String>,
     extra: Vec<PathBuf>,
+    /// `-C` says where.
+    is_moved: bool,
     loaded: OnceCell<Loaded>,
 }
 
@@ -35,13 +38,22 @@ impl Configuration {
     ///
     /// # Errors
     /// The working directory is gone.
-    pub fn find(environment: Option<&str>, extra: &[PathBuf]) -> Result<Self, CommandError> {
+    pub fn find(globals: &Globals) -> Result<Self, CommandError> {
+        let moved = globals.directory.is_some();
+        Self::of(globals.environment.as_deref(), &globals.config, moved)
+    }
+
+    fn of(
+        environment: Option<&str>,
+        extra: &[PathBuf],
+        is_moved: bool,
+    ) -> Result<Self, CommandError> {
         let search = Search::of_process(extra);
         let search = search.map_err(|error| CommandError::io("the working directory", &error))?;
         let located = search.locate();
         let flag = environment.map(str::to_owned);
         let (extra, loaded) = (extra.to_vec(), OnceCell::new());
-        Ok(Self { search, located, flag, extra, loaded })
+        Ok(Self { search, located, flag, extra, is_moved, loaded })
     }
 
     /// Looks again, from where the process is now.
@@ -49,12 +61,14 @@ impl Configuration {
     /// # Errors
     /// As [`Self::find`].
     pub fn again(&self) -> Result<Self, CommandError> {
-        Self::find(self.flag.as_deref(), &self.extra)
+        Self::of(self.flag.as_deref(), &self.extra, true)
     }
 
-    /// The environment that a flag or a variable names.
-    pub fn named(&self) -> Option<&str> {
-        self.flag.as_deref().or(self.search.environment.as_deref())
+    /// The place that was handed to this process, if it is of what is named, and nobody says by a
+    /// directory or a file of his own that another one is meant.
+    pub fn handed_over(&self) -> Option<Place> {
+        let named = self.flag.as_deref().or(self.search.environment.as_deref());
+        Place::handed_over(named).filter(|_| !self.is_moved && self.extra.is_empty())
     }
 
     /// Whether any file, or a variable that stands for one, is in use.

@@ -109,8 +109,7 @@ impl Context {
     pub fn apart(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
         let found = Self::go(globals).and_then(|variables| {
             let id = DEFAULT.parse().map_err(|_| CommandError::usage("no environment"))?;
-            let configuration =
-                Configuration::find(globals.environment.as_deref(), &globals.config)?;
+            let configuration = Configuration::find(globals)?;
             Ok((Place::of(id, &variables)?, configuration))
         });
         match found {
@@ -124,8 +123,7 @@ impl Context {
     /// # Errors
     /// As [`Self::new`].
     pub fn enter(&mut self) -> Result<(), CommandError> {
-        let named = self.configuration.named();
-        self.place = match Place::handed_over(named) {
+        self.place = match self.configuration.handed_over() {
             Some(place) => place,
             None => self.configuration.place(&PlaceVariables::of_process())?,
         };
@@ -134,8 +132,8 @@ impl Context {
 
     fn find(globals: &Globals) -> Result<(Place, Configuration), CommandError> {
         let variables = Self::go(globals)?;
-        let configuration = Configuration::find(globals.environment.as_deref(), &globals.config)?;
-        if let Some(place) = Place::handed_over(configuration.named()) {
+        let configuration = Configuration::find(globals)?;
+        if let Some(place) = configuration.handed_over() {
             return Ok((place, configuration));
         }
         Ok((configuration.place(&variables)?, configuration))
