@@ -216,12 +216,8 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
     for (key, value) in &run.labels {
         fact("label", &format!("{key}={value}"), Style::Plain);
     }
-    if let Some(config) = &run.config {
-        let start = config.get(..12).unwrap_or(config);
-        let words = format!("{start}  (jr config show --run {})", run.run_id);
-        fact("config", &words, Style::Plain);
-    }
-    for (name, value) in [("parent", &run.parent), ("key", &view.key)] {
+    let config = config_words(run);
+    for (name, value) in [("config", &config), ("parent", &run.parent), ("key", &view.key)] {
         if let Some(value) = value {
             fact(name, value, Style::Plain);
         }
@@ -268,6 +264,13 @@ fn timeline(view: &ShowView, now: &Zoned, medium: Medium) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The configuration that it was asked for under, and how to see it.
+fn config_words(run: &RunView) -> Option<String> {
+    let config = run.config.as_ref()?;
+    let start = config.get(..12).unwrap_or(config);
+    Some(format!("{start}  (jr config show --run {})", run.run_id))
 }
 
 /// `500 lines, 1 continuation 4fj2kq9x3m7a`; what is one of many is only counted.
