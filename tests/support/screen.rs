@@ -56,8 +56,10 @@ impl Screen {
     ) -> Self {
         let pty = Pty::open(size).expect("a terminal");
         let end = || Stdio::from(pty.peer().try_clone_to_owned().expect("a descriptor"));
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").args(words);
+        // Whoever runs the tests may ignore Ctrl-C, as shells let their background jobs do; a
+        // person's shell does not.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,QUIT", "setsid", "--ctty"]).args(words);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
         command.env("TERM", "xterm").env("TZ", "UTC").env("JR_HOME", home.path());
         command.current_dir("/").stdin(end()).stdout(end()).stderr(end());
