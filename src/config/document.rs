@@ -9,7 +9,6 @@ use super::load::Loaded;
 use super::locate::Search;
 use super::mask::mask;
 use super::resolve::Resolved;
-use super::select::Selection;
 use super::source::{Layer, Source};
 use super::tree::table_to_json;
 use crate::model::{ConfigSource, Resolution};
@@ -121,9 +120,4 @@ impl Document {
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("its keys are strings")
     }
-}
-
-/// Whether a resolution is what jr brings along, and nothing else.
-pub fn is_packaged(loaded: &Loaded, selection: &Selection) -> bool {
-    loaded.is_packaged_only() && !selection.is_declared
 }

@@ -153,7 +153,7 @@ fn id(json: &serde_json::Value) -> Option<&str> {
     json.get("id")?.as_str()
 }
 
-fn value_of(json: &serde_json::Value) -> Result<Value, EditError> {
+pub(super) fn value_of(json: &serde_json::Value) -> Result<Value, EditError> {
     Ok(match json {
         serde_json::Value::Null => return Err(EditError::BadNumber("null".to_owned())),
         serde_json::Value::Bool(boolean) => (*boolean).into(),

@@ -3,6 +3,7 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table as TomlTable};
 
 use super::document::Document;
+use super::edit;
 use super::source::{Origin, Source, place_of};
 use super::tree::{Node, Table, Value};
 
@@ -107,29 +108,11 @@ fn fill_stored(
             table.insert(key, Item::Table(below));
             continue;
         }
-        let mut value = stored_value(value);
+        // TOML has no null, so none was read.
+        let Ok(mut value) = edit::value_of(value) else { continue };
         if let Some(place) = place(&path) {
             value.decor_mut().set_suffix(format!("  # {}", place.replace(char::is_control, "?")));
         }
         table.insert_formatted(&Key::new(key), Item::Value(value));
-    }
-}
-
-fn stored_value(value: &serde_json::Value) -> toml_edit::Value {
-    use serde_json::Value as Json;
-    match value {
-        Json::Bool(boolean) => (*boolean).into(),
-        Json::Number(number) => match number.as_i64() {
-            Some(integer) => integer.into(),
-            None => number.as_f64().unwrap_or_default().into(),
-        },
-        Json::String(text) => text.as_str().into(),
-        Json::Array(items) => items.iter().map(stored_value).collect::<Array>().into(),
-        Json::Object(fields) => {
-            let entries = fields.iter().map(|(key, value)| (key.as_str(), stored_value(value)));
-            entries.collect::<InlineTable>().into()
-        }
-        // TOML has none, and none was read.
-        Json::Null => "".into(),
     }
 }
