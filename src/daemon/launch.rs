@@ -156,7 +156,7 @@ fn add_from_files(spec: &RunSpec, variables: &mut Variables) -> Result<(), Spawn
 
 /// What a file says, without the end of its last line. Not blocking: a FIFO in its place must not
 /// hold up everybody's starts.
-fn secret_file(path: &ByteString) -> Option<ByteString> {
+pub fn secret_file(path: &ByteString) -> Option<ByteString> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(path.as_bytes(), flags, Mode::empty()).ok()?;
     let file = std::fs::File::from(file);

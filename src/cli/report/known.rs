@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::gather::Seen;
+use crate::daemon::launch;
 use crate::daemon::place::Place;
 use crate::log::{Blobs, Secrets, codec};
 use crate::model::secret::{self, is_marked};
@@ -48,7 +49,7 @@ impl Known {
             if files.contains_key(path) {
                 continue;
             }
-            let read = secret_file(path);
+            let read = secret_since(path);
             files.insert(path.clone(), read.as_ref().map(|(_, since)| *since));
             values.extend(read.map(|(value, _)| value).filter(|value| !value.is_empty()));
         }
@@ -92,12 +93,12 @@ impl Known {
 }
 
 /// What a file says, and since when.
-fn secret_file(path: &ByteString) -> Option<(Vec<u8>, UnixMillis)> {
-    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
-    let data = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+fn secret_since(path: &ByteString) -> Option<(Vec<u8>, UnixMillis)> {
+    let file = std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    let data = std::fs::metadata(file).ok()?;
     let since = data.mtime().saturating_mul(1_000).saturating_add(data.mtime_nsec() / 1_000_000);
-    let bytes = std::fs::read(path).ok()?;
-    Some((bytes.trim_ascii_end().to_vec(), UnixMillis(since)))
+    let value = launch::secret_file(path)?;
+    Some((value.as_bytes().to_vec(), UnixMillis(since)))
 }
 
 fn marked_names(digest: Digest, blobs: &Blobs) -> Option<Vec<ByteString>> {
