@@ -31,6 +31,7 @@ pub struct Configuration {
     /// `-C` says where.
     is_moved: bool,
     loaded: OnceCell<Loaded>,
+    resolved: OnceCell<(Resolved, Vec<Problem>)>,
 }
 
 impl Configuration {
@@ -52,8 +53,8 @@ impl Configuration {
         let search = search.map_err(|error| CommandError::io("the working directory", &error))?;
         let located = search.locate();
         let flag = environment.map(str::to_owned);
-        let (extra, loaded) = (extra.to_vec(), OnceCell::new());
-        Ok(Self { search, located, flag, extra, is_moved, loaded })
+        let (extra, loaded, resolved) = (extra.to_vec(), OnceCell::new(), OnceCell::new());
+        Ok(Self { search, located, flag, extra, is_moved, loaded, resolved })
     }
 
     /// Looks again, from where the process is now.
@@ -105,7 +106,13 @@ impl Configuration {
     /// # Errors
     /// There is none.
     pub fn resolve(&self) -> Result<(Resolved, Vec<Problem>), CommandError> {
-        Ok(resolve(self.loaded(), &self.selection()?))
+        Ok(self.resolved()?.clone())
+    }
+
+    /// As [`Self::resolve`]: where it lies and what runs there ask for the same.
+    fn resolved(&self) -> Result<&(Resolved, Vec<Problem>), SelectError> {
+        let selection = self.selection()?;
+        Ok(self.resolved.get_or_init(|| resolve(self.loaded(), &selection)))
     }
 
     /// The environment, if nothing in any file is wrong.
@@ -113,10 +120,10 @@ impl Configuration {
     /// # Errors
     /// The first of what is wrong.
     pub fn resolve_sound(&self) -> Result<Resolved, CommandError> {
-        let (resolved, problems) = self.resolve()?;
-        let all = self.loaded().problems.iter().chain(&problems);
+        let (resolved, problems) = self.resolved()?;
+        let all = self.loaded().problems.iter().chain(problems);
         self.refuse(all, |problem| problem.severity == Severity::Error)?;
-        Ok(resolved)
+        Ok(resolved.clone())
     }
 
     fn refuse<'a>(
@@ -150,9 +157,8 @@ impl Configuration {
         }
         let loaded = self.loaded();
         self.refuse(loaded.problems.iter(), |problem| OF_A_FILE.contains(&problem.code))?;
-        let selection = self.selection()?;
-        let (resolved, _) = resolve(loaded, &selection);
-        Ok(self.place_of(&selection, &resolved, variables)?)
+        let (resolved, _) = self.resolved()?;
+        Ok(self.place_of(&self.selection()?, resolved, variables)?)
     }
 
     /// Where an environment lies that is resolved.
