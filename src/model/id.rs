@@ -232,6 +232,12 @@ path_name!(
     "lock name"
 );
 
+path_name!(
+    /// Something that stays up.
+    ServiceName,
+    "service name"
+);
+
 impl QueueName {
     /// Where detached runs go when nothing else is said.
     pub fn default_queue() -> Self {

@@ -32,6 +32,7 @@ pub mod recover;
 pub mod run;
 pub mod schedule;
 pub mod secret;
+pub mod service;
 pub mod signal;
 pub mod spec;
 pub mod state;
@@ -50,7 +51,7 @@ pub use event::{
     AttemptEnd, Cause, Envelope, Event, ExitStatus, LostReason, Outcome, OutputEnd, PausedBy,
     RunReason, SpawnError, Usage,
 };
-pub use id::{BadName, CommandId, EnvironmentId, LockName, QueueName, RunId};
+pub use id::{BadName, CommandId, EnvironmentId, LockName, QueueName, RunId, ServiceName};
 pub use observation::{Finding, Observation, Pruned};
 pub use phase::{IllegalEvent, Phase};
 pub use run::Run;
