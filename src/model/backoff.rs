@@ -6,6 +6,12 @@
 use super::id::RunId;
 use super::spec::Backoff;
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Backoff {
     /// What `--retries` alone means.
     pub const DEFAULT: Self =
