@@ -36,6 +36,18 @@ pub const KILL_WAIT_MS: u64 = 5_000;
 /// the same: what then still hangs in the kernel (state D) stops on its way out of it.
 pub const PAUSE_WAIT_MS: u64 = 2_000;
 
+/// A service that has begun so often in a row without lasting is called `crash_looping`.
+pub const CRASH_LOOP: u32 = 5;
+/// Ports that services get which want any: below those that the kernel gives to clients
+/// (`ip_local_port_range`, 32768 and above), so that no connection takes one by chance.
+pub const PORTS: std::ops::RangeInclusive<u16> = 20_000..=31_999;
+/// A service whose port is taken gets so many others in a row.
+pub const PORT_TRIES: u32 = 5;
+/// An attempt of a service that lasts so long ends a row of failures.
+pub const STABLE_MS: u64 = 60_000;
+/// A service has to be ready within this.
+pub const STARTUP_MS: u64 = 60_000;
+
 /// An interrupted run goes back to its queue so often at most: one that ends its own shim must not
 /// come back for ever.
 pub const REQUEUES: u32 = 16;

@@ -20,5 +20,7 @@ mod queues;
 mod recovery;
 #[path = "decide/retries.rs"]
 mod retries;
+#[path = "decide/services.rs"]
+mod services;
 #[path = "decide/stops.rs"]
 mod stops;

@@ -91,6 +91,9 @@ struct Admitted {
     limits: (Option<u32>, Option<u64>, Option<u32>),
     variable_files: Vec<(Vec<u8>, Vec<u8>)>,
     config: Option<[u8; 32]>,
+    role: Option<(String, u32)>,
+    hook: Option<u8>,
+    user: Option<String>,
 }
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
@@ -123,6 +126,8 @@ enum Capture {
 enum Kind {
     Job,
     Batch,
+    #[expect(dead_code, reason = "its number is what counts")]
+    Service,
 }
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
@@ -202,6 +207,9 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             limits: (spec.limits.cpu_millis, spec.limits.memory_bytes, spec.limits.pids),
             variable_files: spec.variable_files.iter().map(|(n, p)| (bytes(n), bytes(p))).collect(),
             config: spec.config.map(|digest| digest.0),
+            role: None,
+            hook: None,
+            user: spec.user.clone(),
         };
         let written = wincode::config::serialize(&theirs, config).expect("writes");
         assert_eq!(to_hex(&written), to_hex(&ours), "{number}");

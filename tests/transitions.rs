@@ -8,6 +8,7 @@ use jr::model::event::{
     Tracking,
 };
 use jr::model::phase::{self, IllegalEvent};
+use jr::model::service::spec::{Health, RestartReason};
 use jr::model::{
     AttemptEnd, BootId, Event, ExitStatus, LostReason, Outcome, Phase, RunId, RunSpec, Signal,
     SpawnError, UnixMillis,
@@ -46,12 +47,15 @@ fn events() -> Vec<(String, Event)> {
     let (boot, version) = (BootId([1; 16]), String::new());
     let others = [
         Event::RunAdmitted { run, spec: Arc::new(spec()) },
-        Event::AttemptIntended { run, attempt },
+        Event::AttemptIntended { run, attempt, ports: Vec::new() },
         Event::AttemptStarted { run, attempt, process },
         Event::StopRequested { run, reason: StopReason::Asked, signal, grace_ms: 1, asker: None },
         Event::SignalRequested { run, attempt, signal, asker: None },
         Event::SignalSent { run, attempt, signal, errno },
-        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 1 } },
+        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 1 }, streak: 1 },
+        Event::HealthChanged { run, attempt, health: Health::Ready, detail: None },
+        Event::RestartRequested { run, attempt, reason: RestartReason::Unhealthy, detail: None },
+        Event::PortConflict { run, attempt, number: 8_000, holder: None },
         Event::RunQueued { run, reason: QueuedReason::Due },
         Event::PauseRequested { run, asker: None },
         Event::RunPaused { run, attempt, by: PausedBy::Freezer },

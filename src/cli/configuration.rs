@@ -57,6 +57,18 @@ impl Configuration {
         Ok(Self { search, located, flag, extra, is_moved, loaded, resolved })
     }
 
+    /// Takes more files on top.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn add(&mut self, files: &[PathBuf]) -> Result<(), CommandError> {
+        if !files.is_empty() {
+            let extra = [self.extra.as_slice(), files].concat();
+            *self = Self::of(self.flag.as_deref(), &extra, self.is_moved)?;
+        }
+        Ok(())
+    }
+
     /// Looks again, from where the process is now.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the configuration says of a run before any option does: the environment's defaults, and a
 //! job of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
@@ -12,6 +13,7 @@ use crate::config::resolve::{Resolved, absolute, base};
 use crate::config::schema::environment::EnvironmentType;
 use crate::config::schema::job::{self, Backoff as BackoffWish, Job};
 use crate::config::schema::limits::Limits;
+use crate::config::schema::service::Service;
 use crate::config::schema::values::{Umask, Variable, Words};
 use crate::config::source::Layer;
 use crate::config::tree::find;
@@ -110,8 +112,10 @@ impl<'a> Declared<'a> {
         let backoff = job.backoff.as_ref().map_or(Backoff::DEFAULT, backoff);
         let times = job.retries.filter(|times| *times > 0);
         common.retry = times.map(|times| Retry { times, backoff });
-        self.add_variables(name, job, given, &mut common)?;
-        let mut command = words(job);
+        let place = ["jobs", name];
+        let environment = job.environment.as_ref();
+        self.add_variables(place, job.env_file.as_ref(), environment, given, &mut common)?;
+        let mut command = words(job.command.as_ref(), job.args.as_deref());
         if is_script(&command) && !more.is_empty() {
             // sh(1): the first word after the script is its name, the others are its "$@".
             command.push(name.into());
@@ -125,8 +129,8 @@ impl<'a> Declared<'a> {
         })
     }
 
-    /// Where a value of the job stands.
-    fn base_of(&self, path: &[&str]) -> (&Path, Layer) {
+    /// Where a value stands.
+    pub(super) fn base_of(&self, path: &[&str]) -> (&Path, Layer) {
         let sources = &self.configuration.loaded().sources;
         match find(&self.resolved.tree, path) {
             Some(node) => {
@@ -139,10 +143,8 @@ impl<'a> Declared<'a> {
 
     /// Its directory; a project's job runs where its file lies, anybody else's where it is asked.
     fn directory(&self, name: &str, job: &Job) -> PathBuf {
-        let home = self.configuration.home();
         if let Some(directory) = &job.directory {
-            let (base, _) = self.base_of(&["jobs", name, "directory"]);
-            return absolute(directory, base, home);
+            return self.path_of(&["jobs", name, "directory"], directory);
         }
         match self.base_of(&["jobs", name, "command"]) {
             (base, Layer::Project | Layer::ProjectLocal | Layer::Directory) => base.to_owned(),
@@ -150,16 +152,28 @@ impl<'a> Declared<'a> {
         }
     }
 
-    fn add_variables(
+    /// A path that stands at that place: `~` is home, and what is relative is so to its file.
+    pub(super) fn path_of(&self, place: &[&str], path: &str) -> PathBuf {
+        absolute(path, self.base_of(place).0, self.configuration.home())
+    }
+
+    /// The services that are declared.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&String, &Service)> {
+        self.resolved.environment.services.iter().flatten()
+    }
+
+    /// The variables of what stands at `place`, a table and a name in it.
+    pub(super) fn add_variables(
         &self,
-        name: &str,
-        job: &Job,
+        [table, name]: [&str; 2],
+        env_file: Option<&Words>,
+        environment: Option<&BTreeMap<String, Variable>>,
         given: &[String],
         common: &mut Common,
     ) -> Result<(), CommandError> {
         let home = self.configuration.home();
-        for file in job.env_file.iter().flat_map(Words::as_slice) {
-            let (base, _) = self.base_of(&["jobs", name, "env_file"]);
+        for file in env_file.into_iter().flat_map(Words::as_slice) {
+            let (base, _) = self.base_of(&[table, name, "env_file"]);
             let path = absolute(file, base, home);
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| CommandError::io(path.display(), &error))?;
@@ -171,7 +185,7 @@ impl<'a> Declared<'a> {
                 set(common, &variable, &value);
             }
         }
-        let wanted = job.environment.iter().flatten();
+        let wanted = environment.into_iter().flatten();
         for (variable, value) in wanted.filter(|(variable, _)| !given.contains(variable)) {
             match value {
                 Variable::Text(text) => set(common, variable, text),
@@ -185,10 +199,8 @@ impl<'a> Declared<'a> {
                 }
                 Variable::FromVariable(source) => {
                     let value = std::env::var_os(&source.env).ok_or_else(|| {
-                        let message = format!(
-                            "job {name} needs the variable {}, which is not set",
-                            source.env
-                        );
+                        let message =
+                            format!("{name} needs the variable {}, which is not set", source.env);
                         let hint = format!("export {}=…, or: --set {variable}=…", source.env);
                         CommandError::new("variable_missing", exit::USAGE, message).hint(hint)
                     })?;
@@ -198,7 +210,7 @@ impl<'a> Declared<'a> {
                     common.secret_names.push(source.env.as_str().into());
                 }
                 Variable::FromFile(source) => {
-                    let (base, _) = self.base_of(&["jobs", name, "environment", variable]);
+                    let (base, _) = self.base_of(&[table, name, "environment", variable]);
                     let path = absolute(&source.file, base, home).into_os_string().into();
                     common.variable_files.push((variable.as_str().into(), path));
                 }
@@ -213,9 +225,9 @@ fn set(common: &mut Common, name: &str, value: &str) {
 }
 
 /// The words of its command: a line alone is read as a batch's is.
-fn words(job: &Job) -> Vec<ByteString> {
-    let args = job.args.as_deref().unwrap_or_default();
-    let mut words: Vec<ByteString> = match &job.command {
+pub(super) fn words(command: Option<&Words>, args: Option<&[String]>) -> Vec<ByteString> {
+    let args = args.unwrap_or_default();
+    let mut words: Vec<ByteString> = match command {
         Some(Words::One(line)) if args.is_empty() => batch_line::argv(&line.as_str().into()),
         Some(words) => words.as_slice().iter().map(|word| word.as_str().into()).collect(),
         None => Vec::new(),
@@ -237,7 +249,7 @@ fn limits(wish: &Limits) -> ResourceLimits {
     }
 }
 
-fn merged(below: ResourceLimits, above: Option<&Limits>) -> ResourceLimits {
+pub(super) fn merged(below: ResourceLimits, above: Option<&Limits>) -> ResourceLimits {
     let above = above.map(limits).unwrap_or_default();
     ResourceLimits {
         cpu_millis: above.cpu_millis.or(below.cpu_millis),
@@ -247,11 +259,15 @@ fn merged(below: ResourceLimits, above: Option<&Limits>) -> ResourceLimits {
 }
 
 fn backoff(wish: &BackoffWish) -> Backoff {
+    backoff_over(wish, Backoff::DEFAULT)
+}
+
+/// What is not said is as in `default`.
+pub(super) fn backoff_over(wish: &BackoffWish, default: Backoff) -> Backoff {
     let table = match wish {
-        BackoffWish::Text(text) => return notation::backoff(text).unwrap_or(Backoff::DEFAULT),
+        BackoffWish::Text(text) => return notation::backoff(text).unwrap_or(default),
         BackoffWish::Table(table) => table,
     };
-    let default = Backoff::DEFAULT;
     let first_ms = table.initial.map_or(default.first_ms, |millis| millis.0);
     let percent = |part: f64| {
         #[expect(

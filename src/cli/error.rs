@@ -122,6 +122,10 @@ impl From<QueryError> for CommandError {
         match error {
             QueryError::NoSuchRun { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
                 .hint("see what there is: jr history"),
+            QueryError::NoSuchService { .. } => {
+                Self::new("no_such_service", exit::NOT_FOUND, message)
+                    .hint("see what there is: jr status")
+            }
             QueryError::MaybePruned { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
                 .hint("it may have been pruned; see what there is: jr history"),
             QueryError::Ambiguous { .. } => {

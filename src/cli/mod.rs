@@ -25,6 +25,7 @@ pub mod repo;
 pub mod report;
 pub mod run_output;
 pub mod run_stream;
+pub mod services;
 pub mod session;
 pub mod shell;
 pub mod shown;

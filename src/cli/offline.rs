@@ -3,7 +3,9 @@
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::place::{Keeping, Place};
 use crate::log::part::{self, Part};
+use crate::model::State;
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
+use crate::projections::services;
 use crate::projections::view::{FollowView, List};
 
 use super::error::CommandError;
@@ -105,6 +107,12 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         Query::Pinned => Ok(Document::Runs(list("jr.pin/1"))),
         Query::Interrupted => Ok(Document::Runs(list("jr.interrupted/1"))),
         Query::Queues => Ok(Document::Queues(list("jr.queue/1"))),
+        Query::Services => Ok(Document::Services(list("jr.status/1"))),
+        Query::Ports => Ok(Document::Ports(list("jr.ports/1"))),
+        Query::Plan(wish) => {
+            let plan = services::plan(&State::default(), wish)?;
+            Ok(Document::Plan(plan))
+        }
         Query::Candidates(_) => Ok(Document::Candidates(list("jr.candidates/1"))),
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
 
+use super::declaration::{self, Key, surroundings};
 use super::place::Place;
-use super::protocol::{BatchRequest, Common, Continue, RunRequest};
+use super::protocol::{BatchRequest, Common, Continue, RunRequest, ServiceRequest, UpRequest};
 use super::server::Refusal;
 use super::views_loop::Questions;
 use crate::config::document::Document;
@@ -16,9 +17,10 @@ use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
+use crate::model::service::spec::ServiceSpec;
 use crate::model::{
-    ByteString, Capture, Command, Dependency, Digest, Kind, Resolution, RunId, RunSpec, Signal,
-    Strays, batch_line,
+    ByteString, Capture, Command, Dependency, Digest, Kind, Resolution, RunId, RunSpec,
+    ServiceName, Signal, Strays, batch_line,
 };
 use crate::projections::BatchLineState;
 use crate::projections::query::{Document as Answer, Query, Scope};
@@ -155,6 +157,48 @@ impl Admission {
         }
         let this = self.clone();
         blocking(move || this.batch_now(asked, parent)).await
+    }
+
+    /// The services of an ask, with what their runs need on disk.
+    pub(super) async fn services(
+        &self,
+        asked: &UpRequest,
+    ) -> Result<Vec<(ServiceName, Arc<ServiceSpec>)>, Refusal> {
+        let (this, asked) = (self.clone(), asked.clone());
+        blocking(move || {
+            let key = service_key(&this.place).map_err(|error| not_stored(&error))?;
+            let service = |request: &ServiceRequest| this.service_now(&asked, request, &key);
+            asked.services.iter().map(service).collect()
+        })
+        .await
+    }
+
+    fn service_now(
+        &self,
+        asked: &UpRequest,
+        request: &ServiceRequest,
+        key: &Key,
+    ) -> Result<(ServiceName, Arc<ServiceSpec>), Refusal> {
+        check_command(&request.command)?;
+        let digest = declaration::digest(request, key);
+        let mut common = request.common.clone();
+        common.variables = surroundings(asked.surroundings.clone(), &common.variables);
+        common.config.clone_from(&asked.config);
+        let stored = self.store_variables(&common)?;
+        let command = secret::mask_command(request.command.clone());
+        let secrets = Secrets {
+            variables: stored.secrets,
+            arguments: command.secrets,
+            lines: BTreeMap::new(),
+        };
+        let owner = self.store_secrets(fresh_run_id(), &secrets)?;
+        let name = request.service.to_string();
+        let run = RunSpec {
+            command: command.values,
+            ..spec_of(name, Kind::Service, &common, Some(stored.variables), owner)?
+        };
+        let spec = declaration::service(request, run, digest);
+        Ok((request.service.clone(), Arc::new(spec)))
     }
 
     fn batch_now(&self, asked: BatchRequest, parent: Option<RunId>) -> Result<Command, Refusal> {
@@ -348,6 +392,19 @@ fn config_of(common: &Common) -> Option<Digest> {
     let given = common.config.as_ref();
     let given = given.map(|text| Digest(*blake3::hash(text.as_bytes()).as_bytes()));
     given.or(common.repeated_config)
+}
+
+/// The key of an environment's declarations, made where there is none.
+fn service_key(place: &Place) -> Result<Key, LogError> {
+    let files = SecretFiles::new(&place.secrets());
+    if let Some(key) = files.key()? {
+        return Ok(key);
+    }
+    let mut key = Key::default();
+    // 32 bytes come whole, and block only before the kernel's pool was ever filled.
+    while rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty()).is_err() {}
+    files.write_key(&key)?;
+    Ok(key)
 }
 
 fn check_command(command: &[ByteString]) -> Result<(), Refusal> {

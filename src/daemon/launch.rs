@@ -43,7 +43,12 @@ impl Launcher {
     ///
     /// # Errors
     /// [`SpawnError`]: what the attempt ends with.
-    pub fn prepare(&mut self, id: AttemptId, spec: &RunSpec) -> Result<Start, SpawnError> {
+    pub fn prepare(
+        &mut self,
+        id: AttemptId,
+        spec: &RunSpec,
+        ports: &[(String, u16)],
+    ) -> Result<Start, SpawnError> {
         let variables = match spec.variables {
             Some(digest) => self.variables(digest)?,
             None => Arc::default(),
@@ -60,6 +65,7 @@ impl Launcher {
             command = secret::unmask_command(command, arguments);
         }
         add_from_files(spec, &mut variables)?;
+        add_ports(spec, ports, &mut variables);
         self.add_own(id, spec, &mut variables);
         let output = self.place.output(id.run, id.attempt);
         if let Some(directory) = output.parent() {
@@ -142,6 +148,26 @@ impl Launcher {
         // A file that stays is found by `jr doctor`; it hinders nothing.
         let _stays = SecretFiles::new(&self.place.secrets()).remove(owner);
     }
+}
+
+/// `PORT` and `JR_PORT_<NAME>` of a service, and which of its replicas it is.
+fn add_ports(spec: &RunSpec, ports: &[(String, u16)], variables: &mut Variables) {
+    let main = ports.first().map(|(_, port)| ("PORT".to_owned(), port.to_string()));
+    let named = ports.iter().map(|(name, port)| (port_variable(name), port.to_string()));
+    let role = spec.role.iter().flat_map(|role| {
+        let (service, replica) = (role.service.to_string(), role.replica.to_string());
+        [("JR_SERVICE".to_owned(), service), ("JR_REPLICA".to_owned(), replica)]
+    });
+    for (name, value) in main.into_iter().chain(named).chain(role) {
+        variables.retain(|(there, _)| there.as_bytes() != name.as_bytes());
+        variables.push((name.as_str().into(), value.as_str().into()));
+    }
+}
+
+/// `JR_PORT_<NAME>`, in capitals; what cannot stand in a variable's name is `_`.
+pub fn port_variable(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("JR_PORT_{}", name.chars().map(plain).collect::<String>())
 }
 
 /// Variables whose values lie in files: read now, and kept nowhere.

@@ -21,11 +21,13 @@ use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine};
 use super::orders::Orders;
 use super::place::Place;
+use super::ports::Finder;
 use super::protocol::RunLine;
 use crate::limits;
 use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
 use crate::model::{Action, Observation, RunId, RunSpec};
 use crate::runners::linux::clock;
+use crate::runners::ports::{self, Busy};
 use crate::runners::process::{self, Fenced, Setup, ShimHandle};
 use crate::runners::protocol::{AttemptId, FromShim, Stop, ToShim};
 use crate::runners::shim::args::Args;
@@ -71,6 +73,7 @@ pub struct Pool {
     engine: Mailbox<ToEngine>,
     orders: Orders,
     launcher: Launcher,
+    finder: Finder,
     shims: BTreeMap<u32, Shim>,
     holders: BTreeMap<AttemptId, u32>,
     attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
@@ -90,11 +93,13 @@ impl Pool {
         next_shim: u32,
     ) -> Self {
         let launcher = Launcher::new(place.clone());
+        let finder = Finder::new(&place);
         let mut pool = Self {
             place,
             engine,
             orders,
             launcher,
+            finder,
             shims: BTreeMap::new(),
             holders: BTreeMap::new(),
             attaching: BTreeMap::new(),
@@ -165,7 +170,13 @@ impl Pool {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { run, attempt, spec } => self.start(AttemptId { run, attempt }, &spec),
+            Action::Start { run, attempt, spec, ports } => {
+                self.start(AttemptId { run, attempt }, &spec, &ports);
+            }
+            Action::FindPorts { run, role, wishes, avoid } => {
+                let ports = self.finder.find(&role, &wishes, avoid);
+                self.seen.push(Observation::PortsFound { run, ports });
+            }
             Action::Stop { run, attempt, signal, grace_ms } => {
                 let id = AttemptId { run, attempt };
                 let stop = ToShim::Stop(Stop { id, signal, grace_ms });
@@ -195,7 +206,7 @@ impl Pool {
             Action::Forget { run, attempt } => self.forget(AttemptId { run, attempt }),
             Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
             // The engine's thread keeps them from here.
-            Action::Prune(_) | Action::TellPruned(_) => {}
+            Action::Prune(_) | Action::TellPruned(_) | Action::Watch(_) => {}
         }
     }
 
@@ -208,11 +219,13 @@ impl Pool {
         true
     }
 
-    fn start(&mut self, id: AttemptId, spec: &Arc<RunSpec>) {
+    fn start(&mut self, id: AttemptId, spec: &Arc<RunSpec>, ports: &[(String, u16)]) {
         if self.holders.contains_key(&id) {
             return;
         }
-        let started = self.launcher.prepare(id, spec).and_then(|start| {
+        let started = self.claim_ports(id, spec, ports);
+        let started = started.and_then(|()| self.launcher.prepare(id, spec, ports));
+        let started = started.and_then(|start| {
             let shim = self.free_shim().map_err(|error| not_started(&error))?;
             Ok((start, shim))
         });
@@ -236,6 +249,26 @@ impl Pool {
         shim.ask(&ToShim::Start(Box::new(start)));
         self.holders.insert(id, number);
         self.tell_attaching(id, number);
+    }
+
+    /// Nobody else listens on the ports of a service: it would be asked instead of it.
+    fn claim_ports(
+        &mut self,
+        id: AttemptId,
+        spec: &RunSpec,
+        ports: &[(String, u16)],
+    ) -> Result<(), SpawnError> {
+        let own = ports.iter().filter(|_| spec.role.is_some());
+        for (_, number) in own {
+            if ports::is_free(None, *number) != Err(Busy::Taken(*number)) {
+                continue;
+            }
+            let AttemptId { run, attempt } = id;
+            let (number, holder) = (*number, ports::holder(*number));
+            self.seen.push(Observation::PortHeld { run, attempt, number, holder });
+            return Err(SpawnError::PortTaken(number));
+        }
+        Ok(())
     }
 
     /// Tells the client where to connect, once the shim has said that it listens there.

@@ -51,7 +51,7 @@ pub struct Taken {
 
 impl Taken {
     fn count(&mut self, cut: &Cut, record: &Record<'_>, event: &Event) {
-        if let Event::AttemptIntended { run, attempt } = event {
+        if let Event::AttemptIntended { run, attempt, .. } = event {
             self.attempts.push((*run, *attempt));
         }
         if cut.hides(record.seq, event) {

@@ -11,6 +11,9 @@ use super::atomic;
 use super::error::LogError;
 use crate::model::RunId;
 
+/// The file of [`Secrets::key`]: no run has such an id.
+const KEY: &str = "key";
+
 /// The secrets of an environment.
 #[derive(Debug)]
 pub struct Secrets {
@@ -61,6 +64,23 @@ impl Secrets {
         Ok(runs)
     }
 
+    /// Random bytes of the environment that are nobody else's business; `None` where there are
+    /// none yet.
+    pub fn key(&self) -> Result<Option<[u8; 32]>, LogError> {
+        let path = self.directory.join(KEY);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(bytes.try_into().ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LogError::io(&path, "read", error)),
+        }
+    }
+
+    /// Stores them.
+    pub fn write_key(&self, key: &[u8; 32]) -> Result<(), LogError> {
+        atomic::create_directory(&self.directory)?;
+        atomic::atomic_write(&self.directory.join(KEY), key)
+    }
+
     fn path(&self, run: RunId) -> PathBuf {
         self.directory.join(run.to_string())
     }
@@ -83,6 +103,10 @@ mod tests {
         assert_eq!(secrets.list().expect("lists"), [run]);
         let mode = fs::metadata(secrets.path(run)).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(secrets.key().expect("looks"), None);
+        secrets.write_key(&[7; 32]).expect("stores");
+        assert_eq!(secrets.key().expect("reads"), Some([7; 32]));
+        assert_eq!(secrets.list().expect("lists"), [run]);
         secrets.remove(run).expect("removes");
         secrets.remove(run).expect("is gone already");
         assert!(matches!(secrets.read(run), Err(LogError::NotFound { .. })));

@@ -58,6 +58,15 @@ pub fn shape_of(event: &Event) -> Shape {
         Event::PruneRequested { .. } => 38,
         Event::RunsPruned { .. } => 39,
         Event::RunPinned { .. } => 40,
+        Event::PortAssigned { .. } => 20,
+        Event::PortReleased { .. } => 21,
+        Event::ServiceWanted { .. } => 22,
+        Event::ServiceUnwanted { .. } => 23,
+        Event::HealthChanged { .. } => 24,
+        Event::ServiceDeclared { .. } => 42,
+        Event::ServiceForgotten { .. } => 43,
+        Event::PortConflict { .. } => 44,
+        Event::RestartRequested { .. } => 45,
     };
     Shape { kind, version: 1 }
 }
@@ -107,6 +116,12 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
         &Event::RunPinned { run, pinned } => {
             codec::encode_into(&v1::RunPinned { run: run.to_u64(), pinned }, bytes)
         }
+        Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. } => encode_of_service(event, bytes),
         Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
         | Event::AttemptStarted { .. }
@@ -121,6 +136,9 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
         | Event::PauseRequested { .. }
         | Event::RunPaused { .. }
         | Event::UnpauseRequested { .. }
+        | Event::PortConflict { .. }
+        | Event::HealthChanged { .. }
+        | Event::RestartRequested { .. }
         | Event::RunUnpaused { .. } => encode_of_run(event, bytes),
     };
     shape_of(event)
@@ -133,8 +151,9 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
         Event::RunAdmitted { spec, .. } => {
             codec::encode_into(&v1::RunAdmitted { run, spec: spec.as_ref().into() }, bytes)
         }
-        &Event::AttemptIntended { attempt, .. } => {
-            codec::encode_into(&v1::AttemptIntended { run, attempt }, bytes)
+        Event::AttemptIntended { attempt, ports, .. } => {
+            let (attempt, ports) = (*attempt, ports.clone());
+            codec::encode_into(&v1::AttemptIntended { run, attempt, ports }, bytes)
         }
         Event::AttemptStarted { attempt, process, .. } => {
             let (attempt, process) = (*attempt, process.into());
@@ -153,8 +172,56 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
             let asker = asker.clone().map(Into::into);
             codec::encode_into(&v1::StopRequested { run, reason, signal, grace_ms, asker }, bytes)
         }
-        &Event::RestartScheduled { attempt, due, .. } => {
-            codec::encode_into(&v1::RestartScheduled { run, attempt, due: due.into() }, bytes)
+        Event::RestartScheduled { .. }
+        | Event::RunQueued { .. }
+        | Event::PauseRequested { .. }
+        | Event::RunPaused { .. }
+        | Event::UnpauseRequested { .. }
+        | Event::RunUnpaused { .. } => encode_of_hold(event, run, bytes),
+        &Event::SignalSent { attempt, signal, errno, .. } => {
+            let signal = v1::signal_byte(signal);
+            codec::encode_into(&v1::SignalSent { run, attempt, signal, errno }, bytes)
+        }
+        &Event::OutputLost { attempt, bytes: lost, reason, .. } => {
+            let reason = reason.into();
+            codec::encode_into(&v1::OutputLost { run, attempt, bytes: lost, reason }, bytes)
+        }
+        Event::SignalRequested { attempt, signal, asker, .. } => {
+            let (attempt, signal) = (*attempt, v1::signal_byte(*signal));
+            let asker = asker.clone().map(Into::into);
+            codec::encode_into(&v1::SignalRequested { run, attempt, signal, asker }, bytes)
+        }
+        Event::PortConflict { .. }
+        | Event::HealthChanged { .. }
+        | Event::RestartRequested { .. } => encode_of_watched(event, run, bytes),
+        Event::EnvironmentCreated { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonStopped { .. }
+        | Event::RecoveryFinished { .. }
+        | Event::ClockJumped { .. }
+        | Event::ConfigResolved { .. }
+        | Event::ConfigRejected { .. }
+        | Event::PruneRequested { .. }
+        | Event::RunsPruned { .. }
+        | Event::RunPinned { .. }
+        | Event::QueueSet { .. }
+        | Event::QueuePaused { .. }
+        | Event::QueueUnpaused { .. }
+        | Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. } => unreachable!("not about a run"),
+    }
+}
+
+/// As [`encode_payload`] for runs that are held back, and go on.
+fn encode_of_hold(event: &Event, run: u64, bytes: &mut Vec<u8>) -> usize {
+    match event {
+        &Event::RestartScheduled { attempt, due, streak, .. } => {
+            let due = due.into();
+            codec::encode_into(&v1::RestartScheduled { run, attempt, due, streak }, bytes)
         }
         &Event::RunQueued { reason, .. } => {
             codec::encode_into(&v1::RunQueued { run, reason: reason.into() }, bytes)
@@ -171,32 +238,55 @@ fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
         &Event::RunUnpaused { attempt, .. } => {
             codec::encode_into(&v1::RunUnpaused { run, attempt }, bytes)
         }
-        &Event::SignalSent { attempt, signal, errno, .. } => {
-            let signal = v1::signal_byte(signal);
-            codec::encode_into(&v1::SignalSent { run, attempt, signal, errno }, bytes)
+        _ => unreachable!("no hold of a run"),
+    }
+}
+
+/// As [`encode_payload`] for what is seen of a service's run.
+fn encode_of_watched(event: &Event, run: u64, bytes: &mut Vec<u8>) -> usize {
+    match event {
+        Event::PortConflict { attempt, number, holder, .. } => {
+            let (attempt, number) = (*attempt, *number);
+            let holder = holder.as_ref().map(Into::into);
+            codec::encode_into(&v1::PortConflict { run, attempt, number, holder }, bytes)
         }
-        &Event::OutputLost { attempt, bytes: lost, reason, .. } => {
-            let reason = reason.into();
-            codec::encode_into(&v1::OutputLost { run, attempt, bytes: lost, reason }, bytes)
+        Event::HealthChanged { attempt, health, detail, .. } => {
+            let (attempt, health, detail) = (*attempt, (*health).into(), detail.clone());
+            codec::encode_into(&v1::HealthChanged { run, attempt, health, detail }, bytes)
         }
-        Event::SignalRequested { attempt, signal, asker, .. } => {
-            let (attempt, signal) = (*attempt, v1::signal_byte(*signal));
+        Event::RestartRequested { attempt, reason, detail, .. } => {
+            let (attempt, reason, detail) = (*attempt, (*reason).into(), detail.clone());
+            codec::encode_into(&v1::RestartRequested { run, attempt, reason, detail }, bytes)
+        }
+        _ => unreachable!("not seen of a service's run"),
+    }
+}
+
+/// As [`encode_payload`] for what is about a service and no run of it.
+fn encode_of_service(event: &Event, bytes: &mut Vec<u8>) -> usize {
+    let service = event.service().map_or_else(String::new, |name| name.as_str().to_owned());
+    match event {
+        Event::ServiceDeclared { service, spec } => {
+            codec::encode_into(&v1::ServiceDeclared::of(service, spec), bytes)
+        }
+        Event::ServiceWanted { asker, .. } => {
             let asker = asker.clone().map(Into::into);
-            codec::encode_into(&v1::SignalRequested { run, attempt, signal, asker }, bytes)
+            codec::encode_into(&v1::ServiceWanted { service, asker }, bytes)
         }
-        Event::EnvironmentCreated { .. }
-        | Event::DaemonStarted { .. }
-        | Event::DaemonStopped { .. }
-        | Event::RecoveryFinished { .. }
-        | Event::ClockJumped { .. }
-        | Event::ConfigResolved { .. }
-        | Event::ConfigRejected { .. }
-        | Event::PruneRequested { .. }
-        | Event::RunsPruned { .. }
-        | Event::RunPinned { .. }
-        | Event::QueueSet { .. }
-        | Event::QueuePaused { .. }
-        | Event::QueueUnpaused { .. } => unreachable!("not about a run"),
+        Event::ServiceUnwanted { reason, asker, .. } => {
+            let (reason, asker) = ((*reason).into(), asker.clone().map(Into::into));
+            codec::encode_into(&v1::ServiceUnwanted { service, reason, asker }, bytes)
+        }
+        Event::PortAssigned { service, replica, port } => {
+            codec::encode_into(&v1::PortAssigned::of(service, *replica, port), bytes)
+        }
+        Event::PortReleased { replica, name, number, reason, .. } => {
+            let (replica, name) = (*replica, name.clone());
+            let (number, reason) = (*number, (*reason).into());
+            codec::encode_into(&v1::PortReleased { service, replica, name, number, reason }, bytes)
+        }
+        // What else is about a service.
+        _ => codec::encode_into(&v1::ServiceForgotten { service }, bytes),
     }
 }
 
@@ -234,6 +324,15 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         39 => lift::<v1::RunsPruned>(bytes),
         40 => lift::<v1::RunPinned>(bytes),
         41 => lift::<v1::ConfigRejected>(bytes),
+        20 => lift::<v1::PortAssigned>(bytes),
+        21 => lift::<v1::PortReleased>(bytes),
+        22 => lift::<v1::ServiceWanted>(bytes),
+        23 => lift::<v1::ServiceUnwanted>(bytes),
+        24 => lift::<v1::HealthChanged>(bytes),
+        42 => lift::<v1::ServiceDeclared>(bytes),
+        43 => lift::<v1::ServiceForgotten>(bytes),
+        44 => lift::<v1::PortConflict>(bytes),
+        45 => lift::<v1::RestartRequested>(bytes),
         _ => Err(UpcastError::Newer(shape)),
     }
 }

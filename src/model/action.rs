@@ -1,12 +1,15 @@
 //! What is to be done in the world, and what is to be answered: data, released when durable.
 
 use super::command::Rejection;
-use super::event::LostReason;
+use super::event::{LostReason, Process};
 use super::id::{CommandId, RunId};
 use super::observation::Pruned;
+use super::service::plan::Step;
+use super::service::spec::{Health, PortWish, Role, Supervision};
 use super::signal::Signal;
 use super::spec::RunSpec;
 use super::state::Pruning;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An effect. The shell performs it; what comes of it returns as an observation.
@@ -20,7 +23,22 @@ pub enum Action {
         attempt: u32,
         /// What to start.
         spec: Arc<RunSpec>,
+        /// Ports that it gets, the main one first.
+        ports: Vec<(String, u16)>,
     },
+    /// Find free ports for a replica that is about to begin.
+    FindPorts {
+        /// Its run.
+        run: RunId,
+        /// The replica.
+        role: Role,
+        /// What it wants.
+        wishes: Vec<PortWish>,
+        /// Ports that others have, whether they use them now or not.
+        avoid: BTreeSet<u16>,
+    },
+    /// Ask a live attempt of a service, until it is forgotten.
+    Watch(Box<Watch>),
     /// Withdraw the start if nothing has begun, else end the tree. The shim answers which.
     Stop {
         /// Which run.
@@ -73,6 +91,25 @@ pub enum Action {
     },
 }
 
+/// Whom to ask, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// Which run.
+    pub run: RunId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What it is.
+    pub spec: Arc<RunSpec>,
+    /// How it is asked.
+    pub supervision: Arc<Supervision>,
+    /// Its ports, the main one first.
+    pub ports: Vec<(String, u16)>,
+    /// Its process.
+    pub process: Process,
+    /// What is known already.
+    pub health: Option<Health>,
+}
+
 /// The answer to a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -91,6 +128,8 @@ pub enum Reply {
     Pausing(Vec<(RunId, PauseAnswer)>),
     /// Each run that was to go on.
     Resuming(Vec<(RunId, ResumeAnswer)>),
+    /// What is done about services.
+    Planned(Vec<Step>),
     /// A prune has begun.
     Pruning {
         /// The record that asks for it.

@@ -3,7 +3,7 @@
 //! The jitter comes from the run's id, which is random, so that the same log always gives the
 //! same times.
 
-use super::id::RunId;
+use super::id::{RunId, scatter};
 use super::spec::Backoff;
 
 impl Default for Backoff {
@@ -33,14 +33,6 @@ impl Backoff {
         let chance = scatter(run.to_u64() ^ u64::from(retry).rotate_left(40));
         delay - spread + chance % (2 * spread + 1)
     }
-}
-
-/// `SplitMix64`'s last step (Steele, Lea, Flood 2014): neighbours in, strangers out.
-fn scatter(mut bits: u64) -> u64 {
-    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

@@ -134,6 +134,15 @@ impl Checker {
         if let Some(open) = waits.dependencies.get(&run).and_then(BTreeSet::first) {
             return Err((5, format!("run {run} begins before {open}, which it comes after")));
         }
+        if let Some((_, replica)) =
+            live.spec.role.as_ref().and_then(|role| self.state.services.replica(role))
+            && let Some(other) = replica.runs.iter().find(|other| {
+                other.run != run
+                    && self.state.runs.get(&other.run).is_some_and(|other| other.attempt_lives)
+            })
+        {
+            return Err((5, format!("run {run} begins beside {}, of the same replica", other.run)));
+        }
         let lock = live.spec.lock.as_ref().and_then(|wish| waits.locks.get(&wish.name));
         if let Some(holder) = lock.and_then(|lock| lock.holder).filter(|holder| *holder != run) {
             return Err((5, format!("run {run} begins while run {holder} holds its lock")));
@@ -154,7 +163,8 @@ impl Checker {
     fn signal_sent(&self, run: RunId, signal: Signal) -> Result<(), (u8, String)> {
         let Some(live) = self.state.runs.get(&run) else { return Ok(()) };
         let asked = self.signals.get(&run).is_some_and(|signals| signals.contains(&signal));
-        let known = live.stop.is_some() || live.spec.timeout_ms.is_some();
+        let known = live.stop.is_some() || live.restart.is_some();
+        let known = known || live.spec.timeout_ms.is_some();
         let unseen = live.first_seq <= self.began_at;
         if asked || known || unseen {
             return Ok(());
@@ -176,7 +186,7 @@ impl Checker {
                     self.key_ends.insert(*run, self.state.seq);
                 }
                 match ended.spec.kind {
-                    Kind::Job => job_end(ended, *outcome)?,
+                    Kind::Job | Kind::Service => job_end(ended, *outcome)?,
                     Kind::Batch => batch_end(ended, *outcome)?,
                 }
             }
@@ -216,6 +226,8 @@ fn job_end(run: &Run, outcome: Outcome) -> Result<(), (u8, String)> {
             last == Some(ExitStatus::NotStarted(error))
         }
         Outcome::Failed(RunReason::Lines(_)) => false,
+        Outcome::Failed(RunReason::Hook(_)) => run.spec.role.is_some(),
+        Outcome::Failed(RunReason::Unwell(reason)) => run.restart == Some(reason),
         Outcome::Signalled(signal) => last == Some(ExitStatus::Signalled(signal)),
         Outcome::TimedOut => matches!(last, Some(ExitStatus::TimedOut(_))),
         Outcome::Stopped(_) => {
@@ -272,7 +284,7 @@ mod tests {
     }
 
     fn intended(run: u64, attempt: u32) -> Event {
-        Event::AttemptIntended { run: id(run), attempt }
+        Event::AttemptIntended { run: id(run), attempt, ports: Vec::new() }
     }
 
     fn started(run: u64, attempt: u32) -> Event {

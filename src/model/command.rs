@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::bytestring::ByteString;
 use super::config::Resolution;
 use super::event::{Asker, Cause, Outcome, StopReason};
-use super::id::{QueueName, RunId};
+use super::id::{QueueName, RunId, ServiceName};
+use super::service::plan::Wish;
 use super::signal::Signal;
 use super::spec::RunSpec;
 
@@ -114,6 +115,20 @@ pub enum Command {
         /// What the client's files say.
         resolution: Arc<Resolution>,
     },
+    /// Declare services, and bring some of them up.
+    Up {
+        /// What is wished.
+        wish: Wish,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// Bring services down.
+    Down {
+        /// Which; `None` is all.
+        services: Option<Vec<ServiceName>>,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
     /// Set the slots of a queue; creates it.
     SetQueue {
         /// Which.
@@ -178,6 +193,9 @@ pub enum Rejection {
     /// A queue has at least one slot.
     #[error("a queue needs at least one slot")]
     NoSlots,
+    /// There is no such service.
+    #[error("there is no service {0}")]
+    NoSuchService(ServiceName),
     /// There is no such queue.
     #[error("there is no queue {0}")]
     NoSuchQueue(QueueName),

@@ -15,6 +15,8 @@ use super::observation::Observation;
 use super::phase::Phase;
 use super::prune;
 use super::run::Run;
+use super::service::spec::HookMoment;
+use super::service::{observe, plan};
 use super::signal::Signal;
 use super::spec::{Condition, Kind, RunSpec};
 use super::state::State;
@@ -58,6 +60,11 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
             prune::request(state, *before, *keep_days, *keep_runs)
         }
         Command::Configure { resolution } => Ok(config::configure(state, resolution)),
+        Command::Up { wish, asker } => up(state, request, wish, asker.as_ref()),
+        Command::Down { services, asker } => {
+            let plan = plan::down(state, services.as_deref(), asker.as_ref())?;
+            Ok(Decision { events: plan.events, reply: Reply::Planned(plan.steps) })
+        }
         Command::Pin { run, pinned } => prune::pin(state, request, *run, *pinned),
         Command::SetQueue { queue, limit } => {
             if *limit == 0 {
@@ -73,6 +80,20 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
 fn seen_before(state: &State, request: &Request) -> Option<Decision> {
     let run = *state.commands.get(&request.cause.command)?;
     Some(Decision { events: Vec::new(), reply: Reply::Admitted { run, existing: true } })
+}
+
+/// Brings services up. Sent again it acts once: what it admitted is there.
+fn up(
+    state: &State,
+    request: &Request,
+    wish: &plan::Wish,
+    asker: Option<&Asker>,
+) -> Result<Decision, Rejection> {
+    let seen = state.commands.contains_key(&request.cause.command);
+    let again = plan::Wish { anew: wish.anew && !seen, ..wish.clone() };
+    let plan = plan::up(state, &again, request.cause.command.to_u128(), asker)?;
+    room_for(state, plan.steps.len())?;
+    Ok(Decision { events: plan.events, reply: Reply::Planned(plan.steps) })
 }
 
 fn room_for(state: &State, more: usize) -> Result<(), Rejection> {
@@ -235,7 +256,7 @@ fn stop(
         // of the last line, there may be nothing left that the other could name.
         let with_batch = state.batch_of(live).is_some_and(|batch| batches.contains(&batch));
         if !with_batch {
-            events.push(stop_event(live, reason, grace_ms, asker.cloned()));
+            events.push(stop_event(state, live, reason, grace_ms, asker.cloned()));
         }
         let begun = live.attempt_lives || live.spec.kind == Kind::Batch;
         answers.push((*run, if begun { StopAnswer::Stopping } else { StopAnswer::Cancelled }));
@@ -245,13 +266,19 @@ fn stop(
 
 /// The stop of one run, with its own signal and grace time.
 pub(super) fn stop_event(
+    state: &State,
     run: &Run,
     reason: StopReason,
     grace_ms: Option<u64>,
     asker: Option<Asker>,
 ) -> Event {
     let grace_ms = grace_ms.unwrap_or(run.spec.grace_ms);
-    Event::StopRequested { run: run.id, reason, signal: run.spec.stop_signal, grace_ms, asker }
+    let standing = state.services.standing(run);
+    let has_command = standing
+        .is_some_and(|standing| standing.spec.supervision.hooks.contains_key(&HookMoment::Stop));
+    // The command does what a signal would; this one changes nothing.
+    let signal = if has_command { Signal::CONT } else { run.spec.stop_signal };
+    Event::StopRequested { run: run.id, reason, signal, grace_ms, asker }
 }
 
 fn signal_runs(state: &State, runs: &[RunId], signal: Signal, asker: Option<&Asker>) -> Decision {
@@ -330,6 +357,11 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
                 live_attempt(state, run, attempt).is_some_and(|live| live.paused_by.is_some());
             fits.then_some(Event::RunUnpaused { run, attempt }).into_iter().collect()
         }
+        Observation::PortsFound { .. }
+        | Observation::FilesChanged { .. }
+        | Observation::PortHeld { .. }
+        | Observation::HealthSeen { .. }
+        | Observation::StartupOverdue { .. } => observe::observed(state, seen),
         Observation::OutputMissing { run, attempt, bytes, reason } => {
             let (run, attempt, bytes, reason) = (*run, *attempt, *bytes, *reason);
             let fits = live_attempt(state, run, attempt).is_some();

@@ -6,10 +6,10 @@
 //! durable(seq)     ─▶ the actions and replies that rest on seq or less
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::action::{Action, Answer, Reply};
-use super::command::Request;
+use super::command::{Command, Request};
 use super::decide;
 use super::event::{Cause, Envelope, Event};
 use super::id::{CommandId, RunId};
@@ -18,6 +18,7 @@ use super::phase::IllegalEvent;
 use super::react;
 use super::recover;
 use super::schedule::{self, Dispatched};
+use super::service::{ending, gate, ports};
 use super::spec::Kind;
 use super::state::State;
 use super::time::Now;
@@ -71,6 +72,10 @@ pub struct Engine {
     awaited: u64,
     dispatched: Dispatched,
     unqueued: Vec<RunId>,
+    /// Something about services has changed since the last look at them.
+    services_touched: bool,
+    /// Runs of services that the shell looks for ports for.
+    finding_ports: BTreeSet<RunId>,
     recovering: Option<Tally>,
     /// An earlier daemon died in the middle of a prune.
     resumes_prune: bool,
@@ -93,6 +98,8 @@ impl Engine {
             awaited,
             dispatched,
             unqueued,
+            services_touched: true,
+            finding_ports: BTreeSet::new(),
             recovering,
             resumes_prune,
             over,
@@ -194,8 +201,21 @@ impl Engine {
             }
             Err(rejection) => Reply::Rejected(rejection),
         };
+        if let Command::Up { wish, .. } = &request.command {
+            // Of what was declared before, the secrets came along once more.
+            for owner in wish.declared.iter().filter_map(|(_, spec)| spec.run.secrets) {
+                self.drop_unused(owner);
+            }
+        }
         self.answer(request.cause.command, reply);
         Ok(())
+    }
+
+    /// Secrets of a declaration that nothing has any more.
+    fn drop_unused(&mut self, owner: RunId) {
+        if !self.state.services.uses(owner) {
+            self.hold(self.state.seq, Release::Act(Action::DropSecrets { owner }));
+        }
     }
 
     /// A reply rests on all that was decided before it, its own events included.
@@ -209,6 +229,13 @@ impl Engine {
         seen: &Observation,
     ) -> Result<(), IllegalEvent> {
         let events = decide::observation(&self.state, seen, step.now);
+        if let Observation::PortsFound { run, ports } = seen
+            && !ports.is_empty()
+        {
+            // Of what is still missing it is asked for again.
+            self.finding_ports.remove(run);
+            self.services_touched = true;
+        }
         if events.is_empty()
             && let Observation::ProcessEnded { run, attempt, .. } = seen
         {
@@ -241,6 +268,10 @@ impl Engine {
         for action in verdict.actions {
             self.hold(self.state.seq, Release::Act(action));
         }
+        let watch = self.state.runs.get(&run).and_then(|run| react::watch(&self.state, run));
+        if let Some(action) = watch {
+            self.hold(self.state.seq, Release::Act(action));
+        }
         Ok(())
     }
 
@@ -270,6 +301,13 @@ impl Engine {
                 _ => None,
             };
             let batch = ending.as_ref().and_then(|run| self.state.batch_of(run));
+            let standing = ending.as_ref().and_then(|run| self.state.services.standing(run));
+            let hooks: Vec<_> = standing
+                .map(|standing| standing.hooks.iter().map(|(run, at)| (*run, *at)).collect())
+                .unwrap_or_default();
+            self.note_service(&event);
+            let declared = event.service().and_then(|name| self.state.services.known.get(name));
+            let before = declared.and_then(|service| service.spec.run.secrets);
             let has_client = ending
                 .as_ref()
                 .is_some_and(|run| run.spec.attached || run.spec.kind == Kind::Batch);
@@ -283,14 +321,24 @@ impl Engine {
             for action in react::actions(&self.state, &envelope.event) {
                 self.hold(seq, Release::Act(action));
             }
+            if let Some(owner) = before {
+                self.drop_unused(owner);
+            }
             match &envelope.event {
                 Event::AttemptEnded { run, .. } => self.dispatched.remove(*run),
                 Event::AttemptIntended { run, .. } => self.note_unqueued(*run),
+                Event::PauseRequested { run, .. } => self.note_withdrawn(*run),
                 Event::RunEnded { outcome, .. } => {
-                    let dropped =
-                        ending.and_then(|ended| react::secrets_to_drop(&self.state, &ended));
-                    if let Some(action) = dropped {
-                        self.hold(seq, Release::Act(action));
+                    if let Some(ended) = ending {
+                        let state = &self.state;
+                        following
+                            .extend(react::hook_consequences(state, &ended, *outcome, step.now));
+                        let more = react::service_consequences(state, &ended, *outcome, &hooks);
+                        following.extend(more);
+                        self.finding_ports.remove(&ended.id);
+                        if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
+                            self.hold(seq, Release::Act(action));
+                        }
                     }
                     if let Some(batch) = batch {
                         let more = react::batch_consequences(&self.state, batch, *outcome);
@@ -307,6 +355,39 @@ impl Engine {
         Ok(())
     }
 
+    /// A pause of an attempt that was not given to a shim gives it back. Whatever is asked
+    /// meanwhile, it must not go out: its end is on the way (seed 277).
+    fn note_withdrawn(&mut self, run: RunId) {
+        let live = self.state.runs.get(&run).filter(|live| live.attempt_lives);
+        if let Some(live) = live.filter(|live| !self.dispatched.contains(live.id)) {
+            self.dispatched.insert(run, live.attempt);
+        }
+    }
+
+    /// What may let a service begin, or end, is looked at with the next schedule.
+    fn note_service(&mut self, event: &Event) {
+        let run = event.run().and_then(|run| self.state.runs.get(&run));
+        let of_run = run.is_some_and(|run| run.spec.role.is_some() || run.spec.hook.is_some());
+        self.services_touched |= of_run || event.service().is_some();
+    }
+
+    /// What is due for services beside starts: stops, fixed ports, and commands that come first.
+    fn tend_services(&mut self, step: &mut Step) -> Result<(), IllegalEvent> {
+        loop {
+            let refused = gate::refused(&self.state).map(|event| vec![event]);
+            let events = refused.unwrap_or_else(|| {
+                let mut events = ending::stops(&self.state);
+                events.extend(ports::fixed(&self.state));
+                events.extend(gate::preparations(&self.state));
+                events
+            });
+            if events.is_empty() {
+                return Ok(());
+            }
+            self.append_all(step, events)?;
+        }
+    }
+
     /// A run without a queue needs no slot: its attempt goes out with the next schedule.
     fn note_unqueued(&mut self, run: RunId) {
         if self.state.runs.get(&run).is_some_and(|live| live.spec.queue.is_none()) {
@@ -319,7 +400,18 @@ impl Engine {
             while let Some(ending) = schedule::ending(&self.state) {
                 self.append_all(step, vec![ending])?;
             }
-            let intents = schedule::intents(&self.state);
+            let with_services = std::mem::take(&mut self.services_touched);
+            if with_services {
+                self.tend_services(step)?;
+                self.services_touched = false;
+                for action in ports::to_find(&self.state, &self.finding_ports) {
+                    if let Action::FindPorts { run, .. } = &action {
+                        self.finding_ports.insert(*run);
+                    }
+                    self.hold(self.state.seq, Release::Act(action));
+                }
+            }
+            let intents = schedule::intents(&self.state, with_services);
             self.append_all(step, intents)?;
             // A start may take a lock that somebody else does not wait for.
             if schedule::ending(&self.state).is_none() {

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::config::Resolution;
 use super::digest::Digest;
 use super::enforcement::LimitsBy;
-use super::id::{CommandId, EnvironmentId, QueueName, RunId};
+use super::id::{CommandId, EnvironmentId, QueueName, RunId, ServiceName};
 pub use super::outcome::{Outcome, RejectReason, RunReason, SkipReason, StopReason};
 pub use super::reason::{DaemonStopReason, OutputLossReason, QueuedReason};
+use super::service::spec::{
+    AssignedPort, Health, PortHolder, PortRelease, RestartReason, ServiceSpec, UnwantedReason,
+};
 use super::signal::Signal;
 use super::spec::RunSpec;
 use super::time::{BootId, UnixMillis};
@@ -120,6 +123,8 @@ pub enum Event {
         run: RunId,
         /// From 1; never used again.
         attempt: u32,
+        /// Ports that it gets, the main one first.
+        ports: Vec<(String, u16)>,
     },
     /// A process exists.
     AttemptStarted {
@@ -206,6 +211,8 @@ pub enum Event {
         attempt: u32,
         /// When the next may begin.
         due: Due,
+        /// So many starts in a row that did not last, the next included.
+        streak: u32,
     },
     /// A delayed run waits for a start again.
     RunQueued {
@@ -272,6 +279,89 @@ pub enum Event {
         run: RunId,
         /// Kept until further notice.
         pinned: bool,
+    },
+    /// A service is this from now on.
+    ServiceDeclared {
+        /// Which.
+        service: ServiceName,
+        /// What it is to be.
+        spec: Arc<ServiceSpec>,
+    },
+    /// A service is not known any more, once its last run is over.
+    ServiceForgotten {
+        /// Which.
+        service: ServiceName,
+    },
+    /// A service is to be up.
+    ServiceWanted {
+        /// Which.
+        service: ServiceName,
+        /// Whose wish it is.
+        asker: Option<Asker>,
+    },
+    /// A service is not to be up.
+    ServiceUnwanted {
+        /// Which.
+        service: ServiceName,
+        /// Why.
+        reason: UnwantedReason,
+        /// Whose wish it is; `None` where it follows from something else.
+        asker: Option<Asker>,
+    },
+    /// A replica has a port from now on.
+    PortAssigned {
+        /// Of which service.
+        service: ServiceName,
+        /// Which replica of it.
+        replica: u32,
+        /// The port.
+        port: AssignedPort,
+    },
+    /// A replica has a port no longer.
+    PortReleased {
+        /// Of which service.
+        service: ServiceName,
+        /// Which replica of it.
+        replica: u32,
+        /// The port's name.
+        name: String,
+        /// Its number.
+        number: u16,
+        /// Why.
+        reason: PortRelease,
+    },
+    /// Somebody else holds a port that an attempt was to get.
+    PortConflict {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// The port.
+        number: u16,
+        /// Who, where that can be seen.
+        holder: Option<PortHolder>,
+    },
+    /// A service answers otherwise than before.
+    HealthChanged {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        health: Health,
+        /// What it answered, where it is not well.
+        detail: Option<String>,
+    },
+    /// An attempt will be ended so that another can follow. Durable before any signal.
+    RestartRequested {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        reason: RestartReason,
+        /// What was seen.
+        detail: Option<String>,
     },
     /// Some output is gone.
     OutputLost {
@@ -392,6 +482,8 @@ pub enum SpawnError {
     SecretsGone,
     /// A file that holds the value of a variable cannot be read.
     SecretUnreadable,
+    /// Somebody else has this port.
+    PortTaken(u16),
 }
 
 /// Why nobody knows how an attempt ended.
@@ -465,6 +557,15 @@ impl Event {
             Self::PruneRequested { .. } => "prune_requested",
             Self::RunsPruned { .. } => "runs_pruned",
             Self::RunPinned { .. } => "run_pinned",
+            Self::ServiceDeclared { .. } => "service_declared",
+            Self::ServiceForgotten { .. } => "service_forgotten",
+            Self::ServiceWanted { .. } => "service_wanted",
+            Self::ServiceUnwanted { .. } => "service_unwanted",
+            Self::PortAssigned { .. } => "port_assigned",
+            Self::PortReleased { .. } => "port_released",
+            Self::PortConflict { .. } => "port_conflict",
+            Self::HealthChanged { .. } => "health_changed",
+            Self::RestartRequested { .. } => "restart_requested",
         }
     }
 
@@ -485,6 +586,9 @@ impl Event {
             | Self::RunPaused { run, .. }
             | Self::UnpauseRequested { run, .. }
             | Self::RunUnpaused { run, .. }
+            | Self::PortConflict { run, .. }
+            | Self::HealthChanged { run, .. }
+            | Self::RestartRequested { run, .. }
             | Self::OutputLost { run, .. } => Some(*run),
             Self::EnvironmentCreated { .. }
             | Self::DaemonStarted { .. }
@@ -498,7 +602,27 @@ impl Event {
             | Self::RunPinned { .. }
             | Self::QueueSet { .. }
             | Self::QueuePaused { .. }
-            | Self::QueueUnpaused { .. } => None,
+            | Self::QueueUnpaused { .. }
+            | Self::ServiceDeclared { .. }
+            | Self::ServiceForgotten { .. }
+            | Self::ServiceWanted { .. }
+            | Self::ServiceUnwanted { .. }
+            | Self::PortAssigned { .. }
+            | Self::PortReleased { .. } => None,
+        }
+    }
+
+    /// The service that it is about.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::ServiceDeclared { service, .. }
+            | Self::ServiceForgotten { service }
+            | Self::ServiceWanted { service, .. }
+            | Self::ServiceUnwanted { service, .. }
+            | Self::PortAssigned { service, .. }
+            | Self::PortReleased { service, .. } => Some(service),
+            Self::RunAdmitted { spec, .. } => spec.role.as_ref().map(|role| &role.service),
+            _ => None,
         }
     }
 }
@@ -562,6 +686,7 @@ impl fmt::Display for SpawnError {
             Self::NotExecutable => f.write_str("not_executable"),
             Self::SecretsGone => f.write_str("secrets_gone"),
             Self::SecretUnreadable => f.write_str("secret_unreadable"),
+            Self::PortTaken(number) => write!(f, "port_taken:{number}"),
             Self::Errno(number) => write!(f, "spawn:{}", errno_name(*number)),
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn pause(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Dec
             continue;
         };
         let answer = match live.spec.kind {
-            Kind::Job => pause_job(live, asker, &mut events),
+            Kind::Job | Kind::Service => pause_job(live, asker, &mut events),
             Kind::Batch => pause_batch(state, live, asker, &mut events),
         };
         answers.push((run, answer));
@@ -86,7 +86,7 @@ pub(super) fn resume(state: &State, runs: &[RunId], asker: Option<&Asker>) -> De
         };
         let before = events.len();
         match live.spec.kind {
-            Kind::Job => events.extend(resume_event(live, asker)),
+            Kind::Job | Kind::Service => events.extend(resume_event(live, asker)),
             Kind::Batch => {
                 let queue = QueueName::of_batch(run);
                 if state.waits.queues.get(&queue).is_some_and(|queue| queue.paused.is_some()) {

@@ -22,6 +22,13 @@ impl RunId {
         Self(chance & ((1 << RUN_ID_BITS) - 1))
     }
 
+    /// The `place`th id that follows from random bits.
+    #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+    pub fn drawn(seed: u128, place: u64) -> Self {
+        let (high, low) = ((seed >> 64) as u64, seed as u64);
+        Self::from_chance(scatter(high ^ scatter(low.wrapping_add(scatter(place)))))
+    }
+
     /// The number behind the text, below 2^60.
     pub fn to_u64(self) -> u64 {
         self.0
@@ -100,13 +107,26 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 /// One command of a client. A client that sends it again keeps the id, so that it acts once.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(u128);
+
+/// `SplitMix64`'s last step (Steele, Lea, Flood 2014): neighbours in, strangers out.
+pub(super) fn scatter(mut bits: u64) -> u64 {
+    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
 
 impl CommandId {
     /// Takes 128 random bits from the caller.
     pub fn from_chance(chance: u128) -> Self {
         Self(chance)
+    }
+
+    /// The bits.
+    pub fn to_u128(self) -> u128 {
+        self.0
     }
 
     /// The bits, big-endian, as the log stores them.

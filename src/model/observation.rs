@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::config::Resolution;
 use super::event::{AttemptEnd, DaemonStopReason, LostReason, OutputLossReason, PausedBy, Process};
-use super::id::{EnvironmentId, RunId};
+use super::id::{EnvironmentId, RunId, ServiceName};
+use super::service::spec::{Health, PortHolder};
 use super::signal::Signal;
 use super::time::BootId;
 
@@ -109,6 +110,51 @@ pub enum Observation {
         run: RunId,
         /// Which attempt.
         attempt: u32,
+    },
+    /// Ports that were free when the shell looked: name and number. None, where there are none.
+    PortsFound {
+        /// For which run.
+        run: RunId,
+        /// By name.
+        ports: Vec<(String, u16)>,
+    },
+    /// Somebody else holds a port that an attempt was to get.
+    PortHeld {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// The port.
+        number: u16,
+        /// Who, where that can be seen.
+        holder: Option<PortHolder>,
+    },
+    /// A service answers otherwise than before.
+    HealthSeen {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        health: Health,
+        /// What it answered, where it is not well.
+        detail: Option<String>,
+    },
+    /// A service was not ready in time.
+    StartupOverdue {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// What it answered last.
+        detail: Option<String>,
+    },
+    /// Files that a service watches have changed.
+    FilesChanged {
+        /// Which service.
+        service: ServiceName,
+        /// One of them.
+        path: String,
     },
     /// A prune is over.
     Pruned {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{LostReason, SpawnError};
 use super::id::RunId;
+use super::service::spec::RestartReason;
 use super::signal::Signal;
 
 /// How a run ended.
@@ -58,6 +59,10 @@ pub enum RunReason {
     NotStarted(SpawnError),
     /// So many lines of the batch did not succeed.
     Lines(u32),
+    /// This command, which was to come first, did not succeed.
+    Hook(RunId),
+    /// It was ended because of this, and nothing follows.
+    Unwell(RestartReason),
 }
 
 /// Why a run was to stop.
@@ -72,6 +77,14 @@ pub enum StopReason {
     ParentStopped,
     /// Another line of its `--fail-fast` batch failed.
     FailFast,
+    /// `jr down`.
+    Down,
+    /// `jr restart`: another run follows.
+    Restarted,
+    /// Its service is declared otherwise: another run follows.
+    Changed,
+    /// Its service is not listed any more, or there are to be fewer of it.
+    Removed,
 }
 
 impl Outcome {
@@ -117,11 +130,29 @@ impl Outcome {
         self.is_failure() && !followed
     }
 
+    /// The code, signal or reason, where the outcome has one.
+    pub fn detail(self) -> Option<String> {
+        match self {
+            Self::Failed(RunReason::Code(code)) => Some(format!("exit {code}")),
+            Self::Signalled(signal) => Some(signal.to_string()),
+            Self::Succeeded
+            | Self::Failed(_)
+            | Self::TimedOut
+            | Self::Stopped(_)
+            | Self::Cancelled(_)
+            | Self::Lost(_)
+            | Self::Skipped(_)
+            | Self::Rejected(_) => self.reason(),
+        }
+    }
+
     /// The reason of `--json`, where the outcome has one beyond a code or signal.
     pub fn reason(self) -> Option<String> {
         match self {
             Self::Failed(RunReason::NotStarted(error)) => Some(error.to_string()),
             Self::Failed(RunReason::Lines(count)) => Some(format!("lines_failed:{count}")),
+            Self::Failed(RunReason::Hook(run)) => Some(format!("hook_failed:{run}")),
+            Self::Failed(RunReason::Unwell(reason)) => Some(reason.word().to_owned()),
             Self::Stopped(reason) | Self::Cancelled(reason) => Some(reason.word().to_owned()),
             Self::Lost(reason) => Some(reason.word().to_owned()),
             Self::Skipped(SkipReason::DependencyFailed(run)) => {
@@ -145,6 +176,10 @@ impl StopReason {
             Self::Interrupted => "interrupted",
             Self::ParentStopped => "parent_stopped",
             Self::FailFast => "fail_fast",
+            Self::Down => "down",
+            Self::Restarted => "restarted",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
         }
     }
 }

@@ -150,9 +150,10 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
             (Starting | Running | Paused, _) => Ok(Delayed),
             (Stopping, _) => Ok(Stopping),
         },
+        // What had to come first failed, so that it is not `delayed` yet.
         Event::RestartScheduled { .. } => match phase {
-            Delayed => Ok(Delayed),
-            Queued | Starting | Running | Paused | Stopping | Ended => illegal,
+            Delayed | Queued => Ok(Delayed),
+            Starting | Running | Paused | Stopping | Ended => illegal,
         },
         Event::RunQueued { .. } => match phase {
             Delayed => Ok(Queued),
@@ -170,6 +171,9 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
             Running | Paused | Stopping => Ok(phase),
             Queued | Starting | Delayed | Ended => illegal,
         },
+        Event::HealthChanged { .. }
+        | Event::RestartRequested { .. }
+        | Event::PortConflict { .. } => watched(phase, event).map_or(illegal, Ok),
         Event::OutputLost { .. } => match phase {
             Starting | Running | Paused | Stopping | Delayed => Ok(phase),
             Queued | Ended => illegal,
@@ -193,8 +197,24 @@ pub fn next(phase: Phase, event: &Event) -> Result<Phase, IllegalEvent> {
         | Event::RunPinned { .. }
         | Event::QueueSet { .. }
         | Event::QueuePaused { .. }
+        | Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. }
         | Event::QueueUnpaused { .. } => illegal,
     }
+}
+
+/// The phase after what is seen of a service; `None` where it has no place.
+fn watched(phase: Phase, event: &Event) -> Option<Phase> {
+    use Phase::{Paused, Running, Starting, Stopping};
+    let fits = match event {
+        Event::PortConflict { .. } => matches!(phase, Starting | Stopping),
+        _ => matches!(phase, Running | Paused),
+    };
+    fits.then_some(phase)
 }
 
 /// The phase after a hold, or after what was held goes on; `None` where it has no place.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::action::Action;
+use super::action::{Action, Watch};
 use super::decide::stop_event;
 use super::event::{
     AttemptEnd, Due, Event, ExitStatus, Outcome, QueuedReason, RunReason, StopReason,
@@ -12,6 +12,8 @@ use super::id::RunId;
 use super::observation::Pruned;
 use super::phase::Phase;
 use super::run::Run;
+use super::service::spec::{Health, HookMoment, RestartPolicy, RestartReason, UnwantedReason};
+use super::service::{hook, restart};
 use super::spec::{Kind, OnInterrupt};
 use super::state::{Batch, State};
 use super::time::{Now, UnixMillis};
@@ -20,14 +22,36 @@ use crate::limits;
 /// Events that `event` brings with it. `state` has it already.
 pub fn consequences(state: &State, event: &Event, now: Now) -> Vec<Event> {
     match event {
-        Event::AttemptEnded { run, end, .. } => after_attempt(state, *run, end, now),
+        Event::AttemptEnded { run, end, .. } => {
+            let mut events = after_attempt(state, *run, end, now);
+            events.extend(after_stop_hook(state, *run, end));
+            events
+        }
+        Event::AttemptStarted { run, .. } => {
+            let live = state.runs.get(run);
+            let ready = live.filter(|run| !is_asked(state, run));
+            ready
+                .and_then(|run| hook::admission(state, run, HookMoment::AfterReady))
+                .into_iter()
+                .collect()
+        }
+        Event::HealthChanged { run, attempt, health, detail } => {
+            after_health(state, *run, *attempt, *health, detail.as_ref())
+        }
         Event::StopRequested { run, reason, grace_ms, .. } => {
             after_stop(state, *run, *reason, *grace_ms)
         }
         Event::RunEnded { .. }
         | Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
-        | Event::AttemptStarted { .. }
+        | Event::PortConflict { .. }
+        | Event::RestartRequested { .. }
+        | Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. }
         | Event::SignalRequested { .. }
         | Event::SignalSent { .. }
         | Event::OutputLost { .. }
@@ -66,7 +90,7 @@ pub fn batch_consequences(state: &State, parent: RunId, outcome: Outcome) -> Vec
     }
     let lines = batch.open.values().filter_map(|line| state.runs.get(line));
     let open = lines.filter(|line| line.phase != Phase::Stopping);
-    open.map(|line| stop_event(line, StopReason::FailFast, None, None)).collect()
+    open.map(|line| stop_event(state, line, StopReason::FailFast, None, None)).collect()
 }
 
 fn batch_outcome(run: &Run, batch: &Batch) -> Outcome {
@@ -88,6 +112,9 @@ fn after_attempt(state: &State, run: RunId, end: &AttemptEnd, now: Now) -> Vec<E
         return over.then_some(Event::RunEnded { run, outcome }).into_iter().collect();
     }
     let outcome = outcome(live, end.status);
+    if live.spec.role.is_some() {
+        return restart::after_attempt(state, live, end, outcome, now);
+    }
     match end.status {
         ExitStatus::Lost(_) => match live.spec.on_interrupt {
             OnInterrupt::Ask => Vec::new(),
@@ -115,7 +142,8 @@ fn retry(run: &Run, outcome: Outcome, now: Now) -> Option<Vec<Event>> {
     let wait_ms = retry.backoff.delay_ms(run.id, run.retries + 1);
     let at = UnixMillis(now.wall.0.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX)));
     let due = Due { at, boottime_ms: now.boottime_ms.saturating_add(wait_ms) };
-    let scheduled = Event::RestartScheduled { run: run.id, attempt: run.attempt, due };
+    let streak = run.retries + 1;
+    let scheduled = Event::RestartScheduled { run: run.id, attempt: run.attempt, due, streak };
     let at_once =
         (wait_ms == 0).then_some(Event::RunQueued { run: run.id, reason: QueuedReason::Due });
     Some(std::iter::once(scheduled).chain(at_once).collect())
@@ -130,6 +158,9 @@ fn outcome(run: &Run, status: ExitStatus) -> Outcome {
         (ExitStatus::TimedOut(_), _) => Outcome::TimedOut,
         (ExitStatus::Exited(_) | ExitStatus::Signalled(_), Some(reason)) => {
             Outcome::Stopped(reason)
+        }
+        (ExitStatus::Exited(_) | ExitStatus::Signalled(_), None) if run.restart.is_some() => {
+            Outcome::Failed(run.restart.map_or(RunReason::Lines(0), RunReason::Unwell))
         }
         (ExitStatus::Exited(code), None) if run.spec.is_ok(code) => Outcome::Succeeded,
         (ExitStatus::Exited(code), None) => Outcome::Failed(RunReason::Code(code)),
@@ -148,11 +179,17 @@ fn after_stop(state: &State, run: RunId, reason: StopReason, grace_ms: u64) -> V
         Kind::Batch => {
             let Some(batch) = state.batches.get(&run) else { return Vec::new() };
             let lines = batch.open.values().filter_map(|line| state.runs.get(line));
-            let stop = |line| stop_event(line, StopReason::ParentStopped, Some(grace_ms), None);
+            let stop =
+                |line| stop_event(state, line, StopReason::ParentStopped, Some(grace_ms), None);
             lines.map(stop).collect()
         }
-        Kind::Job if live.attempt_lives => Vec::new(),
-        Kind::Job => vec![Event::RunEnded { run, outcome: never_again(live, reason) }],
+        Kind::Job | Kind::Service if live.attempt_lives => {
+            let hook = hook::admission(state, live, HookMoment::Stop);
+            hook.filter(|_| live.process.is_some()).into_iter().collect()
+        }
+        Kind::Job | Kind::Service => {
+            vec![Event::RunEnded { run, outcome: never_again(live, reason) }]
+        }
     }
 }
 
@@ -185,10 +222,22 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
         Event::AttemptEnded { run, attempt, .. } => {
             vec![Action::Forget { run: *run, attempt: *attempt }]
         }
+        Event::AttemptStarted { run, .. } => {
+            let live = state.runs.get(run);
+            live.and_then(|run| watch(state, run)).into_iter().collect()
+        }
+        Event::RestartRequested { run, .. } => with_attempt_of(state, *run, again),
         Event::RunEnded { .. }
         | Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
-        | Event::AttemptStarted { .. }
+        | Event::PortConflict { .. }
+        | Event::HealthChanged { .. }
+        | Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. }
         | Event::SignalSent { .. }
         | Event::OutputLost { .. }
         | Event::EnvironmentCreated { .. }
@@ -214,14 +263,126 @@ fn with_attempt(state: &State, run: RunId, action: impl Fn(RunId, u32) -> Action
     live.map(|live| action(run, live.attempt)).into_iter().collect()
 }
 
+fn with_attempt_of(state: &State, run: RunId, action: impl Fn(&Run) -> Action) -> Vec<Action> {
+    let live = state.runs.get(&run).filter(|live| live.attempt_lives);
+    live.map(action).into_iter().collect()
+}
+
+/// The end of an attempt of a service after which another follows.
+pub(super) fn again(run: &Run) -> Action {
+    let (signal, grace_ms) = (run.spec.stop_signal, run.spec.grace_ms);
+    Action::Stop { run: run.id, attempt: run.attempt, signal, grace_ms }
+}
+
+/// The questions to a live attempt of a service.
+pub(super) fn watch(state: &State, run: &Run) -> Option<Action> {
+    let standing = state.services.standing(run)?;
+    let process = run.process.clone().filter(|_| run.attempt_lives)?;
+    let watch = Watch {
+        run: run.id,
+        attempt: run.attempt,
+        spec: Arc::clone(&run.spec),
+        supervision: Arc::clone(&standing.spec.supervision),
+        ports: run.ports.clone(),
+        process,
+        health: run.health,
+    };
+    standing.spec.supervision.is_asked().then(|| Action::Watch(Box::new(watch)))
+}
+
+/// Whether it is asked before it counts as ready; what is no service is never ready.
+fn is_asked(state: &State, run: &Run) -> bool {
+    let standing = state.services.standing(run);
+    standing.is_none_or(|standing| standing.spec.supervision.is_asked())
+}
+
+/// It is ready for the first time, or it is to be ended because it is not well.
+fn after_health(
+    state: &State,
+    run: RunId,
+    attempt: u32,
+    health: Health,
+    detail: Option<&String>,
+) -> Vec<Event> {
+    let Some(live) = state.runs.get(&run) else { return Vec::new() };
+    let Some(standing) = state.services.standing(live) else { return Vec::new() };
+    let first = health.is_ready() && live.ready_seq == Some(state.seq);
+    let policy = standing.spec.supervision.restart;
+    match health {
+        Health::Ready | Health::Healthy if first => {
+            hook::admission(state, live, HookMoment::AfterReady).into_iter().collect()
+        }
+        Health::Unhealthy if policy != RestartPolicy::Never => {
+            let (reason, detail) = (RestartReason::Unhealthy, detail.cloned());
+            vec![Event::RestartRequested { run, attempt, reason, detail }]
+        }
+        Health::Ready | Health::Healthy | Health::Unhealthy => Vec::new(),
+    }
+}
+
+/// The command after an attempt that had a process.
+fn after_stop_hook(state: &State, run: RunId, end: &AttemptEnd) -> Option<Event> {
+    let live = state.runs.get(&run)?;
+    let had_process = live.process.is_some() || end.duration_ms.is_some();
+    hook::admission(state, live, HookMoment::AfterStop).filter(|_| had_process)
+}
+
+/// What the end of a command beside a service's run brings for that run. `state` has the end.
+pub fn hook_consequences(state: &State, hook: &Run, outcome: Outcome, now: Now) -> Vec<Event> {
+    match hook::parent(state, hook) {
+        Some((HookMoment::BeforeStart, run))
+            if run.phase == Phase::Queued && !outcome.is_success() =>
+        {
+            restart::not_prepared(state, run, Outcome::Failed(RunReason::Hook(hook.id)), now)
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// What the end of a service's run brings: commands beside it that nobody needs are stopped, and
+/// who stopped it by name does not want it. `hooks` are those that lived.
+pub fn service_consequences(
+    state: &State,
+    run: &Run,
+    outcome: Outcome,
+    hooks: &[(RunId, HookMoment)],
+) -> Vec<Event> {
+    let needless = hooks.iter().filter(|(_, moment)| match moment {
+        HookMoment::BeforeStart | HookMoment::AfterReady => true,
+        HookMoment::BeforeStop | HookMoment::Stop | HookMoment::AfterStop => false,
+    });
+    let live = needless.filter_map(|(hook, _)| state.runs.get(hook));
+    let live = live.filter(|hook| hook.phase != Phase::Stopping);
+    let mut events: Vec<Event> =
+        live.map(|hook| stop_event(state, hook, StopReason::ParentStopped, None, None)).collect();
+    let by_name = matches!(
+        outcome,
+        Outcome::Stopped(StopReason::Asked | StopReason::Interrupted)
+            | Outcome::Cancelled(StopReason::Asked | StopReason::Interrupted)
+    );
+    if let Some(role) = run.spec.role.as_ref().filter(|_| by_name)
+        && state
+            .services
+            .known
+            .get(&role.service)
+            .is_some_and(|known| known.wanted && !known.lives())
+    {
+        let (service, reason) = (role.service.clone(), UnwantedReason::Stopped);
+        events.push(Event::ServiceUnwanted { service, reason, asker: None });
+    }
+    events
+}
+
 /// The secrets that nothing can need any more once `run` has ended: its own, or its whole batch's.
 pub fn secrets_to_drop(state: &State, run: &Run) -> Option<Action> {
     let owner = run.spec.secrets?;
     let batch_lives = owner != run.id && state.runs.contains_key(&owner);
-    (!batch_lives).then_some(Action::DropSecrets { owner })
+    let is_declared = state.services.uses(owner);
+    (!batch_lives && !is_declared).then_some(Action::DropSecrets { owner })
 }
 
 /// The start of an attempt.
 pub fn start(run: &Run) -> Action {
-    Action::Start { run: run.id, attempt: run.attempt, spec: Arc::clone(&run.spec) }
+    let (spec, ports) = (Arc::clone(&run.spec), run.ports.clone());
+    Action::Start { run: run.id, attempt: run.attempt, spec, ports }
 }

@@ -12,6 +12,10 @@ pub enum QueuedReason {
     Resumed,
     /// Its attempt was lost, and its policy is to go on.
     Interrupted,
+    /// Files that its service watches have changed.
+    FilesChanged,
+    /// It gets another port than the one that somebody else has.
+    PortTaken,
 }
 
 impl QueuedReason {
@@ -21,6 +25,8 @@ impl QueuedReason {
             Self::Due => "due",
             Self::Resumed => "resumed",
             Self::Interrupted => "interrupted",
+            Self::FilesChanged => "files_changed",
+            Self::PortTaken => "port_taken",
         }
     }
 }

@@ -70,6 +70,9 @@ fn again(run: &Run, paused: Option<PausedBy>) -> Vec<Action> {
         let (signal, grace_ms) = (run.spec.stop_signal, run.spec.grace_ms);
         return vec![Action::Stop { run: id, attempt, signal, grace_ms }];
     }
+    if run.restart.is_some() {
+        return vec![super::react::again(run)];
+    }
     match (run.pause_wanted, paused) {
         (true, None) => vec![Action::Pause { run: id, attempt }],
         (false, Some(_)) => vec![Action::Unpause { run: id, attempt }],

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::event::{
-    AttemptEnd, Cause, Due, Envelope, Event, ExitStatus, Outcome, PausedBy, Process, StopReason,
+    AttemptEnd, Cause, Due, Envelope, Event, ExitStatus, Outcome, PausedBy, Process, RunReason,
+    StopReason,
 };
 use super::id::RunId;
 use super::phase::{self, IllegalEvent, Phase};
+use super::service::spec::{Health, RestartReason};
 use super::spec::{Kind, RunSpec};
 use super::time::UnixMillis;
 
@@ -37,6 +39,16 @@ pub struct Run {
     pub interruptions: u32,
     /// When it goes on, while it is delayed and nobody has to resume it.
     pub due: Option<Due>,
+    /// Starts in a row that did not last.
+    pub streak: u32,
+    /// Ports of the latest attempt, the main one first.
+    pub ports: Vec<(String, u16)>,
+    /// How the latest attempt answers; `None`: nothing is known, or nobody asks.
+    pub health: Option<Health>,
+    /// The record that made the latest attempt ready for others, where it was asked.
+    pub ready_seq: Option<u64>,
+    /// Why the latest attempt is ended so that another can follow.
+    pub restart: Option<RestartReason>,
     /// Somebody wants it held.
     pub pause_wanted: bool,
     /// Its processes are held.
@@ -62,7 +74,7 @@ impl Run {
     pub fn admitted(envelope: &Envelope) -> Option<Self> {
         let Event::RunAdmitted { run, spec } = &envelope.event else { return None };
         let phase = match spec.kind {
-            Kind::Job => Phase::Queued,
+            Kind::Job | Kind::Service => Phase::Queued,
             Kind::Batch => Phase::Running,
         };
         Some(Self {
@@ -77,6 +89,11 @@ impl Run {
             retries: 0,
             interruptions: 0,
             due: None,
+            streak: 0,
+            ports: Vec::new(),
+            health: None,
+            ready_seq: None,
+            restart: None,
             pause_wanted: false,
             paused_by: None,
             stop: None,
@@ -99,31 +116,29 @@ impl Run {
         self.phase = phase;
         self.last_seq = envelope.seq;
         match &envelope.event {
-            Event::AttemptIntended { attempt, .. } => {
-                self.attempt = *attempt;
-                self.attempt_lives = true;
-                self.process = None;
-            }
+            Event::AttemptIntended { attempt, ports, .. } => self.begin_attempt(*attempt, ports),
             Event::AttemptStarted { process, .. } => {
                 self.started_at = self.started_at.or(Some(process.at));
                 self.process = Some(process.clone());
             }
             Event::AttemptEnded { end, .. } => self.end_attempt(end),
-            Event::RestartScheduled { due, .. } => {
+            Event::RestartScheduled { due, streak, .. } => {
                 self.retries += 1;
+                self.streak = *streak;
                 self.due = Some(*due);
             }
+            Event::HealthChanged { health, .. } => {
+                self.health = Some(*health);
+                let first = health.is_ready().then_some(envelope.seq);
+                self.ready_seq = self.ready_seq.or(first);
+            }
+            Event::RestartRequested { reason, .. } => self.restart = Some(*reason),
             Event::RunQueued { .. } => self.due = None,
             Event::PauseRequested { .. } => {
                 self.pause_wanted = true;
                 self.due = None;
             }
-            Event::UnpauseRequested { .. } => {
-                self.pause_wanted = false;
-                if !self.attempt_lives {
-                    self.phase = Phase::Queued;
-                }
-            }
+            Event::UnpauseRequested { .. } => self.let_go_on(),
             Event::RunPaused { by, .. } => self.paused_by = Some(*by),
             Event::RunUnpaused { .. } => self.paused_by = None,
             Event::StopRequested { reason, .. } => {
@@ -151,9 +166,31 @@ impl Run {
             | Event::RunPinned { .. }
             | Event::QueueSet { .. }
             | Event::QueuePaused { .. }
+            | Event::PortConflict { .. }
+            | Event::ServiceDeclared { .. }
+            | Event::ServiceForgotten { .. }
+            | Event::ServiceWanted { .. }
+            | Event::ServiceUnwanted { .. }
+            | Event::PortAssigned { .. }
+            | Event::PortReleased { .. }
             | Event::QueueUnpaused { .. } => {}
         }
         Ok(())
+    }
+
+    fn let_go_on(&mut self) {
+        self.pause_wanted = false;
+        if !self.attempt_lives {
+            self.phase = Phase::Queued;
+        }
+    }
+
+    fn begin_attempt(&mut self, attempt: u32, ports: &[(String, u16)]) {
+        self.attempt = attempt;
+        self.attempt_lives = true;
+        self.process = None;
+        self.ports = ports.to_vec();
+        (self.health, self.ready_seq, self.restart) = (None, None, None);
     }
 
     fn end_attempt(&mut self, end: &AttemptEnd) {
@@ -191,6 +228,9 @@ impl Run {
             | Event::SignalSent { attempt, .. }
             | Event::RunPaused { attempt, .. }
             | Event::RunUnpaused { attempt, .. }
+            | Event::PortConflict { attempt, .. }
+            | Event::HealthChanged { attempt, .. }
+            | Event::RestartRequested { attempt, .. }
                 if *attempt != at || !self.attempt_lives =>
             {
                 Err(clash(*attempt))
@@ -211,9 +251,10 @@ impl Run {
     /// What never began ends only by a refusal; what runs without an attempt is a batch.
     fn may_end(&self, outcome: Outcome) -> bool {
         match self.phase {
-            Phase::Queued | Phase::Paused => {
-                matches!(outcome, Outcome::Skipped(_) | Outcome::Rejected(_))
-            }
+            Phase::Queued | Phase::Paused => matches!(
+                outcome,
+                Outcome::Skipped(_) | Outcome::Rejected(_) | Outcome::Failed(RunReason::Hook(_))
+            ),
             Phase::Running => self.spec.kind == Kind::Batch,
             Phase::Starting | Phase::Stopping | Phase::Delayed | Phase::Ended => true,
         }

@@ -6,6 +6,8 @@ use super::event::{Event, Outcome, RejectReason, SkipReason};
 use super::id::{LockName, RunId};
 use super::phase::Phase;
 use super::run::Run;
+use super::service::gate::{Gate, gate};
+use super::service::ports;
 use super::spec::LockBusy;
 use super::state::State;
 use super::waits::Queue;
@@ -27,9 +29,15 @@ pub fn ending(state: &State) -> Option<Event> {
     Some(Event::RunEnded { run: *run, outcome })
 }
 
-/// Intents that there should be now: a function of the log alone.
-pub fn intents(state: &State) -> Vec<Event> {
+/// Intents that there should be now: a function of the log alone. Those of services only where
+/// something about one has changed since the last look.
+pub fn intents(state: &State, with_services: bool) -> Vec<Event> {
     let mut picked = Picked { state, locks: BTreeSet::new(), events: Vec::new() };
+    if with_services {
+        for run in state.waits.services.values() {
+            picked.pick_service(*run);
+        }
+    }
     for run in state.waits.at_once.values() {
         picked.pick(*run);
     }
@@ -61,6 +69,12 @@ impl<'a> Picked<'a> {
         }
     }
 
+    fn pick_service(&mut self, run: RunId) {
+        if self.state.runs.get(&run).is_some_and(|live| gate(self.state, live) == Gate::Open) {
+            self.pick(run);
+        }
+    }
+
     fn wish(&self, run: RunId) -> Option<&'a LockName> {
         self.state.runs.get(&run)?.spec.lock.as_ref().map(|wish| &wish.name)
     }
@@ -75,7 +89,8 @@ impl<'a> Picked<'a> {
                 return false;
             }
         }
-        self.events.push(Event::AttemptIntended { run, attempt: live.attempt + 1 });
+        let ports = ports::of_attempt(self.state, live);
+        self.events.push(Event::AttemptIntended { run, attempt: live.attempt + 1, ports });
         true
     }
 }

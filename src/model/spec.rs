@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::bytestring::ByteString;
 use super::digest::Digest;
 use super::id::{LockName, QueueName, RunId};
+use super::service::spec::{HookMoment, Role};
 use super::signal::Signal;
 use crate::limits;
 
@@ -18,6 +19,8 @@ pub enum Kind {
     Job,
     /// The parent of many jobs, without a process of its own.
     Batch,
+    /// A command that stays up, for one replica of a service.
+    Service,
 }
 
 /// What happens to processes that outlive the main one of an attempt.
@@ -205,6 +208,12 @@ pub struct RunSpec {
     pub variable_files: Vec<(ByteString, ByteString)>,
     /// The configuration that it was asked for under; `None` is what jr brings along.
     pub config: Option<Digest>,
+    /// Of a service: which replica of which.
+    pub role: Option<Role>,
+    /// Of a command beside a service's run, its parent: at which moment.
+    pub hook: Option<HookMoment>,
+    /// The Unix user that runs it; `None` is the daemon's.
+    pub user: Option<String>,
 }
 
 impl RunSpec {
@@ -252,6 +261,9 @@ impl Default for RunSpec {
             limits: ResourceLimits::default(),
             variable_files: Vec::new(),
             config: None,
+            role: None,
+            hook: None,
+            user: None,
         }
     }
 }

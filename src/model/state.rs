@@ -10,6 +10,9 @@ use super::event::{Envelope, Event, Outcome};
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
 use super::phase::IllegalEvent;
 use super::run::Run;
+use super::service::hook;
+use super::service::spec::{HookMoment, Role};
+use super::service::state::Services;
 use super::spec::Kind;
 use super::time::{BootId, UnixMillis};
 use super::waits::Waits;
@@ -50,6 +53,8 @@ pub struct State {
     pub pins: BTreeSet<RunId>,
     /// The configuration in force.
     pub config: InForce,
+    /// What is to stay up.
+    pub services: Services,
     /// A prune that is under way.
     pub pruning: Option<Pruning>,
     /// The record that says that the latest prune is done: older facts may name what is gone.
@@ -151,16 +156,7 @@ impl State {
                 }
                 self.environment = Some(id.clone());
             }
-            Event::DaemonStarted { boot, cores, .. } => {
-                if *boot != self.boot {
-                    let lives = self.runs.values().filter(|run| run.attempt_lives);
-                    self.older_boot.extend(lives.map(|run| run.id));
-                    self.waits.new_boot(&self.runs);
-                }
-                self.boot = *boot;
-                self.cores = *cores;
-                self.daemon_lives = true;
-            }
+            Event::DaemonStarted { boot, cores, .. } => self.begin_daemon(*boot, *cores),
             Event::DaemonStopped { .. } => self.daemon_lives = false,
             Event::RecoveryFinished { .. } | Event::ClockJumped { .. } => {}
             Event::ConfigResolved { resolution } => self.config = InForce::of(resolution),
@@ -191,6 +187,12 @@ impl State {
             Event::RunPinned { run, pinned: true } => drop(self.pins.insert(*run)),
             Event::RunPinned { run, pinned: false } => drop(self.pins.remove(run)),
             Event::RunAdmitted { .. } => self.admit(envelope)?,
+            Event::ServiceDeclared { .. }
+            | Event::ServiceForgotten { .. }
+            | Event::ServiceWanted { .. }
+            | Event::ServiceUnwanted { .. }
+            | Event::PortAssigned { .. }
+            | Event::PortReleased { .. } => self.services.apply(envelope)?,
             Event::AttemptIntended { run, .. }
             | Event::AttemptStarted { run, .. }
             | Event::AttemptEnded { run, .. }
@@ -203,6 +205,9 @@ impl State {
             | Event::RunPaused { run, .. }
             | Event::UnpauseRequested { run, .. }
             | Event::RunUnpaused { run, .. }
+            | Event::PortConflict { run, .. }
+            | Event::HealthChanged { run, .. }
+            | Event::RestartRequested { run, .. }
             | Event::OutputLost { run, .. } => self.step_run(*run, envelope)?,
             Event::RunEnded { run, .. } => {
                 self.step_run(*run, envelope)?;
@@ -210,6 +215,15 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    fn begin_daemon(&mut self, boot: BootId, cores: u32) {
+        if boot != self.boot {
+            let lives = self.runs.values().filter(|run| run.attempt_lives);
+            self.older_boot.extend(lives.map(|run| run.id));
+            self.waits.new_boot(&self.runs);
+        }
+        (self.boot, self.cores, self.daemon_lives) = (boot, cores, true);
     }
 
     /// One more record of a live run; its place in the lines follows.
@@ -228,6 +242,10 @@ impl State {
         // A run that stays in its line is put back before anybody else can be.
         let rivals = lock.map(|name| self.waits.take_lock(&name, id)).unwrap_or_default();
         self.waits.insert(run);
+        let started = applied.is_ok() && matches!(envelope.event, Event::AttemptStarted { .. });
+        if let Some(role) = run.spec.role.as_ref().filter(|_| started) {
+            self.services.started(role);
+        }
         for rival in rivals.iter().filter_map(|rival| self.runs.get(rival)) {
             self.waits.remove(rival);
             self.waits.insert(rival);
@@ -240,6 +258,14 @@ impl State {
         let run = Run::admitted(envelope).ok_or(IllegalEvent::OutOfPlace { event })?;
         if self.runs.contains_key(&run.id) || self.ended_ids.contains(&run.id) {
             return Err(IllegalEvent::AdmittedTwice { run: run.id });
+        }
+        if !self.services.admit(&run) {
+            return Err(IllegalEvent::OutOfPlace { event });
+        }
+        if let Some((moment, role, parent)) = self.hook_of(&run)
+            && let Some(standing) = self.services.standing_mut(&role, parent)
+        {
+            standing.hooks.insert(run.id, moment);
         }
         if let Some(key) = &run.spec.key {
             self.keys.insert(key.clone(), run.id);
@@ -260,10 +286,42 @@ impl State {
         Ok(())
     }
 
+    /// Of a command beside a service's run: its moment, and whose it is.
+    fn hook_of(&self, run: &Run) -> Option<(HookMoment, Role, RunId)> {
+        let (moment, parent) = hook::parent(self, run)?;
+        Some((moment, parent.spec.role.clone()?, parent.id))
+    }
+
+    /// A command beside a service's run is over.
+    fn end_hook(&mut self, run: &Run, outcome: Outcome) {
+        let Some((moment, role, parent)) = self.hook_of(run) else { return };
+        let next = self.runs.get(&parent).map_or(0, |parent| parent.attempt + 1);
+        let Some(standing) = self.services.standing_mut(&role, parent) else { return };
+        standing.hooks.remove(&run.id);
+        match moment {
+            HookMoment::BeforeStart if outcome.is_success() => standing.prepared = next,
+            HookMoment::BeforeStop => standing.may_stop = true,
+            HookMoment::BeforeStart
+            | HookMoment::AfterReady
+            | HookMoment::Stop
+            | HookMoment::AfterStop => {}
+        }
+    }
+
+    /// Whether no run has or had that id, as far as is known here.
+    pub fn is_fresh(&self, run: RunId) -> bool {
+        !self.runs.contains_key(&run) && self.ended_lately(run).is_none()
+    }
+
     fn end(&mut self, id: RunId) {
         let Some(run) = self.runs.remove(&id) else { return };
         let Some(outcome) = run.outcome else { return };
         self.waits.remove(&run);
+        if let Some(role) = &run.spec.role {
+            self.services.end(role, id, outcome);
+        }
+        self.services.hooks.remove(&id);
+        self.end_hook(&run, outcome);
         if let Some(wish) = &run.spec.lock {
             self.waits.release_lock(&wish.name, id);
         }

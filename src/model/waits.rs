@@ -50,6 +50,9 @@ pub struct Waits {
     pub queues: BTreeMap<QueueName, Queue>,
     /// Runs without a queue that may begin.
     pub at_once: Line,
+    /// Runs of services, in the order of admission; what each waits for is asked of
+    /// [`super::service::gate`].
+    pub services: Line,
     /// Locks.
     pub locks: BTreeMap<LockName, Lock>,
     /// Runs that come after others, with those that still live.
@@ -73,6 +76,7 @@ impl Waits {
             return;
         }
         let place = run.first_seq;
+        self.services.remove(&place);
         match run.spec.queue.as_ref().map(|name| self.queues.get_mut(name)) {
             Some(Some(queue)) => {
                 queue.waiting.remove(&place);
@@ -116,6 +120,10 @@ impl Waits {
             return;
         }
         let place = run.first_seq;
+        if run.spec.role.is_some() {
+            self.services.insert(place, run.id);
+            return;
+        }
         if let Some(wish) = &run.spec.lock {
             let lock = self.locks.entry(wish.name.clone()).or_default();
             match lock.holder {

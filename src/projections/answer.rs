@@ -11,7 +11,7 @@ use super::view::RunView;
 use super::views::Views;
 use super::{
     candidates, changes, events, history, moment::Moment, outputs, ps, queues, recorded, resolve,
-    show, stats, why,
+    services, show, stats, why,
 };
 use crate::model::{ByteString, Digest, Now, RunId};
 
@@ -84,6 +84,9 @@ fn answer_plainly(
         Query::Candidates(query) => Document::Candidates(candidates::candidates(query, views)?),
         Query::Pinned => Document::Runs(resolve::pinned(moment, place)?),
         Query::Interrupted => Document::Runs(resolve::interrupted(moment, place)?),
+        Query::Services => Document::Services(services::services(moment.state()?, moment.now())),
+        Query::Ports => Document::Ports(services::ports(moment.state()?)),
+        Query::Plan(wish) => Document::Plan(services::plan(moment.state()?, wish)?),
         Query::Queues => Document::Queues(queues::queues(moment.state()?)),
     })
 }

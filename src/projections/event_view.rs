@@ -11,7 +11,7 @@ use crate::model::event::{AttemptEnd, Process};
 use crate::model::{ByteString, Event, ExitStatus, LimitsBy, RunSpec};
 
 /// Kinds of events that this version writes, as `jr events --kind` takes them.
-pub(super) const KINDS: [&str; 28] = [
+pub(super) const KINDS: [&str; 37] = [
     "environment_created",
     "daemon_started",
     "daemon_stopped",
@@ -40,6 +40,15 @@ pub(super) const KINDS: [&str; 28] = [
     "prune_requested",
     "runs_pruned",
     "run_pinned",
+    "service_declared",
+    "service_forgotten",
+    "service_wanted",
+    "service_unwanted",
+    "port_assigned",
+    "port_released",
+    "port_conflict",
+    "health_changed",
+    "restart_requested",
 ];
 
 /// The record with its kind's fields.
@@ -78,9 +87,8 @@ fn fields(event: &Event) -> Fields {
             "source": source, "reason": reason,
         })),
         Event::RunAdmitted { run: _, spec } => admission(spec),
-        Event::AttemptIntended { run: _, attempt } | Event::RunUnpaused { run: _, attempt } => {
-            object(json!({"attempt": attempt}))
-        }
+        Event::AttemptIntended { run: _, attempt, ports } => intent(*attempt, ports),
+        Event::RunUnpaused { run: _, attempt } => object(json!({"attempt": attempt})),
         Event::AttemptStarted { run: _, attempt, process } => start(*attempt, process),
         Event::AttemptEnded { run: _, attempt, end } => ending(*attempt, end),
         Event::RunEnded { run: _, outcome } => object(json!({
@@ -93,8 +101,8 @@ fn fields(event: &Event) -> Fields {
         Event::SignalRequested { run: _, attempt, signal, asker } => object(json!({
             "attempt": attempt, "signal": signal.number(), "asker": asker,
         })),
-        Event::RestartScheduled { run: _, attempt, due } => object(json!({
-            "attempt": attempt, "due_at": rfc3339(due.at),
+        Event::RestartScheduled { run: _, attempt, due, streak } => object(json!({
+            "attempt": attempt, "due_at": rfc3339(due.at), "streak": streak,
         })),
         Event::RunQueued { run: _, reason } => object(json!({"reason": reason.word()})),
         Event::PauseRequested { run: _, asker } | Event::UnpauseRequested { run: _, asker } => {
@@ -117,10 +125,44 @@ fn fields(event: &Event) -> Fields {
             "before": before, "runs": runs, "events": events, "bytes": bytes, "error": error,
         })),
         Event::RunPinned { run, pinned } => object(json!({"pinned_run": run, "pinned": pinned})),
+        Event::ServiceDeclared { .. }
+        | Event::ServiceForgotten { .. }
+        | Event::ServiceWanted { .. }
+        | Event::ServiceUnwanted { .. }
+        | Event::PortAssigned { .. }
+        | Event::PortReleased { .. } => of_service(event),
+        Event::PortConflict { .. }
+        | Event::HealthChanged { .. }
+        | Event::RestartRequested { .. } => of_watched(event),
         Event::OutputLost { run: _, attempt, bytes, reason } => object(json!({
             "attempt": attempt, "bytes": bytes, "reason": reason.word(),
         })),
     }
+}
+
+/// What is about a service, and no run of it.
+fn of_service(event: &Event) -> Fields {
+    let mut fields = match event {
+        Event::ServiceDeclared { spec, .. } => object(json!({
+            "digest": spec.digest, "replicas": spec.replicas,
+            "command": spec.run.command.iter().map(ByteString::to_text).collect::<Vec<_>>(),
+        })),
+        Event::ServiceWanted { asker, .. } => object(json!({"asker": asker})),
+        Event::ServiceUnwanted { reason, asker, .. } => {
+            object(json!({"reason": reason.word(), "asker": asker}))
+        }
+        Event::PortAssigned { replica, port, .. } => object(json!({
+            "replica": replica, "name": port.name, "requested": port.requested,
+            "port": port.number, "retries": port.retries,
+        })),
+        Event::PortReleased { replica, name, number, reason, .. } => object(json!({
+            "replica": replica, "name": name, "port": number, "reason": reason.word(),
+        })),
+        _ => Fields::new(),
+    };
+    let service = event.service().map(ToString::to_string);
+    fields.insert("service".to_owned(), json!(service));
+    fields
 }
 
 fn object(value: Value) -> Fields {
@@ -142,6 +184,27 @@ fn admission(spec: &RunSpec) -> Fields {
         "on_interrupt": spec.on_interrupt, "tty": spec.tty.is_some(), "capture": spec.capture,
         "limits": spec.limits, "config": spec.config, "variable_files": spec.variable_files,
     }))
+}
+
+fn intent(attempt: u32, ports: &[(String, u16)]) -> Fields {
+    let ports: BTreeMap<_, _> = ports.iter().cloned().collect();
+    object(json!({"attempt": attempt, "ports": ports}))
+}
+
+/// What is seen of a service's run.
+fn of_watched(event: &Event) -> Fields {
+    match event {
+        Event::PortConflict { attempt, number, holder, .. } => object(json!({
+            "attempt": attempt, "port": number, "holder": holder,
+        })),
+        Event::HealthChanged { attempt, health, detail, .. } => object(json!({
+            "attempt": attempt, "health": health.word(), "detail": detail,
+        })),
+        Event::RestartRequested { attempt, reason, detail, .. } => object(json!({
+            "attempt": attempt, "reason": reason.word(), "detail": detail,
+        })),
+        _ => Fields::new(),
+    }
 }
 
 fn start(attempt: u32, process: &Process) -> Fields {

@@ -39,6 +39,7 @@ mod rows;
 pub mod run_view;
 mod samples;
 pub mod select;
+pub mod services;
 mod show;
 pub mod source;
 pub mod stamp;

@@ -100,7 +100,7 @@ impl<'a> Moment<'a> {
         let tally = match run.spec.kind {
             Kind::Batch if run.outcome.is_some() => row.tally,
             Kind::Batch => tally::of_live(self.state()?, run.id),
-            Kind::Job => None,
+            Kind::Job | Kind::Service => None,
         };
         Ok(Row { run, tally })
     }

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::brief_view::BriefView;
 use super::view::{
-    CandidateView, ChangesView, EventView, FollowView, List, OutputView, QueueView, RecordedView,
-    RunView, ShowView, StatsView, WhyView,
+    CandidateView, ChangesView, EventView, FollowView, List, OutputView, PortView, QueueView,
+    RecordedView, RunView, ServiceView, ShowView, StatsView, StepView, WhyView,
 };
+use crate::model::ServiceName;
+use crate::model::service::plan::Wish;
 
 /// A moment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +92,12 @@ pub enum Query {
     Interrupted,
     /// `jr queue list`.
     Queues,
+    /// `jr status`.
+    Services,
+    /// `jr ports`.
+    Ports,
+    /// `jr up --plan`, `jr explain`: what a wish would come to.
+    Plan(Box<Wish>),
     /// What a shell may complete.
     Candidates(CandidatesQuery),
 }
@@ -246,6 +254,12 @@ pub enum Document {
     Stats(List<StatsView>),
     /// Queues.
     Queues(List<QueueView>),
+    /// Services.
+    Services(List<ServiceView>),
+    /// Ports.
+    Ports(List<PortView>),
+    /// What would be done.
+    Plan(List<StepView>),
     /// What a shell may complete.
     Candidates(List<CandidateView>),
     /// Outputs.
@@ -265,6 +279,12 @@ pub enum QueryError {
     NoSuchRun {
         /// As typed.
         selector: String,
+    },
+    /// Exit 3.
+    #[error("there is no service {service}")]
+    NoSuchService {
+        /// As typed.
+        service: ServiceName,
     },
     /// Exit 3: the same, where runs were pruned.
     #[error("no run matches {selector:?}")]

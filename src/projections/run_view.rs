@@ -35,8 +35,8 @@ pub fn run_view(
         labels: spec.labels.clone(),
         parent: spec.parent.map(|parent| parent.to_string()),
         pid: process.map(|process| process.pid),
-        ports: std::collections::BTreeMap::new(),
-        health: None,
+        ports: run.ports.iter().cloned().collect(),
+        health: run.health.filter(|_| run.attempt_lives).map(|health| health.word().to_owned()),
         image: None,
         queue: spec.queue.as_ref().map(ToString::to_string),
         config: spec.config.map(|digest| digest.to_string()),
@@ -62,6 +62,7 @@ pub(super) fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "job",
         Kind::Batch => "batch",
+        Kind::Service => "service",
     }
 }
 

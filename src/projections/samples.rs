@@ -134,11 +134,12 @@ fn kind_byte(kind: Kind) -> u8 {
     match kind {
         Kind::Job => 1,
         Kind::Batch => 2,
+        Kind::Service => 3,
     }
 }
 
 fn kind_of(byte: u8) -> Option<Kind> {
-    [Kind::Job, Kind::Batch].into_iter().find(|kind| kind_byte(*kind) == byte)
+    [Kind::Job, Kind::Batch, Kind::Service].into_iter().find(|kind| kind_byte(*kind) == byte)
 }
 
 /// Which rows are asked for.

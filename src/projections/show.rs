@@ -116,7 +116,16 @@ fn attempts(records: &[Stored]) -> Vec<AttemptView> {
             | Event::PauseRequested { .. }
             | Event::RunPaused { .. }
             | Event::UnpauseRequested { .. }
-            | Event::RunUnpaused { .. } => {}
+            | Event::RunUnpaused { .. }
+            | Event::ServiceDeclared { .. }
+            | Event::ServiceForgotten { .. }
+            | Event::ServiceWanted { .. }
+            | Event::ServiceUnwanted { .. }
+            | Event::PortAssigned { .. }
+            | Event::PortReleased { .. }
+            | Event::PortConflict { .. }
+            | Event::HealthChanged { .. }
+            | Event::RestartRequested { .. } => {}
         }
     }
     attempts

@@ -269,7 +269,7 @@ pub(crate) fn exited(code: i32) -> ExitStatus {
 }
 
 pub(crate) fn intended(number: u64, attempt: u32) -> Event {
-    Event::AttemptIntended { run: id(number), attempt }
+    Event::AttemptIntended { run: id(number), attempt, ports: Vec::new() }
 }
 
 pub(crate) fn over(number: u64, attempt: u32, status: ExitStatus) -> Event {

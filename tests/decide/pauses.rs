@@ -182,3 +182,21 @@ fn a_paused_batch_holds_its_queue_and_its_running_lines() {
     }
     assert_eq!(jr.phase(1), Phase::Ended);
 }
+
+/// Seed 277: a start that a pause gives back must not go out when it is resumed at once.
+#[test]
+fn a_start_that_is_being_given_back_does_not_go_out() {
+    let mut jr = Fixture::new();
+    for number in 1..=3 {
+        jr.run(number, job());
+    }
+    assert_eq!(jr.phase(3), Phase::Starting, "intended ahead of a slot");
+    jr.pause(&[3]);
+    jr.resume(&[3]);
+    jr.started(1);
+    jr.ended(1, exited(0));
+    assert!(!jr.starts().contains(&id(3)), "its withdrawal is on the way");
+    let events = jr.withdrawn(3);
+    assert_eq!(kinds(&events)[..2], ["attempt_ended", "attempt_intended"]);
+    assert_eq!(jr.starts(), [id(3)]);
+}

@@ -28,7 +28,7 @@ fn a_failed_attempt_is_followed_by_another_after_its_wait() {
     let now = jr.now();
     let due =
         Due { at: jr::model::UnixMillis(now.wall.0 + 100), boottime_ms: now.boottime_ms + 100 };
-    assert_eq!(events[1], Event::RestartScheduled { run: id(1), attempt: 1, due });
+    assert_eq!(events[1], Event::RestartScheduled { run: id(1), attempt: 1, due, streak: 1 });
     assert_eq!((jr.phase(1), jr.next_due_ms()), (Phase::Delayed, Some(100)));
     assert_eq!(jr.pass(99), []);
     let events = jr.pass(1);

@@ -11,8 +11,8 @@ use jr::model::{
     RunSpec, Signal,
 };
 
-use super::World;
 use super::chance::Chance;
+use super::{World, services};
 
 /// A command that was asked at least once.
 #[derive(Clone, Debug)]
@@ -45,6 +45,9 @@ impl Clients {
     }
 
     fn command(&mut self, chance: &mut Chance) -> Command {
+        if chance.one_in(3) {
+            return services::command(chance);
+        }
         match chance.below(15) {
             0..=3 => {
                 let run = self.new_run(chance);
@@ -229,6 +232,7 @@ impl World {
                 asked.answered = true;
                 return;
             }
+            Command::Up { wish, .. } => services::renew_secrets(wish, &mut self.chance),
             Command::Pin { run, .. } if self.judge.is_gone(*run) => {
                 asked.answered = true;
                 return;
@@ -255,7 +259,18 @@ impl World {
 
     /// `jr stop --all`
     pub(crate) fn stop_all(&mut self) {
-        let runs = self.clients.runs.clone();
+        let mut runs = self.clients.runs.clone();
+        runs.extend(
+            self.judge
+                .state()
+                .runs
+                .values()
+                .filter(|run| run.spec.hook.is_some())
+                .map(|run| run.id),
+        );
+        let services = Command::Down { services: None, asker: None };
+        let id = CommandId::from_chance(u128::from(self.chance.next()));
+        self.clients.asked.push(Asked { id, command: services, sent_to: 0, answered: false });
         let id = CommandId::from_chance(u128::from(self.chance.next()));
         let command =
             Command::Stop { runs, reason: StopReason::Asked, grace_ms: None, asker: None };

@@ -12,6 +12,7 @@ use jr::model::{
 
 use super::World;
 use super::machine::{Answer, FromShim, Health, Key, Start, ToShim};
+use super::services::Watched;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
@@ -37,6 +38,7 @@ pub(crate) struct Daemon {
     /// Who gave which start back: it refuses that one for ever.
     refusals: BTreeSet<(u32, Key)>,
     to_find: VecDeque<Key>,
+    watched: Watched,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,7 @@ enum Work {
     Finish,
     Find,
     Watch,
+    Probe,
     Leave,
 }
 
@@ -70,7 +73,9 @@ impl World {
         }
         let watched = self.shim_to_watch();
         let now = self.now();
+        let probes = self.chance.one_in(12);
         let daemon = self.daemon();
+        let probes = probes && !daemon.watched.is_empty() && daemon.stage == Stage::Serving;
         let is_due = daemon.engine.next_due_ms(now) == Some(0);
         let ending = daemon.stage == Stage::Ending;
         let quiet = daemon.appended.is_empty() && daemon.committing.is_none();
@@ -84,8 +89,10 @@ impl World {
             (Work::Finish, daemon.committing.is_some()),
             (Work::Find, daemon.stage == Stage::Finding),
             (Work::Watch, watched.is_some()),
+            (Work::Probe, probes),
             (Work::Leave, ending && quiet && daemon.says.is_empty() && daemon.acts.is_empty()),
         ];
+        // Somebody is always asked: that is no work which keeps others from their rest.
         let can: Vec<Work> =
             can.into_iter().filter(|(_, can)| *can).map(|(work, _)| work).collect();
         let Some(work) = self.chance.pick(&can) else { return Ok(false) };
@@ -116,6 +123,14 @@ impl World {
             Work::Finish => self.finish()?,
             Work::Find => self.find_next()?,
             Work::Watch => self.watch(watched.expect("it was seen"))?,
+            Work::Probe => {
+                let seen = self.daemon().watched.clone().seen(&mut self.chance);
+                self.daemon().mailbox.extend(seen);
+                if self.chance.one_in(10) {
+                    let seen = self.files_changed_of_service();
+                    self.daemon().mailbox.push(seen);
+                }
+            }
             Work::Leave => self.daemon_gone(false),
         }
         Ok(true)
@@ -143,6 +158,7 @@ impl World {
             reported: BTreeSet::new(),
             refusals: BTreeSet::new(),
             to_find,
+            watched: Watched::default(),
         });
         if fresh {
             let id = "local".parse().expect("a name");
@@ -296,7 +312,19 @@ impl World {
         let generation = self.generation;
         let run_key = |run, attempt| (run, attempt);
         match action {
-            Action::Start { run, attempt, spec } => {
+            Action::FindPorts { run, wishes, avoid, .. } => {
+                let found = self.find_ports(run, &wishes, &avoid);
+                self.daemon().mailbox.push(found);
+            }
+            Action::Watch(watch) => self.daemon().watched.watch(&watch),
+            Action::Start { run, attempt, spec, ports } => {
+                let key = run_key(run, attempt);
+                let given = self.daemon().given.contains_key(&key);
+                if !given && let Some(seen) = self.port_is_stolen(key, &spec, &ports) {
+                    self.daemon().reported.insert(key);
+                    self.daemon().mailbox.extend(seen);
+                    return;
+                }
                 self.give(Start { key: run_key(run, attempt), spec });
             }
             Action::Stop { run, attempt, signal, grace_ms } => {
@@ -337,6 +365,7 @@ impl World {
             }
             Action::Forget { run, attempt } => {
                 let key = (run, attempt);
+                self.daemon().watched.forget(key);
                 match self.daemon().given.remove(&key) {
                     Some(shim) => self.machine.send(shim, generation, ToShim::Forget(key)),
                     None => self.machine.forget(key),

@@ -7,11 +7,14 @@ use jr::model::command::KeyHolder;
 use jr::model::event::LostReason;
 use jr::model::{
     Action, Checker, Command, CommandId, Condition, Digest, Engine, Envelope, Event, ExitStatus,
-    Kind, Outcome, Pruning, QueueName, Reply, Request, RunId, State,
+    Kind, Outcome, Pruning, QueueName, Reply, Request, Run, RunId, State,
 };
+
+use jr::model::service::plan::{Step, Verb};
 
 use super::disk::Held;
 use super::machine::{Key, Machine, Running};
+use super::services;
 
 /// The laws, checked from outside: against the disk, the processes and the answers.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ pub(crate) struct Judge {
     idle_wishes: BTreeSet<CommandId>,
     stops: BTreeSet<(RunId, CommandId)>,
     stopped: BTreeSet<RunId>,
+    /// Attempts of services that are ended so that others can follow.
+    restarted: BTreeSet<Key>,
     signalled: BTreeSet<RunId>,
     queues_set: BTreeSet<CommandId>,
     /// Where runs were admitted, and where they ended.
@@ -121,7 +126,7 @@ impl Judge {
     pub(crate) fn decided(&mut self, envelopes: &[Envelope], machine: &Machine) -> Verdict {
         for envelope in envelopes {
             match &envelope.event {
-                Event::AttemptIntended { run, attempt } => {
+                Event::AttemptIntended { run, attempt, .. } => {
                     self.intent_boot.insert((*run, *attempt), machine.boot);
                 }
                 Event::AttemptEnded { run, attempt, end } => {
@@ -178,6 +183,7 @@ impl Judge {
             {
                 self.pruned(&done);
             }
+            services::may_begin(self.state(), &envelope.event)?;
             self.checker.feed(envelope).map_err(|violation| violation.to_string())?;
             let cause = envelope.cause.map(|cause| cause.command);
             match &envelope.event {
@@ -195,7 +201,7 @@ impl Judge {
                         self.key_holders.insert(key.clone(), KeyHolder { run, command });
                     }
                 }
-                Event::AttemptIntended { run, attempt } => {
+                Event::AttemptIntended { run, attempt, .. } => {
                     self.intents.insert((*run, *attempt));
                 }
                 Event::AttemptEnded { run, attempt, end } => {
@@ -211,6 +217,9 @@ impl Judge {
                 }
                 Event::UnpauseRequested { run, .. } => {
                     self.unpaused.insert(*run);
+                }
+                Event::RestartRequested { run, attempt, .. } => {
+                    self.restarted.insert((*run, *attempt));
                 }
                 Event::StopRequested { run, .. } => {
                     self.stopped.insert(*run);
@@ -330,6 +339,7 @@ impl Judge {
         {
             return Err(format!("law 9: {key:?} starts after its secrets were dropped"));
         }
+        services::one_each(machine.processes.values().map(|process| &*process.spec))?;
         if let Some(made) = made {
             self.order(made, machine)?;
         }
@@ -392,7 +402,16 @@ impl Judge {
     pub(crate) fn act(&mut self, action: &Action) -> Verdict {
         let fits = match action {
             Action::Start { run, attempt, .. } => self.intents.contains(&(*run, *attempt)),
-            Action::Stop { run, .. } => self.stopped.contains(run),
+            Action::Stop { run, attempt, .. } => {
+                self.stopped.contains(run) || self.restarted.contains(&(*run, *attempt))
+            }
+            Action::FindPorts { run, .. } => self.admitted.contains_key(run),
+            Action::Watch(watch) => {
+                let live = self.state().runs.get(&watch.run);
+                self.intents.contains(&(watch.run, watch.attempt))
+                    && live
+                        .is_none_or(|live| live.process.is_some() || live.attempt > watch.attempt)
+            }
             Action::Signal { run, .. } => self.signalled.contains(run),
             Action::Pause { run, .. } => self.paused.contains(run),
             Action::Unpause { run, .. } => self.unpaused.contains(run) || self.paused.contains(run),
@@ -406,7 +425,8 @@ impl Judge {
             }),
             Action::DropSecrets { owner } => {
                 self.secrets_dropped.insert(*owner);
-                !self.state().runs.values().any(|run| run.spec.secrets == Some(*owner))
+                let of_run = |run: &Run| run.spec.secrets == Some(*owner);
+                !self.state().runs.values().any(of_run) && !self.state().services.uses(*owner)
             }
         };
         if fits { Ok(()) } else { Err(format!("law 2: {action:?} rests on nothing durable")) }
@@ -464,6 +484,7 @@ impl Judge {
                     }
                 }
             }
+            Reply::Planned(steps) => self.planned(steps)?,
             Reply::Done if self.idle_wishes.contains(&to) => {}
             Reply::Pruning { request } => {
                 let place = usize::try_from(request - 1).expect("fits");
@@ -480,6 +501,16 @@ impl Judge {
             Reply::Done | Reply::Signalling(_) | Reply::Resuming(_) | Reply::Rejected(_) => {}
         }
         Ok(())
+    }
+
+    /// What is said to begin is admitted.
+    fn planned(&self, steps: &[Step]) -> Verdict {
+        let begins = |step: &&Step| matches!(step.verb, Verb::Start | Verb::Restart);
+        let admitted = |step: &&Step| step.run.is_none_or(|run| self.admitted.contains_key(&run));
+        match steps.iter().filter(begins).find(|step| !admitted(step)) {
+            Some(step) => Err(format!("law 1: {step:?} was acknowledged and is not durable")),
+            None => Ok(()),
+        }
     }
 
     /// At the end, with no more faults: all that was accepted has ended.

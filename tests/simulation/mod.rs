@@ -12,6 +12,7 @@ mod faulty_directory;
 mod judge;
 mod machine;
 mod pause;
+mod services;
 mod store_disk;
 
 use std::collections::BTreeSet;
@@ -274,6 +275,15 @@ impl World {
             let ended = head.is_some_and(|state| state.runs.is_empty());
             if ended && !self.is_asked() && self.machine.processes.is_empty() {
                 return Ok(());
+            }
+            let services = head.is_some_and(|state| !state.services.known.is_empty());
+            if stopped && services && self.chance.one_in(20) {
+                self.stop_all();
+            }
+            // What is to stay up has timers without end.
+            if !stopped && services && step > 1_000 {
+                stopped = true;
+                self.stop_all();
             }
             match self.next_moment() {
                 Some(moment) => self.machine.pass(moment - self.machine.boottime_ms),

@@ -8,6 +8,12 @@ use jr::model::event::{
     Asker, DaemonStopReason, Due, Final, OutputLossReason, Process, QueuedReason, RejectReason,
     SkipReason, StopReason, Tracking,
 };
+use jr::model::service::probe::{HttpProbe, Probe, ProbePort, ProbeWay};
+use jr::model::service::spec::{
+    AssignedPort, Health, HookMoment, PortHolder, PortRelease, PortWish, RestartPolicy,
+    RestartReason, Role, ServiceCondition, ServiceDependency, ServiceSpec, Supervision,
+    UnwantedReason,
+};
 use jr::model::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -84,7 +90,7 @@ pub(crate) fn life(number: u64) -> Vec<Envelope> {
     let cause = Cause { command: CommandId::from_chance(u128::from(number) << 60), uid: 1_000 };
     let events = [
         (Some(cause), Event::RunAdmitted { run, spec: std::sync::Arc::new(spec(number)) }),
-        (None, Event::AttemptIntended { run, attempt }),
+        (None, Event::AttemptIntended { run, attempt, ports: Vec::new() }),
         (None, Event::AttemptStarted { run, attempt, process }),
         (None, Event::AttemptEnded { run, attempt, end }),
         (None, Event::RunEnded { run, outcome: Outcome::Succeeded }),
@@ -105,6 +111,80 @@ fn resolution(number: u32) -> Resolution {
         config: (!number.is_multiple_of(3)).then_some(digest),
         sources: vec![ConfigSource { name: format!("/p/{number}/jr.toml"), digest }],
         queues: [("gpu".parse().expect("a name"), number)].into_iter().collect(),
+    }
+}
+
+fn service() -> ServiceName {
+    "web".parse().expect("a name")
+}
+
+fn probe_ways() -> [ProbeWay; 4] {
+    [
+        ProbeWay::Tcp { host: "::1".into(), port: ProbePort::Number(5_432) },
+        ProbeWay::Output { pattern: "ready$".into() },
+        ProbeWay::Unix { path: "/run/x.sock".into() },
+        ProbeWay::Notify,
+    ]
+}
+
+/// A service with everything that one can have.
+fn service_spec() -> ServiceSpec {
+    let words = |text: &str| vec![ByteString::from(text)];
+    let probe = |way| Probe {
+        way,
+        initial_delay_ms: 1,
+        interval_ms: 2,
+        timeout_ms: 3,
+        failure_threshold: 4,
+        success_threshold: 5,
+    };
+    let http = HttpProbe {
+        host: "localhost".into(),
+        port: ProbePort::Own("main".into()),
+        path: "/health".into(),
+        statuses: vec![200, 204],
+        body: Some("ok".into()),
+        headers: vec![("accept".into(), "*/*".into())],
+    };
+    let conditions = [
+        ServiceCondition::Started,
+        ServiceCondition::Ready,
+        ServiceCondition::Completed,
+        ServiceCondition::Failed,
+    ];
+    let supervision = Supervision {
+        ports: vec![PortWish {
+            name: "main".into(),
+            number: Some(8_000),
+            host: Some("::1".into()),
+            pass_socket: true,
+        }],
+        depends_on: conditions
+            .map(|condition| ServiceDependency { service: service(), condition })
+            .to_vec(),
+        restart: RestartPolicy::UnlessStopped,
+        backoff: retry(1, 500).backoff,
+        stable_ms: 60_000,
+        readiness: Some(probe(ProbeWay::Http(http))),
+        health: Some(probe(ProbeWay::Exec { command: words("true") })),
+        startup_timeout_ms: 9,
+        hooks: HookMoment::ALL.map(|moment| (moment, words(moment.word()))).into(),
+        watch: words("/p/src"),
+    };
+    let run = RunSpec {
+        kind: Kind::Service,
+        role: Some(Role { service: service(), replica: 3 }),
+        hook: Some(HookMoment::BeforeStart),
+        user: Some("nobody".into()),
+        ..spec(4)
+    };
+    ServiceSpec {
+        title: Some("Web".into()),
+        hostname: Some("web.local".into()),
+        run: std::sync::Arc::new(run),
+        replicas: 2,
+        supervision: std::sync::Arc::new(supervision),
+        digest: Digest([3; 32]),
     }
 }
 
@@ -136,7 +216,31 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::RunPaused { run, attempt, by: PausedBy::Signal },
         Event::UnpauseRequested { run, asker: None },
         Event::RunUnpaused { run, attempt },
-        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 70_000 } },
+        Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 70_000 }, streak: 3 },
+        Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(service_spec()) },
+        Event::ServiceWanted { service: service(), asker: Some(asker()) },
+        Event::PortAssigned {
+            service: service(),
+            replica: 1,
+            port: AssignedPort {
+                name: "main".into(),
+                requested: Some(8_000),
+                number: 8_001,
+                retries: 2,
+            },
+        },
+        Event::PortConflict {
+            run,
+            attempt,
+            number: 8_001,
+            holder: Some(PortHolder { pid: Some(9), command: "nc -l".into(), run: Some(run) }),
+        },
+        Event::HealthChanged {
+            run,
+            attempt,
+            health: Health::Unhealthy,
+            detail: Some("status 503".into()),
+        },
         Event::QueuePaused { queue: QueueName::default_queue() },
         Event::QueueUnpaused { queue: QueueName::default_queue() },
         Event::SignalSent { run, attempt, signal: Signal::HUP, errno: None },
@@ -145,9 +249,39 @@ pub(crate) fn sample() -> Vec<Envelope> {
     for reason in [DaemonStopReason::Idle, DaemonStopReason::Asked, DaemonStopReason::Upgraded] {
         events.push(Event::DaemonStopped { reason });
     }
-    for reason in [QueuedReason::Due, QueuedReason::Resumed, QueuedReason::Interrupted] {
+    for reason in [
+        QueuedReason::Due,
+        QueuedReason::Resumed,
+        QueuedReason::Interrupted,
+        QueuedReason::FilesChanged,
+        QueuedReason::PortTaken,
+    ] {
         events.push(Event::RunQueued { run, reason });
     }
+    for health in [Health::Ready, Health::Healthy] {
+        events.push(Event::HealthChanged { run, attempt, health, detail: None });
+    }
+    for reason in
+        [RestartReason::Unhealthy, RestartReason::StartupTimeout, RestartReason::FilesChanged]
+    {
+        events.push(Event::RestartRequested { run, attempt, reason, detail: None });
+    }
+    for reason in [PortRelease::Taken, PortRelease::Unwanted] {
+        let (service, name) = (service(), "main".to_owned());
+        events.push(Event::PortReleased { service, replica: 0, name, number: 8_001, reason });
+    }
+    for reason in [UnwantedReason::Down, UnwantedReason::Removed, UnwantedReason::Stopped] {
+        events.push(Event::ServiceUnwanted { service: service(), reason, asker: None });
+    }
+    for way in probe_ways() {
+        let mut spec = service_spec();
+        let mut supervision = (*spec.supervision).clone();
+        supervision.health = supervision.health.map(|probe| Probe { way, ..probe });
+        spec.supervision = std::sync::Arc::new(supervision);
+        events.push(Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(spec) });
+    }
+    events.push(Event::RunAdmitted { run, spec: service_spec().run });
+    events.push(Event::ServiceForgotten { service: service() });
     for reason in loss_reasons() {
         events.push(Event::OutputLost { run, attempt, bytes: Some(70_000), reason });
     }
@@ -183,18 +317,18 @@ fn loss_reasons() -> [OutputLossReason; 4] {
     [FileGone, NoSpace, OverLimit, Truncated]
 }
 
-fn stop_reasons() -> [StopReason; 4] {
+fn stop_reasons() -> [StopReason; 8] {
     use StopReason::*;
-    [Asked, Interrupted, ParentStopped, FailFast]
+    [Asked, Interrupted, ParentStopped, FailFast, Down, Restarted, Changed, Removed]
 }
 
 fn lost_reasons() -> [LostReason; 3] {
     [LostReason::ShimDied, LostReason::ShimUnresponsive, LostReason::Reboot]
 }
 
-fn spawn_errors() -> [SpawnError; 4] {
+fn spawn_errors() -> [SpawnError; 6] {
     use SpawnError::*;
-    [NotFound, NotExecutable, Errno(11), SecretsGone]
+    [NotFound, NotExecutable, Errno(11), SecretsGone, SecretUnreadable, PortTaken(8_000)]
 }
 
 fn statuses() -> Vec<ExitStatus> {
@@ -215,6 +349,8 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Succeeded,
         Outcome::Failed(RunReason::Code(3)),
         Outcome::Failed(RunReason::Lines(4)),
+        Outcome::Failed(RunReason::Hook(run(11))),
+        Outcome::Failed(RunReason::Unwell(RestartReason::StartupTimeout)),
         Outcome::Signalled(Signal::HUP),
         Outcome::TimedOut,
     ];
@@ -356,6 +492,9 @@ prop_compose! {
                 .into_iter()
                 .collect(),
             config: variables,
+            role: None,
+            hook: None,
+            user: None,
         }
     }
 }
@@ -381,7 +520,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         (".{0,9}", ".{0,9}").prop_map(|(source, reason)| Event::ConfigRejected { source, reason }),
         (any_run(), any_spec())
             .prop_map(|(run, spec)| Event::RunAdmitted { run, spec: std::sync::Arc::new(spec) }),
-        at().prop_map(|(run, attempt)| Event::AttemptIntended { run, attempt }),
+        at().prop_map(|(run, attempt)| Event::AttemptIntended { run, attempt, ports: Vec::new() }),
         (at(), any_process()).prop_map(|((run, attempt), process)| Event::AttemptStarted {
             run,
             attempt,

@@ -11,8 +11,11 @@ pub mod debug;
 pub mod debug_report;
 pub mod diff;
 pub mod doctor;
+pub mod down;
+pub mod endpoints;
 pub mod env;
 pub mod events;
+pub mod explain;
 pub mod history;
 pub mod log;
 pub mod logs;
@@ -20,6 +23,7 @@ pub mod man;
 pub mod pause;
 pub mod pin;
 pub mod policy;
+pub mod ports;
 pub mod prune;
 pub mod ps;
 pub mod queue;
@@ -28,12 +32,17 @@ pub mod replay;
 pub mod repro;
 pub mod rerun;
 pub mod rerun_bundle;
+pub mod restart;
 pub mod resume;
 pub mod run;
+pub mod services;
 pub mod show;
 pub mod signal;
+pub mod start;
 pub mod stats;
+pub mod status;
 pub mod stop;
+pub mod up;
 pub mod wait;
 pub mod why;
 
@@ -104,6 +113,15 @@ pub const COMMANDS: &[Entry] = &[
     pause::PauseArgs::ENTRY,
     resume::ResumeArgs::ENTRY,
     queue::QueueArgs::ENTRY,
+    up::UpArgs::ENTRY,
+    down::DownArgs::ENTRY,
+    restart::RestartArgs::ENTRY,
+    start::StartArgs::ENTRY,
+    status::StatusArgs::ENTRY,
+    ports::PortsArgs::ENTRY,
+    endpoints::EndpointsArgs::ENTRY,
+    explain::ExplainArgs::ENTRY,
+    services::ServicesArgs::ENTRY,
     debug_report::DebugReportArgs::ENTRY,
     replay::ReplayArgs::ENTRY,
     debug::DebugArgs::ENTRY,

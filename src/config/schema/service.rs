@@ -39,6 +39,9 @@ pub struct Service {
     pub port: Option<Port>,
     /// Its ports by name; the service finds them as `JR_PORT_<NAME>`.
     pub ports: Option<Ports>,
+    /// jr binds its ports and passes the sockets on, as `systemd.socket(5)` does.
+    #[schemars(extend("x-aliases" = ["socket_activation"]))]
+    pub pass_sockets: Option<bool>,
     /// The address that it binds.
     pub host: Option<String>,
     /// Its name at the reverse proxy.

@@ -7,6 +7,7 @@ mod prune;
 mod rerun;
 mod routes;
 mod run;
+mod services;
 mod steer;
 
 pub(super) use body::Refusal;

@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{Out, Refusal, read, whole};
-use super::{EndWish, Peer, Shared, follow, log, prune, rerun, run, steer};
+use super::{EndWish, Peer, Shared, follow, log, prune, rerun, run, services, steer};
 use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{DaemonStopRequest, PROTOCOL, VersionReply, WaitRequest};
 use crate::model::event::Cause;
@@ -35,6 +35,8 @@ pub(super) async fn answer(
         (&Method::POST, "/v1/signal") => steer::signal(&shared, peer, request).await,
         (&Method::POST, "/v1/pause") => steer::pause(&shared, peer, request).await,
         (&Method::POST, "/v1/resume") => steer::resume(&shared, peer, request).await,
+        (&Method::POST, "/v1/up") => services::up(&shared, peer, request).await,
+        (&Method::POST, "/v1/down") => services::down(&shared, peer, request).await,
         (&Method::POST, "/v1/queue") => steer::queue(&shared, peer, request).await,
         (&Method::POST, "/v1/prune") => prune::prune(shared, peer, request).await,
         (&Method::POST, "/v1/pin") => prune::pin(&shared, peer, request).await,
@@ -94,6 +96,7 @@ fn refuse(rejection: &Rejection) -> Refusal {
         Rejection::KeyConflict { .. } => (StatusCode::CONFLICT, 2, "key_conflict"),
         Rejection::TooManyRuns { .. } => (StatusCode::TOO_MANY_REQUESTS, 75, "too_many_runs"),
         Rejection::NoSuchQueue(_) => (StatusCode::NOT_FOUND, 3, "no_such_queue"),
+        Rejection::NoSuchService(_) => (StatusCode::NOT_FOUND, 3, "no_such_service"),
         Rejection::NoSlots => (StatusCode::BAD_REQUEST, 2, "no_slots"),
         Rejection::EmptyBatch => (StatusCode::BAD_REQUEST, 4, "empty_batch"),
         Rejection::PruneUnderWay => (StatusCode::SERVICE_UNAVAILABLE, 75, "prune_under_way"),
@@ -107,6 +110,7 @@ fn refuse(rejection: &Rejection) -> Refusal {
         Rejection::TooManyRuns { .. } => refusal.hint("wait for some to end: jr ps"),
         Rejection::KeyConflict { .. } => refusal.hint("take another --key"),
         Rejection::NoSuchQueue(_) => refusal.hint("see what there is: jr queue list"),
+        Rejection::NoSuchService(_) => refusal.hint("see what there is: jr status"),
         Rejection::PruneUnderWay => refusal.hint("try again in a moment"),
         Rejection::TooManyPins { .. } => refusal.hint("let some go: jr unpin RUN"),
         _ => refusal,
@@ -125,6 +129,9 @@ pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
             "no_such_run",
             "it may have been pruned; see what there is: jr history",
         ),
+        QueryError::NoSuchService { .. } => {
+            (StatusCode::NOT_FOUND, 3, "no_such_service", "see what there is: jr status")
+        }
         QueryError::Ambiguous { .. } => {
             (StatusCode::CONFLICT, 2, "ambiguous", "give more of the id")
         }
@@ -219,6 +226,8 @@ impl Shared {
             | Command::PauseQueue { .. }
             | Command::Prune { .. }
             | Command::Configure { .. }
+            | Command::Up { .. }
+            | Command::Down { .. }
             | Command::SetQueue { .. } => Vec::new(),
         };
         let seq = *self.applied.borrow();

@@ -76,7 +76,11 @@ pub(super) async fn batch(
 }
 
 /// Puts the client's configuration in force, if another one is.
-async fn configure(shared: &Shared, cause: Cause, text: Option<&String>) -> Result<(), Refusal> {
+pub(super) async fn configure(
+    shared: &Shared,
+    cause: Cause,
+    text: Option<&String>,
+) -> Result<(), Refusal> {
     let digest = text.map(|text| Digest(*blake3::hash(text.as_bytes()).as_bytes()));
     if shared.in_force.is(digest) {
         return Ok(());

@@ -23,7 +23,7 @@ const fn line(number: u16, name: &'static str, versions: &'static [u16]) -> Kind
 }
 
 /// All kinds, reserved ones too, by number. The same table stands in docs/log-format.md.
-pub const KINDS: [KindLine; 41] = [
+pub const KINDS: [KindLine; 45] = [
     line(1, "environment_created", &[1]),
     line(2, "config_resolved", &[1]),
     line(3, "daemon_started", &[1]),
@@ -43,11 +43,11 @@ pub const KINDS: [KindLine; 41] = [
     line(17, "run_slept", &[]),
     line(18, "run_woken", &[]),
     line(19, "restart_scheduled", &[1]),
-    line(20, "port_assigned", &[]),
-    line(21, "port_released", &[]),
-    line(22, "service_wanted", &[]),
-    line(23, "service_unwanted", &[]),
-    line(24, "health_changed", &[]),
+    line(20, "port_assigned", &[1]),
+    line(21, "port_released", &[1]),
+    line(22, "service_wanted", &[1]),
+    line(23, "service_unwanted", &[1]),
+    line(24, "health_changed", &[1]),
     line(25, "bundle_published", &[]),
     line(26, "bundle_withdrawn", &[]),
     line(27, "image_registered", &[]),
@@ -65,6 +65,10 @@ pub const KINDS: [KindLine; 41] = [
     line(39, "runs_pruned", &[1]),
     line(40, "run_pinned", &[1]),
     line(41, "config_rejected", &[1]),
+    line(42, "service_declared", &[1]),
+    line(43, "service_forgotten", &[1]),
+    line(44, "port_conflict", &[1]),
+    line(45, "restart_requested", &[1]),
 ];
 
 /// The line of a kind number.
@@ -88,7 +92,7 @@ mod tests {
             assert_eq!(kind(line.number), Some(line));
             assert_eq!(KINDS.iter().filter(|other| other.name == line.name).count(), 1);
         }
-        assert_eq!((kind(0), kind(42)), (None, None));
+        assert_eq!((kind(0), kind(46)), (None, None));
         assert!(is_known(7, 1) && !is_known(7, 2) && !is_known(8, 1) && !is_known(0, 1));
     }
 }

@@ -8,8 +8,16 @@
 //! down ──unwanted──▶ stop requested, once nobody who depends on it lives
 //! ```
 //! [`spec`] has the words, [`state`] what is true, [`plan`] what a command does, [`gate`] who may
-//! begin and who is to stop.
+//! begin, [`ending`] who is to stop, [`restart`] what follows an end, [`hook`] the commands
+//! beside, [`ports`] and [`observe`] what the world says.
 
+pub mod ending;
+pub mod gate;
+pub mod hook;
+pub mod observe;
+pub mod plan;
+pub mod ports;
 pub mod probe;
+pub mod restart;
 pub mod spec;
-
+pub mod state;

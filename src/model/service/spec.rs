@@ -12,6 +12,9 @@ use crate::model::digest::Digest;
 use crate::model::id::ServiceName;
 use crate::model::spec::{Backoff, RunSpec};
 
+/// The name of a port that has none.
+pub const MAIN_PORT: &str = "main";
+
 /// A declared service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
@@ -193,18 +196,19 @@ pub enum PortRelease {
 /// Who holds a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortHolder {
-    /// Its process.
-    pub pid: u32,
-    /// Its command line, masked.
+    /// Its process; `None` where another user's processes may not be looked into.
+    pub pid: Option<u32>,
+    /// Its command line, masked; empty if it is not known.
     pub command: String,
     /// The run of jr that it belongs to.
     pub run: Option<crate::model::id::RunId>,
 }
 
 impl ServiceSpec {
-    /// Whether it is the same service as `other`, whoever declared it: with the same secrets too.
+    /// Whether it is the same service as `other`, whoever declared it.
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.digest, self.run.secrets) == (other.digest, other.run.secrets)
+        let ports = self.supervision.ports == other.supervision.ports;
+        self.digest == other.digest && self.hostname == other.hostname && ports
     }
 }
 

@@ -45,6 +45,8 @@ impl<'a> Begun<'a> {
                 let Some((counts, begun)) = row.tally.zip(run.started_at) else { return Ok(None) };
                 ProgressView::of_batch(&counts, self.since(begun, 0))
             }
+            // It is not to end.
+            Kind::Service => return Ok(None),
             Kind::Job => {
                 let process = run.process.as_ref().filter(|_| run.attempt_lives);
                 let Some(process) = process else { return Ok(None) };

@@ -64,6 +64,18 @@ fn failed(evidence: &Evidence<'_>, reason: RunReason) -> WhyItem {
         RunReason::NotStarted(error) => {
             ("not_started", format!("attempt {} could not be started: {error}", run.attempt))
         }
+        RunReason::Hook(hook) => {
+            ("hook", format!("its before_start command did not succeed: jr why {hook}"))
+        }
+        RunReason::Unwell(reason) => {
+            let message = format!(
+                "it was ended ({}): attempt {} {}",
+                reason.word(),
+                run.attempt,
+                last_words(run)
+            );
+            (reason.word(), message)
+        }
         RunReason::Lines(1) => ("lines", "one of its lines did not succeed".to_owned()),
         RunReason::Lines(count) => ("lines", format!("{count} of its lines did not succeed")),
     };
@@ -137,7 +149,12 @@ fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, 
                 rests_on.push(failure);
             }
         }
-        StopReason::Asked | StopReason::Interrupted => {}
+        StopReason::Asked
+        | StopReason::Interrupted
+        | StopReason::Down
+        | StopReason::Restarted
+        | StopReason::Changed
+        | StopReason::Removed => {}
     }
     if begun {
         let attempt = evidence.run.attempt;

@@ -128,7 +128,13 @@ pub(super) fn stop_words(reason: StopReason, who: &str) -> String {
     match reason {
         StopReason::Asked => format!("by {who}"),
         StopReason::Interrupted => format!("by Ctrl-C at its client ({who})"),
-        StopReason::ParentStopped => "because its batch was stopped".to_owned(),
+        StopReason::ParentStopped => "because what it belongs to was stopped".to_owned(),
+        StopReason::Down => format!("by jr down ({who})"),
+        StopReason::Restarted => format!("by jr restart ({who}): another run follows"),
+        StopReason::Changed => {
+            format!("because its configuration changed ({who}): another run follows")
+        }
+        StopReason::Removed => format!("because its service is not listed any more ({who})"),
         StopReason::FailFast => "because another line of its --fail-fast batch failed".to_owned(),
     }
 }

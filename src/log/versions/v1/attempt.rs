@@ -14,6 +14,7 @@ use crate::model::{Digest, UnixMillis};
 pub struct AttemptIntended {
     pub run: u64,
     pub attempt: u32,
+    pub ports: Vec<(String, u16)>,
 }
 
 /// Kind 10.
@@ -288,7 +289,8 @@ impl TryFrom<AttemptIntended> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: AttemptIntended) -> Result<Self, DecodeReason> {
-        Ok(Self::AttemptIntended { run: run_id(stored.run)?, attempt: stored.attempt })
+        let AttemptIntended { run, attempt, ports } = stored;
+        Ok(Self::AttemptIntended { run: run_id(run)?, attempt, ports })
     }
 }
 

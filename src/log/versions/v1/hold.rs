@@ -16,6 +16,7 @@ pub struct RestartScheduled {
     pub run: u64,
     pub attempt: u32,
     pub due: Due,
+    pub streak: u32,
 }
 
 /// Twin of [`model::Due`].
@@ -41,9 +42,11 @@ pub enum QueuedReason {
     Due,
     Resumed,
     Interrupted,
+    FilesChanged,
+    PortTaken,
 }
 
-twins!(QueuedReason, model::QueuedReason, [Due, Resumed, Interrupted]);
+twins!(QueuedReason, model::QueuedReason, [Due, Resumed, Interrupted, FilesChanged, PortTaken]);
 
 /// Kind 34.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +121,8 @@ impl TryFrom<RestartScheduled> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: RestartScheduled) -> Result<Self, DecodeReason> {
-        let RestartScheduled { run, attempt, due } = stored;
-        Ok(Self::RestartScheduled { run: run_id(run)?, attempt, due: due.into() })
+        let RestartScheduled { run, attempt, due, streak } = stored;
+        Ok(Self::RestartScheduled { run: run_id(run)?, attempt, due: due.into(), streak })
     }
 }
 

@@ -7,9 +7,11 @@ mod attempt;
 mod config;
 mod daemon;
 mod hold;
+mod probe;
 mod prune;
 mod reason;
 mod run;
+mod service;
 mod spec;
 
 pub use attempt::{
@@ -30,6 +32,10 @@ pub use reason::{LostReason, OutputLossReason, SpawnError, StopReason};
 pub use run::{
     Asker, Outcome, QueueSet, RejectReason, RunAdmitted, RunEnded, RunReason, SignalRequested,
     SignalSent, SkipReason, StopRequested,
+};
+pub use service::{
+    HealthChanged, PortAssigned, PortConflict, PortReleased, RestartRequested, ServiceDeclared,
+    ServiceForgotten, ServiceUnwanted, ServiceWanted,
 };
 pub use spec::{
     Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,

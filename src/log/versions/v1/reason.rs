@@ -13,6 +13,7 @@ pub enum SpawnError {
     Errno(i32),
     SecretsGone,
     SecretUnreadable,
+    PortTaken(u16),
 }
 
 /// Twin of [`model::LostReason`].
@@ -32,6 +33,10 @@ pub enum StopReason {
     Interrupted,
     ParentStopped,
     FailFast,
+    Down,
+    Restarted,
+    Changed,
+    Removed,
 }
 
 /// Twin of [`model::OutputLossReason`].
@@ -64,7 +69,11 @@ macro_rules! twins {
 pub(super) use twins;
 
 twins!(LostReason, model::LostReason, [ShimDied, ShimUnresponsive, Reboot]);
-twins!(StopReason, model::StopReason, [Asked, Interrupted, ParentStopped, FailFast]);
+twins!(
+    StopReason,
+    model::StopReason,
+    [Asked, Interrupted, ParentStopped, FailFast, Down, Restarted, Changed, Removed]
+);
 twins!(OutputLossReason, model::OutputLossReason, [FileGone, NoSpace, OverLimit, Truncated]);
 
 impl From<model::SpawnError> for SpawnError {
@@ -75,6 +84,7 @@ impl From<model::SpawnError> for SpawnError {
             model::SpawnError::Errno(number) => Self::Errno(number),
             model::SpawnError::SecretsGone => Self::SecretsGone,
             model::SpawnError::SecretUnreadable => Self::SecretUnreadable,
+            model::SpawnError::PortTaken(number) => Self::PortTaken(number),
         }
     }
 }
@@ -87,6 +97,7 @@ impl From<SpawnError> for model::SpawnError {
             SpawnError::Errno(number) => Self::Errno(number),
             SpawnError::SecretsGone => Self::SecretsGone,
             SpawnError::SecretUnreadable => Self::SecretUnreadable,
+            SpawnError::PortTaken(number) => Self::PortTaken(number),
         }
     }
 }

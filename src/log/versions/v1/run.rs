@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::reason::{LostReason, SpawnError, StopReason};
+use super::service::RestartReason;
 use super::spec::RunSpec;
 use super::{run_id, signal, signal_byte};
 use crate::log::codec::DecodeReason;
@@ -63,6 +64,8 @@ pub enum RunReason {
     Code(i32),
     NotStarted(SpawnError),
     Lines(u32),
+    Hook(u64),
+    Unwell(RestartReason),
 }
 
 /// Kind 13.
@@ -118,17 +121,23 @@ impl From<model::RunReason> for RunReason {
             model::RunReason::Code(code) => Self::Code(code),
             model::RunReason::NotStarted(error) => Self::NotStarted(error.into()),
             model::RunReason::Lines(count) => Self::Lines(count),
+            model::RunReason::Hook(run) => Self::Hook(run.to_u64()),
+            model::RunReason::Unwell(reason) => Self::Unwell(reason.into()),
         }
     }
 }
 
-impl From<RunReason> for model::RunReason {
-    fn from(stored: RunReason) -> Self {
-        match stored {
+impl TryFrom<RunReason> for model::RunReason {
+    type Error = DecodeReason;
+
+    fn try_from(stored: RunReason) -> Result<Self, DecodeReason> {
+        Ok(match stored {
             RunReason::Code(code) => Self::Code(code),
             RunReason::NotStarted(error) => Self::NotStarted(error.into()),
             RunReason::Lines(count) => Self::Lines(count),
-        }
+            RunReason::Hook(run) => Self::Hook(run_id(run)?),
+            RunReason::Unwell(reason) => Self::Unwell(reason.into()),
+        })
     }
 }
 
@@ -154,7 +163,7 @@ impl TryFrom<Outcome> for model::Outcome {
     fn try_from(stored: Outcome) -> Result<Self, DecodeReason> {
         Ok(match stored {
             Outcome::Succeeded => Self::Succeeded,
-            Outcome::Failed(reason) => Self::Failed(reason.into()),
+            Outcome::Failed(reason) => Self::Failed(reason.try_into()?),
             Outcome::Signalled(number) => Self::Signalled(signal(number)?),
             Outcome::TimedOut => Self::TimedOut,
             Outcome::Stopped(reason) => Self::Stopped(reason.into()),

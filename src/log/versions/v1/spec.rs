@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::reason::twins;
+use super::service::{HookMoment, Role};
 use super::{run_id, signal, signal_byte};
 use crate::log::codec::DecodeReason;
 use crate::log::versions::Bytes;
@@ -43,6 +44,9 @@ pub struct RunSpec {
     pub limits: ResourceLimits,
     pub variable_files: Vec<(Bytes, Bytes)>,
     pub config: Option<[u8; 32]>,
+    pub role: Option<Role>,
+    pub hook: Option<HookMoment>,
+    pub user: Option<String>,
 }
 
 /// Twin of [`spec::Kind`].
@@ -51,6 +55,7 @@ pub struct RunSpec {
 pub enum Kind {
     Job,
     Batch,
+    Service,
 }
 
 /// Twin of [`spec::Strays`].
@@ -146,7 +151,7 @@ pub struct ResourceLimits {
     pub pids: Option<u32>,
 }
 
-twins!(Kind, spec::Kind, [Job, Batch]);
+twins!(Kind, spec::Kind, [Job, Batch, Service]);
 twins!(Strays, spec::Strays, [Kill, Keep]);
 twins!(Condition, spec::Condition, [Ok, Any]);
 twins!(LockBusy, spec::LockBusy, [Wait, Fail, Skip]);
@@ -175,11 +180,11 @@ twin_structs!(Backoff, [first_ms, max_ms, factor_percent, jitter_percent]);
 twin_structs!(WindowSize, [rows, columns]);
 twin_structs!(ResourceLimits, [cpu_millis, memory_bytes, pids]);
 
-fn bytes(text: &ByteString) -> Bytes {
+pub(super) fn bytes(text: &ByteString) -> Bytes {
     Bytes(text.as_bytes().to_vec())
 }
 
-fn byte_string(bytes: Bytes) -> ByteString {
+pub(super) fn byte_string(bytes: Bytes) -> ByteString {
     ByteString::from(bytes.0)
 }
 
@@ -223,6 +228,9 @@ impl From<&spec::RunSpec> for RunSpec {
             limits: model.limits.into(),
             variable_files: pairs(&model.variable_files),
             config: model.config.map(|digest| digest.0),
+            role: model.role.as_ref().map(Into::into),
+            hook: model.hook.map(Into::into),
+            user: model.user.clone(),
         }
     }
 }
@@ -262,6 +270,9 @@ impl TryFrom<RunSpec> for spec::RunSpec {
             limits: stored.limits.into(),
             variable_files: byte_strings(stored.variable_files),
             config: stored.config.map(Digest),
+            role: stored.role.map(TryInto::try_into).transpose()?,
+            hook: stored.hook.map(Into::into),
+            user: stored.user,
         })
     }
 }

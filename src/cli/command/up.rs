@@ -1,0 +1,214 @@
+//! `jr up`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::Runnable;
+use crate::cli::context::{Context, asker, command_id, parse};
+use crate::cli::declared::Declared;
+use crate::cli::error::CommandError;
+use crate::cli::exit;
+use crate::cli::services::settle::{self, Standing, settle, standing};
+use crate::cli::services::{declare, table};
+use crate::daemon::declaration::{Key, sketch};
+use crate::daemon::protocol::{PlanReply, UpRequest};
+use crate::log::Secrets;
+use crate::model::ServiceName;
+use crate::projections::query::Query;
+use crate::projections::view::{List, ServiceView, StepView};
+
+/// Below the options.
+const HELP: &str = "\
+Examples:
+  jr up                     # all that are declared
+  jr up web --wait          # web and what it depends on, until ready
+  jr up --plan              # what would be done, and why
+  jr up --config services.toml --runtime-config runtime.toml
+
+Exit codes:
+  0; with --wait 1 if one is not ready in the end, 124 the time is over;
+  2 nothing is declared, or not so; 3 no such service";
+
+/// Bring services up, with all that they depend on
+///
+/// Starts what is declared and not up, and starts anew what is declared otherwise than what runs.
+/// What is up as it is declared stays as it is.
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub struct UpArgs {
+    /// Services; all that are declared if none is named
+    #[arg(value_name = "SVC")]
+    services: Vec<ServiceName>,
+    /// Only say what would be done
+    #[arg(long)]
+    plan: bool,
+    /// Wait until all are ready
+    #[arg(long)]
+    wait: bool,
+    /// With --wait, at most so long
+    #[arg(long, value_name = "DURATION", value_parser = crate::model::notation::duration)]
+    timeout: Option<u64>,
+    /// Host names and ports on top of what is declared
+    #[arg(long, value_name = "FILE")]
+    runtime_config: Vec<PathBuf>,
+    /// Stop and forget what is not declared any more
+    #[arg(long)]
+    prune: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    /// What was done.
+    items: &'a [StepView],
+    /// How all are in the end, with `--wait`.
+    services: Option<&'a [ServiceView]>,
+}
+
+impl Runnable for UpArgs {
+    const NAME: &'static str = "up";
+
+    fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        context.configuration.add(&self.runtime_config)?;
+        let mut request = declared(context, self.services)?;
+        request.with_dependencies = true;
+        request.forget_others = self.prune;
+        if self.plan {
+            let items = plan(context, &request)?;
+            print_plan(context, "jr.plan/1", &items);
+            return Ok(exit::OK);
+        }
+        context.bring_up()?;
+        let reply: PlanReply = context.post("/v1/up", &request)?;
+        finish(context, "jr.up/1", &reply.items, self.wait.then_some(self.timeout))
+    }
+}
+
+/// What the configuration declares, and those that are named, or all.
+///
+/// # Errors
+/// Nothing is declared, here or before.
+pub fn declared(context: &Context, names: Vec<ServiceName>) -> Result<UpRequest, CommandError> {
+    let declared = Declared::of(&context.configuration)?;
+    let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();
+    let config = declared.as_ref().and_then(|declared| declared.common().config);
+    let even_completed = !names.is_empty();
+    let mut names = names;
+    if names.is_empty() {
+        names = services.iter().map(|request| request.service.clone()).collect();
+    }
+    if names.is_empty() {
+        names = known(context, |_| true)?;
+    }
+    if names.is_empty() {
+        let message = "no service is declared";
+        let hint = "declare one: [services.web] in jr.toml, or: jr config init";
+        return Err(CommandError::new("no_services", exit::USAGE, message).hint(hint));
+    }
+    Ok(UpRequest {
+        command_id: command_id()?,
+        services,
+        surroundings: declare::surroundings(),
+        config,
+        names,
+        even_completed,
+        asker: Some(asker()),
+        ..UpRequest::default()
+    })
+}
+
+/// Services of the environment that fit.
+///
+/// # Errors
+/// There is no answer.
+pub fn known(
+    context: &Context,
+    fits: impl Fn(&ServiceView) -> bool,
+) -> Result<Vec<ServiceName>, CommandError> {
+    let views = settle::look(context)?;
+    let names: BTreeSet<&String> =
+        views.iter().filter(|view| fits(view)).map(|view| &view.service).collect();
+    names.into_iter().map(|name| Ok(name.parse()?)).collect()
+}
+
+/// What a request would come to.
+///
+/// # Errors
+/// No such service.
+pub fn plan(context: &Context, request: &UpRequest) -> Result<Vec<StepView>, CommandError> {
+    // Where there is no key yet, nothing was declared with it.
+    let key = Secrets::new(&context.place.secrets()).key().ok().flatten();
+    let key: Key = key.unwrap_or_default();
+    let declared = request.services.iter();
+    let declared = declared.map(|one| (one.service.clone(), sketch(one, &key).into())).collect();
+    let wish = Box::new(request.wish(declared));
+    parse::<List<StepView>>(&context.read_bytes(&Query::Plan(wish))?).map(|list| list.items)
+}
+
+/// Shows what would be done.
+pub fn print_plan(context: &mut Context, schema: &'static str, items: &[StepView]) {
+    if context.ui.json {
+        context.ui.json(&Document { schema, items, services: None });
+    } else {
+        let text = table::steps(items, context.ui.medium());
+        context.ui.data(&text);
+    }
+}
+
+/// Tells what was done, waits where that is wished, and tells what came of it.
+///
+/// # Errors
+/// There is no answer.
+pub fn finish(
+    context: &mut Context,
+    schema: &'static str,
+    items: &[StepView],
+    wait: Option<Option<u64>>,
+) -> Result<u8, CommandError> {
+    for item in items.iter().filter(|_| !context.ui.json) {
+        context.ui.status(&format!("{} {}: {}", item.action, item.service, item.reason));
+    }
+    let up =
+        items.iter().filter(|item| matches!(item.action.as_str(), "start" | "restart" | "keep"));
+    let names: BTreeSet<String> = up.map(|item| item.service.clone()).collect();
+    let Some(timeout) = wait else {
+        if context.ui.json {
+            context.ui.json(&Document { schema, items, services: None });
+        }
+        return Ok(exit::OK);
+    };
+    let shows = context.ui.shows_progress();
+    let (views, is_late) = settle(context, &names, timeout, |views| {
+        if shows {
+            context.ui.progress(&progress(views));
+        }
+    })?;
+    context.ui.end_progress();
+    let bad: Vec<&ServiceView> =
+        views.iter().filter(|view| standing(view) != Standing::Settled).collect();
+    for view in bad.iter().filter(|_| !context.ui.json) {
+        let why = view.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        context.ui.warn(&format!("{} is {}{why}", view.service, view.state));
+    }
+    let is_good = bad.is_empty();
+    if context.ui.json {
+        context.ui.json(&Document { schema, items, services: Some(&views) });
+    } else if is_good {
+        let text = table::services(&views, context.ui.medium());
+        context.ui.data(&text);
+    }
+    Ok(match (is_good, is_late) {
+        (true, _) => exit::OK,
+        (false, true) => exit::TIMED_OUT,
+        (false, false) => exit::FAILED,
+    })
+}
+
+/// One line: how many are ready, and who is not.
+fn progress(views: &[ServiceView]) -> String {
+    let settled = views.iter().filter(|view| standing(view) == Standing::Settled).count();
+    let open = views.iter().filter(|view| standing(view) != Standing::Settled);
+    let open: Vec<String> =
+        open.map(|view| format!("{} ({})", view.service, view.state)).take(4).collect();
+    format!("{settled}/{} ready  {}", views.len(), open.join(", "))
+}

@@ -1,0 +1,425 @@
+//! Services: who begins when, what follows an end, and who stops first.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jr::model::event::{LostReason, StopReason};
+use jr::model::service::plan::{Because, Step, Verb, Wish};
+use jr::model::service::probe::{Probe, ProbePort, ProbeWay};
+use jr::model::service::spec::{
+    Health, HookMoment, PortWish, RestartPolicy, ServiceCondition, ServiceDependency, ServiceSpec,
+    Supervision,
+};
+use jr::model::{
+    Action, Backoff, ByteString, Command, Digest, Event, ExitStatus, Finding, Kind, Observation,
+    OnInterrupt, Outcome, Phase, Reply, Run, RunId, RunReason, RunSpec, ServiceName, SpawnError,
+    State,
+};
+
+use crate::fixture::{BOOT, Fixture, NEXT_BOOT, end, exited, kinds, process};
+
+fn name(text: &str) -> ServiceName {
+    text.parse().expect("a name")
+}
+
+/// A service without probes or ports that is always started again, after 100, 200, … ms.
+fn supervision() -> Supervision {
+    let backoff = Backoff { first_ms: 100, max_ms: 400, factor_percent: 200, jitter_percent: 0 };
+    Supervision { backoff, stable_ms: 10_000, ..Supervision::default() }
+}
+
+fn spec(version: u8, supervision: Supervision) -> ServiceSpec {
+    let run = RunSpec {
+        kind: Kind::Service,
+        command: vec![ByteString::from("serve")],
+        on_interrupt: OnInterrupt::Ask,
+        ..RunSpec::default()
+    };
+    ServiceSpec {
+        title: None,
+        hostname: None,
+        run: Arc::new(run),
+        replicas: 1,
+        supervision: Arc::new(supervision),
+        digest: Digest([version; 32]),
+    }
+}
+
+fn on(service: &str, condition: ServiceCondition) -> ServiceDependency {
+    ServiceDependency { service: name(service), condition }
+}
+
+fn probe() -> Option<Probe> {
+    Some(Probe {
+        way: ProbeWay::Tcp { host: "localhost".into(), port: ProbePort::Number(1) },
+        initial_delay_ms: 0,
+        interval_ms: 1,
+        timeout_ms: 1,
+        failure_threshold: 1,
+        success_threshold: 1,
+    })
+}
+
+fn up(jr: &mut Fixture, declared: &[(&str, ServiceSpec)]) -> (Vec<Event>, Vec<Step>) {
+    let names = declared.iter().map(|(text, _)| name(text)).collect();
+    wish(jr, declared, Wish { names, with_dependencies: true, ..Wish::default() })
+}
+
+fn wish(jr: &mut Fixture, declared: &[(&str, ServiceSpec)], wish: Wish) -> (Vec<Event>, Vec<Step>) {
+    let declared = declared.iter().map(|(text, spec)| (name(text), Arc::new(spec.clone())));
+    let wish = Wish { declared: declared.collect(), ..wish };
+    let (events, reply) = jr.ask(Command::Up { wish, asker: None });
+    let Reply::Planned(steps) = reply else { panic!("{reply:?}") };
+    (events, steps)
+}
+
+fn down(jr: &mut Fixture, services: &[&str]) -> Vec<Event> {
+    let services = services.iter().map(|text| name(text)).collect::<Vec<_>>();
+    let services = (!services.is_empty()).then_some(services);
+    jr.ask(Command::Down { services, asker: None }).0
+}
+
+fn verbs(steps: &[Step]) -> Vec<(&str, Verb)> {
+    steps.iter().map(|step| (step.role.service.as_str(), step.verb)).collect()
+}
+
+/// The newest run of replica 0.
+fn newest(state: &State, service: &str) -> RunId {
+    let replica = &state.services.known[&name(service)].replicas[&0];
+    let live = replica.newest().map(|standing| standing.run);
+    live.or(replica.last.map(|last| last.run)).expect("it has a run")
+}
+
+fn run<'a>(jr: &'a Fixture, service: &str) -> &'a Run {
+    &jr.state().runs[&newest(jr.state(), service)]
+}
+
+fn phase(jr: &Fixture, service: &str) -> Phase {
+    let run = newest(jr.state(), service);
+    jr.state().runs.get(&run).map_or(Phase::Ended, |run| run.phase)
+}
+
+fn at(jr: &Fixture, service: &str) -> (RunId, u32) {
+    let live = run(jr, service);
+    (live.id, live.attempt)
+}
+
+fn started(jr: &mut Fixture, service: &str) -> Vec<Event> {
+    let (run, attempt) = at(jr, service);
+    jr.see(Observation::ProcessStarted { run, attempt, process: process() })
+}
+
+fn ended(jr: &mut Fixture, service: &str, status: ExitStatus) -> Vec<Event> {
+    let (run, attempt) = at(jr, service);
+    jr.see(Observation::ProcessEnded { run, attempt, end: end(status) })
+}
+
+fn healthy(jr: &mut Fixture, service: &str, health: Health) -> Vec<Event> {
+    let (run, attempt) = at(jr, service);
+    jr.see(Observation::HealthSeen { run, attempt, health, detail: None })
+}
+
+#[test]
+fn up_twice_starts_once() {
+    let mut jr = Fixture::new();
+    let (events, steps) = up(&mut jr, &[("web", spec(1, supervision()))]);
+    let begun = ["service_declared", "service_wanted", "run_admitted", "attempt_intended"];
+    assert_eq!(kinds(&events), begun);
+    assert_eq!(verbs(&steps), [("web", Verb::Start)]);
+    assert_eq!(jr.starts().len(), 1);
+    let (events, steps) = up(&mut jr, &[("web", spec(1, supervision()))]);
+    assert_eq!((kinds(&events), verbs(&steps)), (vec![], vec![("web", Verb::Keep)]));
+}
+
+#[test]
+fn whoever_depends_waits_until_it_is_ready() {
+    let mut jr = Fixture::new();
+    let db = Supervision { readiness: probe(), ..supervision() };
+    let web = Supervision { depends_on: vec![on("db", ServiceCondition::Ready)], ..supervision() };
+    up(&mut jr, &[("web", spec(1, web)), ("db", spec(1, db))]);
+    assert_eq!((phase(&jr, "db"), phase(&jr, "web")), (Phase::Starting, Phase::Queued));
+    started(&mut jr, "db");
+    assert!(matches!(jr.actions()[0], Action::Watch(_)));
+    assert_eq!(phase(&jr, "web"), Phase::Queued, "it runs and is not ready");
+    let events = healthy(&mut jr, "db", Health::Ready);
+    assert_eq!(kinds(&events), ["health_changed", "attempt_intended"]);
+    assert_eq!(phase(&jr, "web"), Phase::Starting);
+}
+
+#[test]
+fn what_depends_on_a_failure_is_skipped_and_comes_with_the_next_up() {
+    let mut jr = Fixture::new();
+    let migrate = Supervision { restart: RestartPolicy::Never, ..supervision() };
+    let on = vec![on("migrate", ServiceCondition::Completed)];
+    let web = Supervision { depends_on: on, ..supervision() };
+    let declared = [("web", spec(1, web)), ("migrate", spec(1, migrate))];
+    up(&mut jr, &declared);
+    started(&mut jr, "migrate");
+    let events = ended(&mut jr, "migrate", exited(3));
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "run_ended"]);
+    assert_eq!(phase(&jr, "web"), Phase::Ended);
+    let (_, steps) = up(&mut jr, &declared);
+    assert_eq!(verbs(&steps), [("migrate", Verb::Start), ("web", Verb::Start)]);
+    started(&mut jr, "migrate");
+    ended(&mut jr, "migrate", exited(0));
+    assert_eq!(phase(&jr, "web"), Phase::Starting);
+    let (_, steps) = up(&mut jr, &declared);
+    assert_eq!(steps[0].because, Because::Completed, "it is not run again by itself");
+}
+
+#[test]
+fn a_crash_is_followed_by_a_start_after_a_wait_that_grows() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    for wait in [100, 200, 400, 400] {
+        started(&mut jr, "web");
+        let events = ended(&mut jr, "web", exited(1));
+        assert_eq!(kinds(&events), ["attempt_ended", "restart_scheduled"]);
+        assert_eq!(jr.next_due_ms(), Some(wait));
+        jr.pass(wait);
+    }
+    assert_eq!(run(&jr, "web").streak, 4);
+    started(&mut jr, "web");
+    let (run, attempt) = at(&jr, "web");
+    let mut late = end(exited(1));
+    late.duration_ms = Some(10_000);
+    jr.see(Observation::ProcessEnded { run, attempt, end: late });
+    assert_eq!(jr.next_due_ms(), Some(100), "it had lasted: the row is over");
+}
+
+#[test]
+fn each_policy_follows_its_word() {
+    let cases = [
+        (RestartPolicy::Always, 0, Phase::Delayed),
+        (RestartPolicy::UnlessStopped, 1, Phase::Delayed),
+        (RestartPolicy::OnFailure, 1, Phase::Delayed),
+        (RestartPolicy::OnFailure, 0, Phase::Ended),
+        (RestartPolicy::Never, 1, Phase::Ended),
+    ];
+    for (restart, code, expected) in cases {
+        let mut jr = Fixture::new();
+        up(&mut jr, &[("web", spec(1, Supervision { restart, ..supervision() }))]);
+        started(&mut jr, "web");
+        ended(&mut jr, "web", exited(code));
+        assert_eq!(phase(&jr, "web"), expected, "{restart:?} after {code}");
+    }
+}
+
+#[test]
+fn down_stops_those_first_that_depend_on_others() {
+    let mut jr = Fixture::new();
+    let web =
+        Supervision { depends_on: vec![on("db", ServiceCondition::Started)], ..supervision() };
+    up(&mut jr, &[("db", spec(1, supervision())), ("web", spec(1, web))]);
+    started(&mut jr, "db");
+    started(&mut jr, "web");
+    let (db, web) = (at(&jr, "db").0, at(&jr, "web").0);
+    let events = down(&mut jr, &[]);
+    assert_eq!(kinds(&events), ["service_unwanted", "service_unwanted", "stop_requested"]);
+    assert_eq!(jr.stops(), [web]);
+    let events = ended(&mut jr, "web", ExitStatus::Signalled(jr::model::Signal::TERM));
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "stop_requested"]);
+    assert_eq!(jr.stops(), [db]);
+    let events = ended(&mut jr, "db", exited(0));
+    let outcome = Outcome::Stopped(StopReason::Down);
+    assert_eq!(events[1], Event::RunEnded { run: db, outcome }, "no policy brings it back");
+    assert!(jr.state().runs.is_empty());
+}
+
+#[test]
+fn a_restart_never_lets_two_live() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    started(&mut jr, "web");
+    let old = at(&jr, "web").0;
+    let again = Wish { names: vec![name("web")], anew: true, ..Wish::default() };
+    let (events, steps) = wish(&mut jr, &[], again);
+    assert_eq!(kinds(&events), ["run_admitted", "stop_requested"]);
+    assert_eq!(verbs(&steps), [("web", Verb::Restart)]);
+    let new = at(&jr, "web").0;
+    assert_eq!((jr.stops(), jr.state().runs[&new].phase), (vec![old], Phase::Queued));
+    assert_eq!(jr.state().runs[&new].spec.parent, Some(old));
+    let gone = end(ExitStatus::Signalled(jr::model::Signal::TERM));
+    let events = jr.see(Observation::ProcessEnded { run: old, attempt: 1, end: gone });
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "attempt_intended"]);
+    assert_eq!(jr.starts(), [new]);
+}
+
+#[test]
+fn only_what_changed_is_started_anew() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("a", spec(1, supervision())), ("b", spec(1, supervision()))]);
+    started(&mut jr, "a");
+    started(&mut jr, "b");
+    let (_, steps) = up(&mut jr, &[("a", spec(1, supervision())), ("b", spec(2, supervision()))]);
+    assert_eq!(verbs(&steps), [("a", Verb::Keep), ("b", Verb::Restart)]);
+    assert_eq!(steps[1].because, Because::Changed);
+    assert_eq!(jr.stops().len(), 1);
+}
+
+#[test]
+fn what_is_not_listed_goes_where_that_is_wished() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("a", spec(1, supervision())), ("b", spec(1, supervision()))]);
+    started(&mut jr, "b");
+    let only = Wish { names: vec![name("a")], forget_others: true, ..Wish::default() };
+    let (events, steps) = wish(&mut jr, &[("a", spec(1, supervision()))], only);
+    assert_eq!(kinds(&events), ["service_unwanted", "service_forgotten", "stop_requested"]);
+    let expected = [("b", Verb::Stop), ("b", Verb::Forget), ("a", Verb::Keep)];
+    assert_eq!(verbs(&steps), expected);
+    ended(&mut jr, "b", exited(0));
+    assert!(!jr.state().services.known.contains_key(&name("b")), "it is not known any more");
+}
+
+#[test]
+fn ports_are_assigned_before_anything_begins() {
+    let mut jr = Fixture::new();
+    let wish = |text: &str, number| PortWish {
+        name: text.to_owned(),
+        number,
+        host: None,
+        pass_socket: false,
+    };
+    let ports = vec![wish("main", None), wish("admin", Some(9_000))];
+    let (events, _) = up(&mut jr, &[("web", spec(1, Supervision { ports, ..supervision() }))]);
+    assert_eq!(kinds(&events)[3..], ["port_assigned"], "the fixed one needs no look");
+    let (run, avoid) = match &jr.actions()[0] {
+        Action::FindPorts { run, avoid, .. } => (*run, avoid.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(avoid, BTreeSet::from([9_000]));
+    let found = vec![("main".to_owned(), 20_001)];
+    let events = jr.see(Observation::PortsFound { run, ports: found });
+    assert_eq!(kinds(&events), ["port_assigned", "attempt_intended"]);
+    let expected = vec![("main".to_owned(), 20_001), ("admin".to_owned(), 9_000)];
+    assert!(matches!(&jr.actions()[0], Action::Start { ports, .. } if *ports == expected));
+    // Somebody was quicker: another one is looked for, and no wait is lost.
+    let events = ended(&mut jr, "web", ExitStatus::NotStarted(SpawnError::PortTaken(20_001)));
+    assert_eq!(kinds(&events), ["attempt_ended", "port_released", "run_queued"]);
+    assert!(matches!(jr.actions()[1], Action::FindPorts { .. }), "{:?}", jr.actions());
+    // A fixed one is waited for.
+    let found = vec![("main".to_owned(), 20_002)];
+    jr.see(Observation::PortsFound { run, ports: found });
+    let events = ended(&mut jr, "web", ExitStatus::NotStarted(SpawnError::PortTaken(9_000)));
+    assert_eq!(kinds(&events), ["attempt_ended", "restart_scheduled"]);
+}
+
+#[test]
+fn what_is_not_well_is_ended_and_started_again() {
+    let mut jr = Fixture::new();
+    let sick = Supervision { readiness: probe(), health: probe(), ..supervision() };
+    up(&mut jr, &[("web", spec(1, sick))]);
+    started(&mut jr, "web");
+    assert_eq!(healthy(&mut jr, "web", Health::Unhealthy), [], "it was never well");
+    healthy(&mut jr, "web", Health::Healthy);
+    let events = healthy(&mut jr, "web", Health::Unhealthy);
+    assert_eq!(kinds(&events), ["health_changed", "restart_requested"]);
+    assert_eq!(jr.stops(), [at(&jr, "web").0]);
+    assert_eq!(healthy(&mut jr, "web", Health::Healthy), [], "its end is on the way");
+    let events = ended(&mut jr, "web", exited(0));
+    assert_eq!(kinds(&events), ["attempt_ended", "restart_scheduled"]);
+}
+
+#[test]
+fn what_is_never_started_again_ends_if_it_is_not_ready_in_time() {
+    let mut jr = Fixture::new();
+    let restart = RestartPolicy::Never;
+    let slow = Supervision { readiness: probe(), restart, ..supervision() };
+    up(&mut jr, &[("web", spec(1, slow))]);
+    started(&mut jr, "web");
+    let (run, attempt) = at(&jr, "web");
+    jr.see(Observation::StartupOverdue { run, attempt, detail: Some("refused".into()) });
+    let events = ended(&mut jr, "web", ExitStatus::Signalled(jr::model::Signal::TERM));
+    let reason = jr::model::service::spec::RestartReason::StartupTimeout;
+    let outcome = Outcome::Failed(RunReason::Unwell(reason));
+    assert_eq!(events[1], Event::RunEnded { run, outcome });
+}
+
+#[test]
+fn after_a_reboot_it_waits_for_resume_and_keeps_its_ports() {
+    let mut jr = Fixture::new();
+    let ports = vec![PortWish {
+        name: "main".to_owned(),
+        number: Some(8_000),
+        host: None,
+        pass_socket: false,
+    }];
+    up(&mut jr, &[("web", spec(1, Supervision { ports, ..supervision() }))]);
+    started(&mut jr, "web");
+    let (id, _) = at(&jr, "web");
+    let mut jr = jr.restart(NEXT_BOOT);
+    jr.found(id, Finding::OtherBoot);
+    jr.recovered();
+    assert_eq!(phase(&jr, "web"), Phase::Delayed);
+    assert!(run(&jr, "web").awaits_answer());
+    let (events, _) = jr.ask(Command::ResumeInterrupted { asker: None });
+    assert_eq!(kinds(&events), ["run_queued", "attempt_intended"]);
+    assert_eq!(run(&jr, "web").ports, [("main".to_owned(), 8_000)]);
+}
+
+#[test]
+fn a_lost_shim_is_a_failure_like_any_other() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    started(&mut jr, "web");
+    let (id, _) = at(&jr, "web");
+    let mut jr = jr.restart(BOOT);
+    let events = jr.found(id, Finding::Fenced(LostReason::ShimDied));
+    assert_eq!(kinds(&events), ["attempt_ended", "restart_scheduled"]);
+}
+
+#[test]
+fn an_adopted_service_is_asked_again_and_its_restart_is_not_forgotten() {
+    let mut jr = Fixture::new();
+    let asked = Supervision { readiness: probe(), ..supervision() };
+    up(&mut jr, &[("web", spec(1, asked))]);
+    started(&mut jr, "web");
+    let (id, attempt) = at(&jr, "web");
+    jr.see(Observation::StartupOverdue { run: id, attempt, detail: None });
+    let mut jr = jr.restart(BOOT);
+    jr.found(id, Finding::Running { process: process(), paused: None });
+    assert!(matches!(jr.actions()[0], Action::Stop { .. }), "{:?}", jr.actions());
+    assert!(matches!(jr.actions()[1], Action::Watch(_)), "{:?}", jr.actions());
+}
+
+#[test]
+fn a_stop_by_name_is_a_wish() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    started(&mut jr, "web");
+    let (run, _) = at(&jr, "web");
+    let (runs, reason) = (vec![run], StopReason::Asked);
+    jr.ask(Command::Stop { runs, reason, grace_ms: None, asker: None });
+    let events = ended(&mut jr, "web", exited(0));
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "service_unwanted"]);
+}
+
+#[test]
+fn a_command_comes_before_each_start_and_one_in_place_of_the_signal() {
+    let mut jr = Fixture::new();
+    let words = |text: &str| vec![ByteString::from(text)];
+    let hooks = [(HookMoment::BeforeStart, words("prepare")), (HookMoment::Stop, words("quit"))];
+    let hooked = Supervision { hooks: hooks.into(), ..supervision() };
+    let (events, _) = up(&mut jr, &[("web", spec(1, hooked))]);
+    let tail = ["run_admitted", "attempt_intended"];
+    assert_eq!(kinds(&events)[3..], tail, "of the command, not of the service");
+    assert_eq!(phase(&jr, "web"), Phase::Queued);
+    let hook = jr.starts()[0];
+    jr.see(Observation::ProcessStarted { run: hook, attempt: 1, process: process() });
+    let events = jr.see(Observation::ProcessEnded { run: hook, attempt: 1, end: end(exited(1)) });
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "restart_scheduled"]);
+    jr.pass(100);
+    let hook = jr.starts()[0];
+    jr.see(Observation::ProcessStarted { run: hook, attempt: 1, process: process() });
+    let events = jr.see(Observation::ProcessEnded { run: hook, attempt: 1, end: end(exited(0)) });
+    assert_eq!(kinds(&events), ["attempt_ended", "run_ended", "attempt_intended"]);
+    started(&mut jr, "web");
+    let events = down(&mut jr, &[]);
+    let expected = ["service_unwanted", "stop_requested", "run_admitted", "attempt_intended"];
+    assert_eq!(kinds(&events), expected);
+    let signal = jr.actions().iter().find_map(|action| match action {
+        Action::Stop { signal, .. } => Some(*signal),
+        _ => None,
+    });
+    assert_eq!(signal, Some(jr::model::Signal::CONT), "the command does what a signal would");
+}
