@@ -64,7 +64,7 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = std::mem::size_of_val(&control) as _;
+    header.msg_controllen = size_of_val(&control) as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the header points to live locals and says how long they are.
     let bytes = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, flags) };
@@ -90,17 +90,19 @@ unsafe fn read_control(at: *const libc::cmsghdr, datagram: &mut Datagram) {
     // SAFETY: as the caller promises.
     unsafe {
         let data = libc::CMSG_DATA(at);
-        let length = ((*at).cmsg_len as usize).saturating_sub(data as usize - at as usize);
+        // Another type with another C library.
+        let whole: usize = (*at).cmsg_len as _;
+        let length = whole.saturating_sub(data as usize - at as usize);
         match ((*at).cmsg_level, (*at).cmsg_type) {
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
-                if length >= std::mem::size_of::<libc::ucred>() =>
-            {
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
                 let sender = data.cast::<libc::ucred>().read_unaligned();
                 datagram.sender = u32::try_from(sender.pid).ok().filter(|pid| *pid > 0);
             }
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                for number in 0..length / std::mem::size_of::<RawFd>() {
-                    let fd = data.cast::<RawFd>().add(number).read_unaligned();
+                for number in 0..length / size_of::<RawFd>() {
+                    let mut fd: RawFd = -1;
+                    let bytes = data.add(number * size_of::<RawFd>());
+                    bytes.copy_to_nonoverlapping((&raw mut fd).cast(), size_of::<RawFd>());
                     datagram.passed.push(OwnedFd::from_raw_fd(fd));
                 }
             }

@@ -93,14 +93,18 @@ async fn converse(
     let (mut sender, connection) = shaken.map_err(|error| broken(&error))?;
     let mut connection = pin!(connection);
     let mut exchange = pin!(async move {
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        judge(response, probe).await
+        let response = sender.send_request(request).await?;
+        Ok(judge(response, probe).await)
     });
-    tokio::select! {
+    let answer: Result<_, hyper::Error> = tokio::select! {
         answer = &mut exchange => answer,
-        // What was read before it ended is still to be judged.
-        _ended = &mut connection => exchange.await,
-    }
+        // What was read before it ended is still to be judged; why it ended only itself knows.
+        ended = &mut connection => match exchange.await {
+            Err(error) if error.is_canceled() => Err(ended.err().unwrap_or(error)),
+            answer => answer,
+        },
+    };
+    answer.map_err(|error| broken(&error))?
 }
 
 async fn judge(response: Response<Incoming>, probe: &HttpProbe) -> Result<(), String> {

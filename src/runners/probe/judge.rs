@@ -89,10 +89,10 @@ impl Judge {
     /// Which is asked now.
     fn current(&self) -> Option<Kind> {
         match (self.state, &self.readiness, &self.health) {
-            (None, Some(_), _) => Some(Kind::Readiness),
+            // Without a question about health only an earlier daemon that asked another one can
+            // have found it unhealthy.
+            (None, Some(_), _) | (Some(Health::Unhealthy), Some(_), None) => Some(Kind::Readiness),
             (None | Some(_), _, Some(_)) => Some(Kind::Health),
-            // Only an earlier daemon with other questions can have found that.
-            (Some(Health::Unhealthy), Some(_), None) => Some(Kind::Readiness),
             (Some(_) | None, _, None) => None,
         }
     }
@@ -194,5 +194,183 @@ impl Asked {
             right: 0,
             wrong: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::service::probe::ProbeWay;
+
+    const START: u64 = 1_000_000;
+
+    fn probe(failures: u32, successes: u32) -> Probe {
+        Probe {
+            way: ProbeWay::Notify,
+            initial_delay_ms: 0,
+            interval_ms: 100,
+            timeout_ms: 50,
+            failure_threshold: failures,
+            success_threshold: successes,
+        }
+    }
+
+    /// `h`: health, `r`: readiness.
+    fn judge(probes: &str, state: Option<Health>) -> Judge {
+        let supervision = Supervision {
+            readiness: probes.contains('r').then(|| probe(3, 2)),
+            health: probes.contains('h').then(|| probe(3, 2)),
+            startup_timeout_ms: 1_000,
+            ..Supervision::default()
+        };
+        Judge::new(&supervision, START, state, 0)
+    }
+
+    /// Answers whatever is next as soon as it may be asked: `+` is right, `-` wrong. Changes are
+    /// told as R, H, U, O.
+    fn play(judge: &mut Judge, answers: &str) -> String {
+        let mut told = String::new();
+        for (number, sign) in answers.chars().enumerate() {
+            let Next::Ask(kind, at_ms) = judge.next() else { return told + "." };
+            let answer = if sign == '+' { Ok(()) } else { Err(format!("wrong {number}")) };
+            told.push(match judge.answered(kind, answer, at_ms) {
+                None => '_',
+                Some(Change::Ready) => 'R',
+                Some(Change::Healthy) => 'H',
+                Some(Change::Unhealthy(text)) => {
+                    assert_eq!(text, format!("wrong {number}"));
+                    'U'
+                }
+                Some(Change::Overdue(_)) => 'O',
+            });
+        }
+        told
+    }
+
+    #[test]
+    fn readiness_alone_is_final() {
+        let mut judge = judge("r", None);
+        assert_eq!(play(&mut judge, "-+-++"), "____R");
+        assert_eq!((judge.next(), judge.state()), (Next::Nothing, Some(Health::Ready)));
+        assert_eq!(judge.tick(u64::MAX), None);
+    }
+
+    #[test]
+    fn health_alone_decides_both() {
+        let mut judge = judge("h", None);
+        // Wrong before it was ever right: not yet.
+        assert_eq!(play(&mut judge, "----+++"), "_____H_");
+        assert_eq!(judge.state(), Some(Health::Healthy));
+        assert_eq!(judge.deadline_ms(), None);
+    }
+
+    #[test]
+    fn health_is_asked_once_it_is_ready() {
+        let mut judge = judge("rh", None);
+        assert_eq!(judge.next(), Next::Ask(Kind::Readiness, START));
+        assert_eq!(play(&mut judge, "---+"), "____");
+        assert_eq!(play(&mut judge, "+"), "R");
+        assert!(matches!(judge.next(), Next::Ask(Kind::Health, _)));
+        assert_eq!(play(&mut judge, "++++"), "_H__");
+        assert!(matches!(judge.next(), Next::Ask(Kind::Health, _)));
+    }
+
+    #[test]
+    fn what_is_ready_and_never_well_is_sick() {
+        let mut judge = judge("rh", None);
+        assert_eq!(play(&mut judge, "++---"), "_R__U");
+        assert_eq!(play(&mut judge, "---++"), "____H");
+    }
+
+    #[test]
+    fn flapping_is_nothing_until_it_lasts() {
+        let mut judge = judge("h", Some(Health::Healthy));
+        assert_eq!(play(&mut judge, "--+--+--+-+-+"), "_".repeat(13));
+        assert_eq!(play(&mut judge, "---"), "__U");
+        // Once, however long it goes on.
+        assert_eq!(play(&mut judge, "-----+-+-+-"), "_".repeat(11));
+        assert_eq!(play(&mut judge, "++++---++"), "_H____U_H");
+    }
+
+    #[test]
+    fn who_is_not_ready_in_time_is_overdue_once() {
+        let mut judge = judge("r", None);
+        assert_eq!(judge.deadline_ms(), Some(START + 1_000));
+        assert_eq!(play(&mut judge, "-"), "_");
+        assert_eq!(judge.tick(START + 999), None);
+        let told = judge.tick(START + 1_000);
+        assert_eq!(told, Some(Change::Overdue("wrong 0".to_owned())));
+        assert_eq!((judge.tick(u64::MAX), judge.deadline_ms()), (None, None));
+        // It may still get there.
+        assert_eq!(play(&mut judge, "-----++"), "______R");
+    }
+
+    #[test]
+    fn the_answer_at_the_deadline_says_it_too() {
+        let mut judge = judge("h", None);
+        assert_eq!(play(&mut judge, "----------"), "_".repeat(10));
+        assert_eq!(play(&mut judge, "--"), "O_");
+        let mut silent = self::judge("h", None);
+        let told = silent.tick(START + 5_000);
+        assert_eq!(told, Some(Change::Overdue("no answer yet".to_owned())));
+        // One right answer of two is no readiness.
+        let mut half = self::judge("r", None);
+        let told = half.answered(Kind::Readiness, Ok(()), START + 2_000);
+        assert!(matches!(told, Some(Change::Overdue(_))));
+        // Ready at last, before anybody said otherwise.
+        let mut late = self::judge("r", None);
+        assert_eq!(late.answered(Kind::Readiness, Ok(()), START + 900), None);
+        let told = late.answered(Kind::Readiness, Ok(()), START + 1_900);
+        assert_eq!((told, late.tick(u64::MAX)), (Some(Change::Ready), None));
+    }
+
+    #[test]
+    fn an_adopted_service_goes_on_where_it_was() {
+        for (state, told) in
+            [(Health::Ready, "_H__U"), (Health::Healthy, "____U"), (Health::Unhealthy, "_H__U")]
+        {
+            let mut judge = judge("rh", Some(state));
+            assert_eq!(judge.deadline_ms(), None);
+            assert!(matches!(judge.next(), Next::Ask(Kind::Health, _)));
+            assert_eq!(play(&mut judge, "++---"), told, "{state:?}");
+        }
+        for state in [Health::Ready, Health::Healthy] {
+            assert_eq!(judge("r", Some(state)).next(), Next::Nothing);
+        }
+        assert_eq!(play(&mut judge("r", Some(Health::Unhealthy)), "-++-"), "__R.");
+    }
+
+    #[test]
+    fn questions_keep_their_distance() {
+        let delayed = Probe { initial_delay_ms: 5_000, ..probe(1, 1) };
+        let health = Some(Probe { interval_ms: 0, initial_delay_ms: 7_000, ..probe(0, 0) });
+        let supervision =
+            Supervision { readiness: Some(delayed), health, ..Supervision::default() };
+        let mut judge = Judge::new(&supervision, START, None, 70);
+        // Without a startup timeout there is no deadline.
+        assert_eq!(judge.deadline_ms(), None);
+        assert_eq!(judge.next(), Next::Ask(Kind::Readiness, START + 5_070));
+        judge.answered(Kind::Readiness, Err("x".to_owned()), START + 5_500);
+        assert_eq!(judge.next(), Next::Ask(Kind::Readiness, START + 5_600));
+        // An answer to what is not asked now is no news.
+        assert_eq!(judge.answered(Kind::Health, Ok(()), START + 5_600), None);
+        let told = judge.answered(Kind::Readiness, Ok(()), START + 5_600);
+        assert_eq!(told, Some(Change::Ready));
+        let first = START + 5_600 + PROBE_INTERVAL_MIN_MS;
+        assert_eq!(judge.next(), Next::Ask(Kind::Health, first));
+        // A threshold of 0 is 1, an interval of 0 is not busy.
+        let told = judge.answered(Kind::Health, Err("x".to_owned()), first);
+        assert_eq!(told, Some(Change::Unhealthy("x".to_owned())));
+        assert_eq!(judge.next(), Next::Ask(Kind::Health, first + PROBE_INTERVAL_MIN_MS));
+        // The clock's end is the end.
+        judge.answered(Kind::Health, Ok(()), u64::MAX);
+        assert_eq!(judge.next(), Next::Ask(Kind::Health, u64::MAX));
+    }
+
+    #[test]
+    fn nothing_to_ask_is_nothing_to_judge() {
+        let mut judge = judge("", None);
+        assert_eq!((judge.next(), judge.deadline_ms()), (Next::Nothing, None));
+        assert_eq!((judge.tick(u64::MAX), judge.state()), (None, None));
     }
 }

@@ -139,13 +139,12 @@ pub(super) async fn ask(notices: Option<&Notices>, timeout: Duration) -> Result<
     if said.is_stopping {
         return Err("it has said that it is stopping".to_owned());
     }
-    let mut wrong = "it has not said READY=1".to_owned();
-    if let Some(status) = &said.status {
-        wrong.push_str(&format!(", its status is: {status}"));
-    } else if let Some(pid) = said.refused {
-        wrong.push_str(&format!("; process {pid}, which spoke for it, is none of its own"));
-    }
-    Err(wrong)
+    let more = match (&said.status, said.refused) {
+        (Some(status), _) => format!(", its status is: {status}"),
+        (None, Some(pid)) => format!("; process {pid}, which spoke for it, is none of its own"),
+        (None, None) => String::new(),
+    };
+    Err(format!("it has not said READY=1{more}"))
 }
 
 async fn hear(socket: UnixDatagram, shim: u32, said: watch::Sender<Said>) {
