@@ -69,7 +69,8 @@ fn what_cannot_be_asked_is_told() {
 #[test]
 fn a_body_is_searched_however_it_comes() {
     let chunked = Server::answering(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n5\r\n is w\r\n3\r\nell\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+          3\r\nall\r\n5\r\n is w\r\n3\r\nell\r\n0\r\n\r\n",
     );
     let plain = Server::answering(b"HTTP/1.0 200 OK\r\n\r\nall is well\n");
     for port in [chunked.port, plain.port] {

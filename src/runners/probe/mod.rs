@@ -13,7 +13,7 @@ mod connect;
 mod exec;
 mod http;
 pub mod judge;
-pub mod notify;
+pub mod notices;
 mod output;
 mod text;
 mod unix;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use judge::{Change, Judge, Kind, Next};
-pub use notify::{Notices, NotifyError, NotifySocket};
+pub use notices::{Notices, NotifyError, NotifySocket};
 pub use watch::{Watched, watch};
 
 use crate::model::ByteString;
@@ -114,7 +114,7 @@ impl Question {
             (ProbeWay::Tcp { host, port }, _) => connect::ask(host, port, target, timeout).await,
             (ProbeWay::Exec { command }, _) => exec::ask(command, target, timeout).await,
             (ProbeWay::Unix { path }, _) => unix::ask(path, timeout).await,
-            (ProbeWay::Notify, _) => notify::ask(target.notify.as_deref(), timeout).await,
+            (ProbeWay::Notify, _) => notices::ask(target.notify.as_deref(), timeout).await,
             (ProbeWay::Output { .. }, Some(search)) => search.ask(&target.output, timeout).await,
             (ProbeWay::Output { .. }, None) => Err("nothing to look for".to_owned()),
         };

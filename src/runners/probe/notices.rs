@@ -34,7 +34,7 @@ const LOOKS: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     /// No process could connect to it.
-    #[error("{} has {} bytes; a socket's path has at most {PATH_BYTES}", .0.display(), .0.as_os_str().len())]
+    #[error("{} is longer than the {PATH_BYTES} bytes of a socket's path", .0.display())]
     PathTooLong(PathBuf),
     /// The file cannot be made.
     #[error("cannot make the socket {}: {}", .0.display(), text::reason(.1))]
