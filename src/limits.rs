@@ -167,6 +167,25 @@ pub const INODES_FREE_NEEDED: u64 = 100;
 /// And for looking.
 pub const INODES_FREE_WISHED: u64 = 10_000;
 
+/// What the answer of a probe comes to, for people: it is stored with each change of health.
+pub const PROBE_TEXT_BYTES: usize = 200;
+/// So much of a body is searched for what it has to contain.
+pub const PROBE_BODY_BYTES: usize = 1 << 20;
+/// A line of output that is longer is matched in pieces of this.
+pub const PROBE_LINE_BYTES: usize = 64 << 10;
+/// Such pieces overlap by this: a match that is shorter is not cut.
+pub const PROBE_OVERLAP_BYTES: usize = 1 << 10;
+/// Questions to one service are at least so far apart, whatever it asks for.
+pub const PROBE_INTERVAL_MIN_MS: u64 = 20;
+/// First questions are spread over this, so that services that start together are not all asked
+/// in the same millisecond.
+pub const PROBE_SPREAD_MS: u64 = 100;
+/// Of a probe's command that is killed: until it counts as hanging in the kernel (state D).
+pub const PROBE_KILL_MS: u64 = 1_000;
+/// A datagram of `sd_notify(3)`; systemd's own bound.
+pub const NOTICE_BYTES: usize = 4 << 10;
+
+const _: () = assert!(PROBE_OVERLAP_BYTES < PROBE_LINE_BYTES, "each piece has something new");
 const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
 const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");
 const _: () = assert!(DAEMON_GONE_MS < SHIM_MUTE_MS, "a client gives up on a daemon first");

@@ -12,6 +12,7 @@ pub mod capture;
 pub mod fence;
 pub mod linux;
 pub mod ports;
+pub mod probe;
 pub mod process;
 pub mod protocol;
 pub mod shim;

@@ -4,6 +4,7 @@ pub mod carriers;
 pub mod cgroup;
 pub mod clock;
 pub mod confine;
+pub mod datagrams;
 pub mod fds;
 pub mod hierarchy;
 pub mod listeners;

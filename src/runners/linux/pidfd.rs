@@ -1,12 +1,18 @@
 //! A process held by a pidfd: what is sent to it reaches that process or nobody.
-#![expect(unsafe_code, reason = "rustix's Signal has no safe constructor for real-time signals")]
+#![expect(
+    unsafe_code,
+    reason = "rustix's Signal has no safe constructor for real-time signals; tokio takes a promise \
+              that a descriptor stays open"
+)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::procfs;
 
@@ -83,6 +89,13 @@ impl ProcessFd {
         self.wait(0)
     }
 
+    /// For a task of a runtime: readable once it has ended.
+    pub fn into_async(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is ours, always the same one, and closed with `self` only.
+        let registered = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        registered.map_err(io::Error::from)
+    }
+
     /// Waits until it has ended; false if it has not after `timeout_ms`.
     pub fn wait(&self, timeout_ms: u32) -> bool {
         let seconds = Timespec {
@@ -97,6 +110,12 @@ impl ProcessFd {
 impl AsFd for ProcessFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for ProcessFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 
