@@ -11,6 +11,7 @@ pub mod bond;
 pub mod capture;
 pub mod fence;
 pub mod linux;
+pub mod ports;
 pub mod process;
 pub mod protocol;
 pub mod shim;

@@ -12,4 +12,3 @@
 
 pub mod probe;
 pub mod spec;
-

@@ -193,9 +193,9 @@ pub enum PortRelease {
 /// Who holds a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortHolder {
-    /// Its process.
-    pub pid: u32,
-    /// Its command line, masked.
+    /// Its process; `None` where another user's processes may not be looked into.
+    pub pid: Option<u32>,
+    /// Its command line, masked; empty if it is not known.
     pub command: String,
     /// The run of jr that it belongs to.
     pub run: Option<crate::model::id::RunId>,

@@ -9,11 +9,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::procfs;
+use crate::model::secret;
+use crate::model::{ByteString, RunId};
 
 /// Clock ticks of `proc_pid_stat(5)` in a second: part of the interface to user space (`USER_HZ`).
 const TICKS_PER_SECOND: u64 = 100;
 /// What is read of an environment; the kernel allows 2 MiB for it and the arguments together.
 const ENVIRON_BYTES: u64 = 2 << 20;
+/// Tells a process which run it belongs to.
+const RUN: &[u8] = b"JR_RUN_ID";
 /// What is kept of a command line.
 const COMMAND_CHARS: usize = 120;
 
@@ -81,14 +85,23 @@ fn environ(pid: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The run that a process says it belongs to, of whatever environment.
+pub fn run_of(pid: u32) -> Option<RunId> {
+    let bytes = environ(pid).ok()?;
+    std::str::from_utf8(value(&bytes, RUN)?).ok()?.parse().ok()
+}
+
+/// What a variable of an environment is set to.
+fn value<'a>(environ: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut variables = environ.split(|byte| *byte == 0);
+    variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
+}
+
 /// Run and attempt, if it is of that environment.
 fn parse(environ: &[u8], home: &Path, id: &str) -> Option<(String, Option<String>)> {
-    let value = |name: &[u8]| {
-        let mut variables = environ.split(|byte| *byte == 0);
-        variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
-    };
+    let value = |name: &[u8]| value(environ, name);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let run = value(b"JR_RUN_ID")?;
+    let run = value(RUN)?;
     let is_there = value(b"JR_HOME") == Some(home.as_os_str().as_bytes());
     let is_its = value(b"JR_ENV") == Some(id.as_bytes());
     (is_there && is_its).then(|| (text(run), value(b"JR_ATTEMPT").map(text)))
@@ -96,9 +109,28 @@ fn parse(environ: &[u8], home: &Path, id: &str) -> Option<(String, Option<String
 
 /// The command line of a process, for messages; empty if there is none.
 pub fn command(pid: u32) -> String {
+    joined(&words(pid))
+}
+
+/// As [`command`], with markers in place of what looks secret.
+pub fn masked_command(pid: u32) -> String {
+    let mut words = words(pid);
+    // A process that names itself anew leaves one text, with spaces.
+    words = match <[ByteString; 1]>::try_from(words) {
+        Ok([line]) => vec![secret::mask_line(line).values],
+        Err(words) => secret::mask_command(words).values,
+    };
+    joined(&words)
+}
+
+fn words(pid: u32) -> Vec<ByteString> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-    let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    words.map(|word| ByteString::from(word.to_vec())).collect()
+}
+
+fn joined(words: &[ByteString]) -> String {
+    let words: Vec<String> = words.iter().map(ByteString::to_text).collect();
     words.join(" ").chars().take(COMMAND_CHARS).collect()
 }
 

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod confine;
 pub mod fds;
 pub mod hierarchy;
+pub mod listeners;
 pub mod locks;
 pub mod machine;
 pub mod packets;

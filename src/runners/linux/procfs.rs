@@ -73,6 +73,35 @@ pub fn all() -> io::Result<Vec<Stat>> {
     Ok(stats)
 }
 
+/// The processes below `root`, without it, at the cost of that tree alone where the kernel lists
+/// children (`CONFIG_PROC_CHILDREN`). One that is being forked meanwhile may be missing.
+pub fn below(root: u32) -> Vec<u32> {
+    if !std::path::Path::new("/proc/thread-self/children").exists() {
+        let stats = all().unwrap_or_default();
+        return descendants(&stats, &BTreeSet::from([root])).iter().map(|stat| stat.pid).collect();
+    }
+    let mut found = Vec::new();
+    let mut open = vec![root];
+    while let Some(parent) = open.pop() {
+        for child in children(parent) {
+            found.push(child);
+            open.push(child);
+        }
+    }
+    found
+}
+
+/// The children of all threads of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    for thread in threads.flatten() {
+        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        found.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    found
+}
+
 /// The processes among `stats` whose chain of parents leads to one of `roots`; roots excluded.
 pub fn descendants(stats: &[Stat], roots: &BTreeSet<u32>) -> Vec<Stat> {
     let mut children: BTreeMap<u32, Vec<Stat>> = BTreeMap::new();
@@ -113,6 +142,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runners::linux::clock;
 
     #[test]
     fn a_name_cannot_forge_the_fields_after_it() {
@@ -139,6 +169,28 @@ mod tests {
         let found = descendants(&stats, &BTreeSet::from([2]));
         assert_eq!(found.iter().map(|stat| stat.pid).collect::<Vec<_>>(), [3, 4]);
         assert!(descendants(&stats, &BTreeSet::from([5])).is_empty());
+    }
+
+    #[test]
+    fn what_is_below_a_process_is_found_from_the_top() {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "sleep 60 & wait"]);
+        let mut child = command.spawn().expect("spawns");
+        let deadline_ms = clock::boottime_ms() + 60_000;
+        let mut found = below(child.id());
+        while found.is_empty() && clock::boottime_ms() < deadline_ms {
+            std::thread::yield_now();
+            found = below(child.id());
+        }
+        let stats = all().expect("readable");
+        let expected = descendants(&stats, &BTreeSet::from([child.id()]));
+        assert_eq!(found, expected.iter().map(|stat| stat.pid).collect::<Vec<_>>());
+        assert_eq!(found.len(), 1);
+        assert!(below(std::process::id()).contains(&found[0]));
+        let sleeper = i32::try_from(found[0]).ok().and_then(rustix::process::Pid::from_raw);
+        let kill = rustix::process::Signal::KILL;
+        rustix::process::kill_process(sleeper.expect("a pid"), kill).expect("ours");
+        child.wait().expect("ours");
     }
 
     #[test]
