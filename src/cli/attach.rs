@@ -185,7 +185,11 @@ fn code_of(status: ExitStatus) -> u8 {
         ExitStatus::NotStarted(SpawnError::NotFound) => exit::NOT_A_COMMAND,
         ExitStatus::NotStarted(SpawnError::NotExecutable) => exit::NOT_EXECUTABLE,
         ExitStatus::NotStarted(
-            SpawnError::Errno(_) | SpawnError::SecretsGone | SpawnError::SecretUnreadable,
+            SpawnError::Errno(_)
+            | SpawnError::SecretsGone
+            | SpawnError::SecretUnreadable
+            | SpawnError::NoSuchUser
+            | SpawnError::PortTaken(_),
         )
         | ExitStatus::NeverStarted
         | ExitStatus::Lost(_) => exit::NOT_STARTED,

@@ -82,6 +82,8 @@ impl Launcher {
             limits: spec.limits,
             attached: spec.attached,
             tty: spec.tty,
+            user: None,
+            sockets: Vec::new(),
         })
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Resolution;
 use super::digest::Digest;
 use super::enforcement::LimitsBy;
+use super::errno;
 use super::id::{CommandId, EnvironmentId, QueueName, RunId};
 pub use super::outcome::{Outcome, RejectReason, RunReason, SkipReason, StopReason};
 pub use super::reason::{DaemonStopReason, OutputLossReason, QueuedReason};
@@ -392,6 +393,10 @@ pub enum SpawnError {
     SecretsGone,
     /// A file that holds the value of a variable cannot be read.
     SecretUnreadable,
+    /// The user that it is to run as is not known here.
+    NoSuchUser,
+    /// A port that jr was to open for it is taken.
+    PortTaken(u16),
 }
 
 /// Why nobody knows how an attempt ended.
@@ -562,34 +567,9 @@ impl fmt::Display for SpawnError {
             Self::NotExecutable => f.write_str("not_executable"),
             Self::SecretsGone => f.write_str("secrets_gone"),
             Self::SecretUnreadable => f.write_str("secret_unreadable"),
-            Self::Errno(number) => write!(f, "spawn:{}", errno_name(*number)),
+            Self::NoSuchUser => f.write_str("no_such_user"),
+            Self::PortTaken(port) => write!(f, "port_taken:{port}"),
+            Self::Errno(number) => write!(f, "spawn:{}", errno::name(*number)),
         }
     }
-}
-
-/// The symbol of an errno(3) that starting a process can meet, Linux numbering.
-fn errno_name(number: i32) -> String {
-    let name = match number {
-        1 => "EPERM",
-        2 => "ENOENT",
-        5 => "EIO",
-        7 => "E2BIG",
-        8 => "ENOEXEC",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        20 => "ENOTDIR",
-        21 => "EISDIR",
-        22 => "EINVAL",
-        23 => "ENFILE",
-        24 => "EMFILE",
-        26 => "ETXTBSY",
-        28 => "ENOSPC",
-        30 => "EROFS",
-        36 => "ENAMETOOLONG",
-        40 => "ELOOP",
-        _ => return format!("E{number}"),
-    };
-    name.to_owned()
 }

@@ -18,6 +18,7 @@ pub mod decide;
 pub mod digest;
 pub mod enforcement;
 pub mod engine;
+mod errno;
 pub mod event;
 mod hold;
 pub mod id;

@@ -192,9 +192,17 @@ fn lost_reasons() -> [LostReason; 3] {
     [LostReason::ShimDied, LostReason::ShimUnresponsive, LostReason::Reboot]
 }
 
-fn spawn_errors() -> [SpawnError; 4] {
+fn spawn_errors() -> [SpawnError; 7] {
     use SpawnError::*;
-    [NotFound, NotExecutable, Errno(11), SecretsGone]
+    [
+        NotFound,
+        NotExecutable,
+        Errno(11),
+        SecretsGone,
+        SecretUnreadable,
+        NoSuchUser,
+        PortTaken(65_000),
+    ]
 }
 
 fn statuses() -> Vec<ExitStatus> {

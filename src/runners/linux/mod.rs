@@ -1,5 +1,6 @@
 //! Everything that only Linux has: pidfds, cgroups, `/proc`, clone3. Nothing else names `libc`.
 
+pub mod account;
 pub mod carriers;
 pub mod cgroup;
 pub mod clock;

@@ -13,6 +13,8 @@ pub enum SpawnError {
     Errno(i32),
     SecretsGone,
     SecretUnreadable,
+    NoSuchUser,
+    PortTaken(u16),
 }
 
 /// Twin of [`model::LostReason`].
@@ -75,6 +77,8 @@ impl From<model::SpawnError> for SpawnError {
             model::SpawnError::Errno(number) => Self::Errno(number),
             model::SpawnError::SecretsGone => Self::SecretsGone,
             model::SpawnError::SecretUnreadable => Self::SecretUnreadable,
+            model::SpawnError::NoSuchUser => Self::NoSuchUser,
+            model::SpawnError::PortTaken(port) => Self::PortTaken(port),
         }
     }
 }
@@ -87,6 +91,8 @@ impl From<SpawnError> for model::SpawnError {
             SpawnError::Errno(number) => Self::Errno(number),
             SpawnError::SecretsGone => Self::SecretsGone,
             SpawnError::SecretUnreadable => Self::SecretUnreadable,
+            SpawnError::NoSuchUser => Self::NoSuchUser,
+            SpawnError::PortTaken(port) => Self::PortTaken(port),
         }
     }
 }
