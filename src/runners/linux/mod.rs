@@ -15,6 +15,7 @@ pub mod pidfd;
 pub mod procfs;
 pub mod pty;
 pub mod signals;
+mod socket_diag;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;
