@@ -15,6 +15,9 @@ pub const DAEMON_OPEN_MS: u64 = 900_000;
 pub const DAEMON_GONE_MS: u64 = 2_000;
 /// A foreground start waits so long for its client's standard input, then takes `/dev/null`.
 pub const ATTACH_WAIT_MS: u64 = 10_000;
+/// A shim tries so long to open a port that it is to pass on: the shim that had the run before may
+/// not have heard yet that it is to let go of it.
+pub const PORT_WAIT_MS: u64 = 1_000;
 
 /// Bytes that a client types ahead of what its terminal has taken.
 pub const TYPED_BYTES: usize = 64 << 10;
@@ -190,4 +193,5 @@ const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
 const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");
 const _: () = assert!(DAEMON_GONE_MS < SHIM_MUTE_MS, "a client gives up on a daemon first");
 const _: () = assert!(PAYLOAD_BYTES < MESSAGE_BYTES);
+const _: () = assert!(PORT_WAIT_MS < SHIM_MUTE_MS, "a start is answered before it counts as mute");
 const _: () = assert!(PAUSE_WAIT_MS < SHIM_MUTE_MS, "a pause is answered before it counts as mute");

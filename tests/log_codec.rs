@@ -91,9 +91,7 @@ struct Admitted {
     limits: (Option<u32>, Option<u64>, Option<u32>),
     variable_files: Vec<(Vec<u8>, Vec<u8>)>,
     config: Option<[u8; 32]>,
-    role: Option<(String, u32)>,
-    hook: Option<u8>,
-    user: Option<String>,
+    of_service: (Option<(String, u32)>, Option<u8>, Option<String>),
 }
 
 #[derive(wincode::SchemaWrite, wincode::SchemaRead, Debug, PartialEq)]
@@ -126,7 +124,6 @@ enum Capture {
 enum Kind {
     Job,
     Batch,
-    #[expect(dead_code, reason = "its number is what counts")]
     Service,
 }
 
@@ -207,9 +204,7 @@ fn a_second_implementation_writes_and_reads_the_same_bytes() {
             limits: (spec.limits.cpu_millis, spec.limits.memory_bytes, spec.limits.pids),
             variable_files: spec.variable_files.iter().map(|(n, p)| (bytes(n), bytes(p))).collect(),
             config: spec.config.map(|digest| digest.0),
-            role: None,
-            hook: None,
-            user: spec.user.clone(),
+            of_service: (None, None, spec.user.clone()),
         };
         let written = wincode::config::serialize(&theirs, config).expect("writes");
         assert_eq!(to_hex(&written), to_hex(&ours), "{number}");

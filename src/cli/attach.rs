@@ -188,6 +188,7 @@ fn code_of(status: ExitStatus) -> u8 {
             SpawnError::Errno(_)
             | SpawnError::SecretsGone
             | SpawnError::SecretUnreadable
+            | SpawnError::NoSuchUser
             | SpawnError::PortTaken(_),
         )
         | ExitStatus::NeverStarted

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
@@ -14,17 +15,46 @@ use crate::log::{Blobs, Secrets as SecretFiles, codec};
 use crate::model::event::SpawnError;
 use crate::model::secret::{self, Secrets};
 use crate::model::{ByteString, Digest, RunId, RunSpec};
-use crate::runners::protocol::{AttemptId, Start};
+use crate::runners::protocol::{AttemptId, PassedSocket, Start};
 
 /// EIO: what must be there could not be read.
 const IO_ERROR: i32 = 5;
 /// Sets of variables, and of secrets, kept in memory; most runs share a few.
 const KEPT: usize = 8;
 
+/// Where a service says that it is ready (`sd_notify(3)`).
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// Tells a run where its daemon listens; one of an isolated environment has none.
 const SOCKET: &str = "JR_SOCKET";
 
-type Variables = Vec<(ByteString, ByteString)>;
+pub(super) type Variables = Vec<(ByteString, ByteString)>;
+
+/// What an attempt of a service is given beside what its run says.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// By name, the main one first.
+    pub ports: Vec<(String, u16)>,
+    /// Names of those that its shim binds, each with its address.
+    pub passed: Vec<(String, Option<String>)>,
+    /// Where it says by itself how it is.
+    pub notify: Option<PathBuf>,
+}
+
+impl Given {
+    /// Whether its shim binds the port of that name.
+    pub fn is_passed(&self, name: &str) -> bool {
+        self.passed.iter().any(|(passed, _)| passed == name)
+    }
+
+    fn sockets(&self) -> Vec<PassedSocket> {
+        let number = |name: &str| self.ports.iter().find(|(known, _)| known == name);
+        let socket = |(name, host): &(String, Option<String>)| {
+            let port = number(name)?.1;
+            Some(PassedSocket { name: name.clone(), host: host.clone(), port })
+        };
+        self.passed.iter().filter_map(socket).collect()
+    }
+}
 
 /// Puts starts together.
 pub struct Launcher {
@@ -47,26 +77,18 @@ impl Launcher {
         &mut self,
         id: AttemptId,
         spec: &RunSpec,
-        ports: &[(String, u16)],
+        given: &Given,
     ) -> Result<Start, SpawnError> {
-        let variables = match spec.variables {
-            Some(digest) => self.variables(digest)?,
-            None => Arc::default(),
-        };
-        let mut variables = Variables::clone(&variables);
+        let variables = self.environment(id, spec, given)?;
         let mut command = spec.command.clone();
         if let Some(owner) = spec.secrets {
             let secrets = self.secrets(owner)?;
-            variables = secret::unmask_variables(variables, &secrets.variables);
             let arguments = match secrets.lines.get(&id.run) {
                 Some(line) => &line.arguments,
                 None => &secrets.arguments,
             };
             command = secret::unmask_command(command, arguments);
         }
-        add_from_files(spec, &mut variables)?;
-        add_ports(spec, ports, &mut variables);
-        self.add_own(id, spec, &mut variables);
         let output = self.place.output(id.run, id.attempt);
         if let Some(directory) = output.parent() {
             // Where it cannot be made, opening the files says why.
@@ -88,7 +110,39 @@ impl Launcher {
             limits: spec.limits,
             attached: spec.attached,
             tty: spec.tty,
+            user: spec.user.clone(),
+            sockets: given.sockets(),
         })
+    }
+
+    /// The environment of an attempt.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn environment(
+        &mut self,
+        id: AttemptId,
+        spec: &RunSpec,
+        given: &Given,
+    ) -> Result<Variables, SpawnError> {
+        let variables = match spec.variables {
+            Some(digest) => self.variables(digest)?,
+            None => Arc::default(),
+        };
+        let mut variables = Variables::clone(&variables);
+        if let Some(owner) = spec.secrets {
+            let secrets = self.secrets(owner)?;
+            variables = secret::unmask_variables(variables, &secrets.variables);
+        }
+        add_from_files(spec, &mut variables)?;
+        add_ports(spec, &given.ports, &mut variables);
+        if let Some(socket) = &given.notify {
+            variables.retain(|(name, _)| name.as_bytes() != NOTIFY_SOCKET.as_bytes());
+            let path = ByteString::from(socket.clone().into_os_string());
+            variables.push((NOTIFY_SOCKET.into(), path));
+        }
+        self.add_own(id, spec, &mut variables);
+        Ok(variables)
     }
 
     /// What every run finds in its environment.

@@ -38,6 +38,7 @@ pub mod orders;
 pub mod place;
 pub mod pool;
 mod ports;
+mod probing;
 pub mod protocol;
 pub mod prune;
 pub mod recovery;

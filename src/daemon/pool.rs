@@ -15,15 +15,17 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 
-use super::launch::Launcher;
+use super::launch::{Given, Launcher};
 use super::ledger::Ledger;
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine};
 use super::orders::Orders;
 use super::place::Place;
 use super::ports::Finder;
+use super::probing::Prober;
 use super::protocol::RunLine;
 use crate::limits;
+use crate::model::action::Watch;
 use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
 use crate::model::{Action, Observation, RunId, RunSpec};
 use crate::runners::linux::clock;
@@ -74,6 +76,7 @@ pub struct Pool {
     orders: Orders,
     launcher: Launcher,
     finder: Finder,
+    prober: Prober,
     shims: BTreeMap<u32, Shim>,
     holders: BTreeMap<AttemptId, u32>,
     attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
@@ -94,12 +97,14 @@ impl Pool {
     ) -> Self {
         let launcher = Launcher::new(place.clone());
         let finder = Finder::new(&place);
+        let prober = Prober::new(place.clone(), engine.clone());
         let mut pool = Self {
             place,
             engine,
             orders,
             launcher,
             finder,
+            prober,
             shims: BTreeMap::new(),
             holders: BTreeMap::new(),
             attaching: BTreeMap::new(),
@@ -136,6 +141,7 @@ impl Pool {
                     }
                     Order::End => {
                         self.end();
+                        self.prober.end();
                         return;
                     }
                 }
@@ -170,9 +176,13 @@ impl Pool {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { run, attempt, spec, ports } => {
-                self.start(AttemptId { run, attempt }, &spec, &ports);
+            Action::Start { run, attempt, spec, ports, passed, notifies } => {
+                let id = AttemptId { run, attempt };
+                let is_new = !self.holders.contains_key(&id);
+                let notify = (notifies && is_new).then(|| self.prober.make_socket(id)).flatten();
+                self.start(id, &spec, &Given { ports, passed, notify });
             }
+            Action::Watch(watch) => self.watch(*watch),
             Action::FindPorts { run, role, wishes, avoid } => {
                 let ports = self.finder.find(&role, &wishes, avoid);
                 self.seen.push(Observation::PortsFound { run, ports });
@@ -203,11 +213,22 @@ impl Pool {
                 let id = AttemptId { run, attempt };
                 self.send_to_holder(id, &ToShim::Unpause(id));
             }
-            Action::Forget { run, attempt } => self.forget(AttemptId { run, attempt }),
+            Action::Forget { run, attempt } => {
+                self.prober.forget(AttemptId { run, attempt });
+                self.forget(AttemptId { run, attempt });
+            }
             Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
             // The engine's thread keeps them from here.
-            Action::Prune(_) | Action::TellPruned(_) | Action::Watch(_) => {}
+            Action::Prune(_) | Action::TellPruned(_) => {}
         }
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        let id = AttemptId { run: watch.run, attempt: watch.attempt };
+        let given = Given { ports: watch.ports.clone(), ..Given::default() };
+        // A secret file may be gone since: the probes are asked without it.
+        let variables = self.launcher.environment(id, &watch.spec, &given).unwrap_or_default();
+        self.prober.watch(watch, variables);
     }
 
     fn send_to_holder(&mut self, id: AttemptId, message: &ToShim) -> bool {
@@ -219,12 +240,12 @@ impl Pool {
         true
     }
 
-    fn start(&mut self, id: AttemptId, spec: &Arc<RunSpec>, ports: &[(String, u16)]) {
+    fn start(&mut self, id: AttemptId, spec: &Arc<RunSpec>, given: &Given) {
         if self.holders.contains_key(&id) {
             return;
         }
-        let started = self.claim_ports(id, spec, ports);
-        let started = started.and_then(|()| self.launcher.prepare(id, spec, ports));
+        let started = self.claim_ports(id, spec, given);
+        let started = started.and_then(|()| self.launcher.prepare(id, spec, given));
         let started = started.and_then(|start| {
             let shim = self.free_shim().map_err(|error| not_started(&error))?;
             Ok((start, shim))
@@ -256,9 +277,11 @@ impl Pool {
         &mut self,
         id: AttemptId,
         spec: &RunSpec,
-        ports: &[(String, u16)],
+        given: &Given,
     ) -> Result<(), SpawnError> {
-        let own = ports.iter().filter(|_| spec.role.is_some());
+        // What its shim binds itself, it may have bound for the attempt before.
+        let own = given.ports.iter().filter(|(name, _)| !given.is_passed(name));
+        let own = own.filter(|_| spec.role.is_some());
         for (_, number) in own {
             if ports::is_free(None, *number) != Err(Busy::Taken(*number)) {
                 continue;

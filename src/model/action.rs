@@ -25,6 +25,10 @@ pub enum Action {
         spec: Arc<RunSpec>,
         /// Ports that it gets, the main one first.
         ports: Vec<(String, u16)>,
+        /// Names of those that jr binds for it, each with its address.
+        passed: Vec<(String, Option<String>)>,
+        /// It says by itself when it is ready.
+        notifies: bool,
     },
     /// Find free ports for a replica that is about to begin.
     FindPorts {

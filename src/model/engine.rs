@@ -424,7 +424,9 @@ impl Engine {
         let queued = self.dispatched.next(&self.state);
         let starts: Vec<_> = unqueued
             .chain(queued)
-            .map(|run| (run.id, run.attempt, self.rests_on(run.last_seq), react::start(run)))
+            .map(|run| {
+                (run.id, run.attempt, self.rests_on(run.last_seq), react::start(&self.state, run))
+            })
             .collect();
         for (run, attempt, seq, start) in starts {
             self.dispatched.insert(run, attempt);

@@ -8,6 +8,7 @@
 //! environment and the simulator are shells around it.
 
 pub mod action;
+pub mod attempt;
 pub mod backoff;
 pub mod batch_line;
 pub mod bytestring;
@@ -18,6 +19,7 @@ pub mod decide;
 pub mod digest;
 pub mod enforcement;
 pub mod engine;
+mod errno;
 pub mod event;
 mod hold;
 pub mod id;

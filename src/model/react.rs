@@ -382,7 +382,12 @@ pub fn secrets_to_drop(state: &State, run: &Run) -> Option<Action> {
 }
 
 /// The start of an attempt.
-pub fn start(run: &Run) -> Action {
+pub fn start(state: &State, run: &Run) -> Action {
     let (spec, ports) = (Arc::clone(&run.spec), run.ports.clone());
-    Action::Start { run: run.id, attempt: run.attempt, spec, ports }
+    let standing = state.services.standing(run);
+    let wishes = standing.map(|standing| standing.spec.supervision.ports.as_slice());
+    let passed = wishes.into_iter().flatten().filter(|wish| wish.pass_socket);
+    let passed = passed.map(|wish| (wish.name.clone(), wish.host.clone())).collect();
+    let notifies = standing.is_some_and(|standing| standing.spec.supervision.says_itself());
+    Action::Start { run: run.id, attempt: run.attempt, spec, ports, passed, notifies }
 }

@@ -9,6 +9,9 @@ use crate::model::{
     AttemptEnd, BootId, ByteString, Capture, ResourceLimits, RunId, Signal, Strays,
 };
 
+/// [`ToShim::Start`].
+const KIND_START: u16 = 1;
+
 /// One start of one run: what everything is idempotent by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AttemptId {
@@ -51,6 +54,24 @@ pub struct Start {
     pub attached: bool,
     /// It gets a terminal, of this size at first.
     pub tty: Option<WindowSize>,
+    /// Who it runs as, by name or number; `None` is who the shim is. From protocol 2 on.
+    #[serde(skip)]
+    pub user: Option<String>,
+    /// Listening sockets that it finds open from descriptor 3 on, as `sd_listen_fds(3)` has it.
+    /// From protocol 2 on.
+    #[serde(skip)]
+    pub sockets: Vec<PassedSocket>,
+}
+
+/// A listening socket that the shim makes for a run, and keeps over its attempts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PassedSocket {
+    /// Its name in `LISTEN_FDNAMES`.
+    pub name: String,
+    /// The address: `localhost` where none is given, `*` or `::` for all of this machine.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
 }
 
 /// How a client looks at a terminal.
@@ -174,11 +195,30 @@ pub enum FromShim {
     InputTaken(AttemptId, u32),
 }
 
+impl Start {
+    /// What protocol 1 does not have stands after what it has, and only where it is asked for.
+    fn to_frame(&self) -> Frame {
+        if self.user.is_none() && self.sockets.is_empty() {
+            return Frame::new(KIND_START, encode(self));
+        }
+        let payload = encode(&(self, &self.user, &self.sockets));
+        Frame { protocol: 2, kind: KIND_START, payload }
+    }
+
+    fn from_frame(frame: &Frame) -> Result<Self, WireError> {
+        if frame.protocol < 2 {
+            return decode(&frame.payload);
+        }
+        let (start, user, sockets): (Self, _, _) = decode(&frame.payload)?;
+        Ok(Self { user, sockets, ..start })
+    }
+}
+
 impl ToShim {
     /// As it travels.
     pub fn to_frame(&self) -> Frame {
         let (kind, payload) = match self {
-            Self::Start(start) => (1, encode(start)),
+            Self::Start(start) => return start.to_frame(),
             Self::Stop(stop) => (2, encode(stop)),
             Self::Signal(id, signal) => (3, encode(&(id, signal))),
             Self::Query => (4, Vec::new()),
@@ -193,14 +233,14 @@ impl ToShim {
             Self::Resize(id, size) => (13, encode(&(id, size))),
             Self::InputEnd(id) => (14, encode(id)),
         };
-        Frame { kind, payload }
+        Frame::new(kind, payload)
     }
 
     /// The inverse.
     pub fn from_frame(frame: &Frame) -> Result<Self, WireError> {
         let payload = &frame.payload;
         Ok(match frame.kind {
-            1 => Self::Start(Box::new(decode(payload)?)),
+            KIND_START => Self::Start(Box::new(Start::from_frame(frame)?)),
             2 => Self::Stop(decode(payload)?),
             3 => {
                 let (id, signal) = decode(payload)?;
@@ -251,7 +291,7 @@ impl FromShim {
             Self::Skipped(id, bytes) => (114, encode(&(id, bytes))),
             Self::InputTaken(id, bytes) => (115, encode(&(id, bytes))),
         };
-        Frame { kind, payload }
+        Frame::new(kind, payload)
     }
 
     /// The inverse.
@@ -325,9 +365,51 @@ impl FromShim {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A start of nothing, of one run.
+    pub(crate) fn start(attempt: u32) -> Start {
+        Start {
+            id: AttemptId { run: RunId::from_chance(1), attempt },
+            command: Vec::new(),
+            variables: Vec::new(),
+            cwd: ByteString::default(),
+            timeout_ms: None,
+            stop_signal: Signal::TERM,
+            grace_ms: 0,
+            strays: Strays::Kill,
+            output: ByteString::default(),
+            umask: 0o022,
+            output_bytes_max: 0,
+            capture: Capture::File,
+            limits: ResourceLimits::default(),
+            attached: false,
+            tty: None,
+            user: None,
+            sockets: Vec::new(),
+        }
+    }
     use crate::model::{ExitStatus, UnixMillis};
+
+    #[test]
+    fn a_start_is_as_protocol_1_has_it_unless_it_asks_for_more() {
+        let mut start = start(7);
+        let frame = ToShim::Start(Box::new(start.clone())).to_frame();
+        assert_eq!((frame.protocol, frame.kind), (1, 1));
+        assert_eq!(ToShim::from_frame(&frame), Ok(ToShim::Start(Box::new(start.clone()))));
+        let old = frame.payload;
+        start.user = Some("nobody".to_owned());
+        let socket = PassedSocket { name: "http".to_owned(), host: None, port: 8_000 };
+        start.sockets = vec![socket];
+        let frame = ToShim::Start(Box::new(start.clone())).to_frame();
+        assert_eq!((frame.protocol, frame.kind), (2, 1));
+        assert!(frame.payload.starts_with(&old));
+        assert_eq!(ToShim::from_frame(&frame), Ok(ToShim::Start(Box::new(start))));
+        // As an older reader would take it for its own.
+        let mislabelled = Frame::new(1, frame.payload);
+        assert_eq!(ToShim::from_frame(&mislabelled), Err(WireError::Malformed));
+    }
 
     #[test]
     fn every_message_reads_back() {
@@ -371,9 +453,9 @@ mod tests {
         ] {
             assert_eq!(ToShim::from_frame(&message.to_frame()), Ok(message));
         }
-        let unknown = Frame { kind: 999, payload: Vec::new() };
+        let unknown = Frame::new(999, Vec::new());
         assert_eq!(ToShim::from_frame(&unknown), Err(WireError::UnknownKind(999)));
-        let short = Frame { kind: 5, payload: vec![1] };
+        let short = Frame::new(5, vec![1]);
         assert_eq!(ToShim::from_frame(&short), Err(WireError::Malformed));
     }
 }

@@ -3,11 +3,14 @@
 //! ```text
 //! frame: u32 length of what follows │ u16 protocol │ u16 kind │ payload      (little-endian)
 //! ```
+//!
+//! A frame is labelled with the oldest protocol that has its message in this form. So a peer that
+//! is one protocol behind understands all but what is new, and that it refuses by its label.
 
 use serde::de::DeserializeOwned;
 
 /// The protocol that this build speaks. It also reads the one before.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// The oldest protocol that this build reads.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// The longest frame: an argv and an environment beyond the kernel's own limits still arrive,
@@ -37,6 +40,8 @@ pub enum WireError {
 /// One message as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
+    /// The oldest protocol that has this message in this form.
+    pub protocol: u16,
     /// Which message.
     pub kind: u16,
     /// Its content.
@@ -44,12 +49,17 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// A message that every protocol has so.
+    pub fn new(kind: u16, payload: Vec<u8>) -> Self {
+        Self { protocol: PROTOCOL_OLDEST, kind, payload }
+    }
+
     /// All of it as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let length = LABEL_BYTES + self.payload.len();
         let mut bytes = Vec::with_capacity(LENGTH_BYTES + length);
         bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&PROTOCOL.to_le_bytes());
+        bytes.extend_from_slice(&self.protocol.to_le_bytes());
         bytes.extend_from_slice(&self.kind.to_le_bytes());
         bytes.extend_from_slice(&self.payload);
         bytes
@@ -91,7 +101,8 @@ impl FrameBuffer {
         if !(PROTOCOL_OLDEST..=PROTOCOL).contains(&protocol) {
             return Err(WireError::BadProtocol(protocol));
         }
-        let frame = Frame { kind: u16::from_le_bytes([k0, k1]), payload: payload.to_vec() };
+        let kind = u16::from_le_bytes([k0, k1]);
+        let frame = Frame { protocol, kind, payload: payload.to_vec() };
         self.read += LENGTH_BYTES + length;
         if self.read == self.bytes.len() {
             self.bytes.clear();
@@ -116,8 +127,8 @@ mod tests {
 
     #[test]
     fn frames_arrive_whole_however_they_are_cut() {
-        let frames =
-            [Frame { kind: 1, payload: vec![7; 300] }, Frame { kind: 9, payload: Vec::new() }];
+        let newest = Frame { protocol: PROTOCOL, ..Frame::new(9, Vec::new()) };
+        let frames = [Frame::new(1, vec![7; 300]), newest];
         let bytes: Vec<u8> = frames.iter().flat_map(Frame::to_bytes).collect();
         for cut in 0..=bytes.len() {
             let mut buffer = FrameBuffer::default();
@@ -142,7 +153,7 @@ mod tests {
         assert_eq!(read(&[3, 0, 0, 0]), Err(WireError::BadLength(3)));
         assert_eq!(read(&[255; 4]), Err(WireError::BadLength(u32::MAX as usize)));
         assert_eq!(read(&[4, 0, 0, 0, 0, 0, 1, 0]), Err(WireError::BadProtocol(0)));
-        assert_eq!(read(&[4, 0, 0, 0, 2, 0, 1, 0]), Err(WireError::BadProtocol(2)));
+        assert_eq!(read(&[4, 0, 0, 0, 3, 0, 1, 0]), Err(WireError::BadProtocol(3)));
         assert_eq!(decode::<u32>(&[1, 0]), Err(WireError::Malformed));
         assert_eq!(decode::<Vec<u8>>(&[250, 1]), Err(WireError::Malformed));
     }

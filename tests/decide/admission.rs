@@ -31,7 +31,14 @@ fn a_start_carries_all_that_was_asked_for() {
     let labels = [("team".to_owned(), "a".to_owned())].into();
     let spec = RunSpec { labels, timeout_ms: Some(7), ..job() };
     jr.run(1, spec.clone());
-    let start = Action::Start { run: id(1), attempt: 1, spec: Arc::new(spec), ports: Vec::new() };
+    let start = Action::Start {
+        run: id(1),
+        attempt: 1,
+        spec: Arc::new(spec),
+        ports: Vec::new(),
+        passed: Vec::new(),
+        notifies: false,
+    };
     assert_eq!(jr.actions(), [start]);
 }
 

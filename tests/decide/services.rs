@@ -49,15 +49,15 @@ fn on(service: &str, condition: ServiceCondition) -> ServiceDependency {
     ServiceDependency { service: name(service), condition }
 }
 
-fn probe() -> Option<Probe> {
-    Some(Probe {
+fn probe() -> Probe {
+    Probe {
         way: ProbeWay::Tcp { host: "localhost".into(), port: ProbePort::Number(1) },
         initial_delay_ms: 0,
         interval_ms: 1,
         timeout_ms: 1,
         failure_threshold: 1,
         success_threshold: 1,
-    })
+    }
 }
 
 fn up(jr: &mut Fixture, declared: &[(&str, ServiceSpec)]) -> (Vec<Event>, Vec<Step>) {
@@ -134,7 +134,7 @@ fn up_twice_starts_once() {
 #[test]
 fn whoever_depends_waits_until_it_is_ready() {
     let mut jr = Fixture::new();
-    let db = Supervision { readiness: probe(), ..supervision() };
+    let db = Supervision { readiness: Some(probe()), ..supervision() };
     let web = Supervision { depends_on: vec![on("db", ServiceCondition::Ready)], ..supervision() };
     up(&mut jr, &[("web", spec(1, web)), ("db", spec(1, db))]);
     assert_eq!((phase(&jr, "db"), phase(&jr, "web")), (Phase::Starting, Phase::Queued));
@@ -307,7 +307,7 @@ fn ports_are_assigned_before_anything_begins() {
 #[test]
 fn what_is_not_well_is_ended_and_started_again() {
     let mut jr = Fixture::new();
-    let sick = Supervision { readiness: probe(), health: probe(), ..supervision() };
+    let sick = Supervision { readiness: Some(probe()), health: Some(probe()), ..supervision() };
     up(&mut jr, &[("web", spec(1, sick))]);
     started(&mut jr, "web");
     assert_eq!(healthy(&mut jr, "web", Health::Unhealthy), [], "it was never well");
@@ -324,7 +324,7 @@ fn what_is_not_well_is_ended_and_started_again() {
 fn what_is_never_started_again_ends_if_it_is_not_ready_in_time() {
     let mut jr = Fixture::new();
     let restart = RestartPolicy::Never;
-    let slow = Supervision { readiness: probe(), restart, ..supervision() };
+    let slow = Supervision { readiness: Some(probe()), restart, ..supervision() };
     up(&mut jr, &[("web", spec(1, slow))]);
     started(&mut jr, "web");
     let (run, attempt) = at(&jr, "web");
@@ -371,7 +371,7 @@ fn a_lost_shim_is_a_failure_like_any_other() {
 #[test]
 fn an_adopted_service_is_asked_again_and_its_restart_is_not_forgotten() {
     let mut jr = Fixture::new();
-    let asked = Supervision { readiness: probe(), ..supervision() };
+    let asked = Supervision { readiness: Some(probe()), ..supervision() };
     up(&mut jr, &[("web", spec(1, asked))]);
     started(&mut jr, "web");
     let (id, attempt) = at(&jr, "web");

@@ -317,7 +317,7 @@ impl World {
                 self.daemon().mailbox.push(found);
             }
             Action::Watch(watch) => self.daemon().watched.watch(&watch),
-            Action::Start { run, attempt, spec, ports } => {
+            Action::Start { run, attempt, spec, ports, .. } => {
                 let key = run_key(run, attempt);
                 let given = self.daemon().given.contains_key(&key);
                 if !given && let Some(seen) = self.port_is_stolen(key, &spec, &ports) {

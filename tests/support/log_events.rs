@@ -188,6 +188,61 @@ fn service_spec() -> ServiceSpec {
     }
 }
 
+/// What is said of services.
+fn of_services(run: RunId, attempt: u32) -> Vec<Event> {
+    let mut events = vec![
+        Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(service_spec()) },
+        Event::ServiceWanted { service: service(), asker: Some(asker()) },
+        Event::PortAssigned {
+            service: service(),
+            replica: 1,
+            port: AssignedPort {
+                name: "main".into(),
+                requested: Some(8_000),
+                number: 8_001,
+                retries: 2,
+            },
+        },
+        Event::PortConflict {
+            run,
+            attempt,
+            number: 8_001,
+            holder: Some(PortHolder { pid: Some(9), command: "nc -l".into(), run: Some(run) }),
+        },
+        Event::HealthChanged {
+            run,
+            attempt,
+            health: Health::Unhealthy,
+            detail: Some("status 503".into()),
+        },
+    ];
+    for health in [Health::Ready, Health::Healthy] {
+        events.push(Event::HealthChanged { run, attempt, health, detail: None });
+    }
+    for reason in
+        [RestartReason::Unhealthy, RestartReason::StartupTimeout, RestartReason::FilesChanged]
+    {
+        events.push(Event::RestartRequested { run, attempt, reason, detail: None });
+    }
+    for reason in [PortRelease::Taken, PortRelease::Unwanted] {
+        let (service, name) = (service(), "main".to_owned());
+        events.push(Event::PortReleased { service, replica: 0, name, number: 8_001, reason });
+    }
+    for reason in [UnwantedReason::Down, UnwantedReason::Removed, UnwantedReason::Stopped] {
+        events.push(Event::ServiceUnwanted { service: service(), reason, asker: None });
+    }
+    for way in probe_ways() {
+        let mut spec = service_spec();
+        let mut supervision = (*spec.supervision).clone();
+        supervision.health = supervision.health.map(|probe| Probe { way, ..probe });
+        spec.supervision = std::sync::Arc::new(supervision);
+        events.push(Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(spec) });
+    }
+    events.push(Event::RunAdmitted { run, spec: service_spec().run });
+    events.push(Event::ServiceForgotten { service: service() });
+    events
+}
+
 /// One of each kind, and of each variant below it.
 pub(crate) fn sample() -> Vec<Envelope> {
     let (run, attempt) = (run(1), 2);
@@ -217,30 +272,6 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::UnpauseRequested { run, asker: None },
         Event::RunUnpaused { run, attempt },
         Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 70_000 }, streak: 3 },
-        Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(service_spec()) },
-        Event::ServiceWanted { service: service(), asker: Some(asker()) },
-        Event::PortAssigned {
-            service: service(),
-            replica: 1,
-            port: AssignedPort {
-                name: "main".into(),
-                requested: Some(8_000),
-                number: 8_001,
-                retries: 2,
-            },
-        },
-        Event::PortConflict {
-            run,
-            attempt,
-            number: 8_001,
-            holder: Some(PortHolder { pid: Some(9), command: "nc -l".into(), run: Some(run) }),
-        },
-        Event::HealthChanged {
-            run,
-            attempt,
-            health: Health::Unhealthy,
-            detail: Some("status 503".into()),
-        },
         Event::QueuePaused { queue: QueueName::default_queue() },
         Event::QueueUnpaused { queue: QueueName::default_queue() },
         Event::SignalSent { run, attempt, signal: Signal::HUP, errno: None },
@@ -258,30 +289,7 @@ pub(crate) fn sample() -> Vec<Envelope> {
     ] {
         events.push(Event::RunQueued { run, reason });
     }
-    for health in [Health::Ready, Health::Healthy] {
-        events.push(Event::HealthChanged { run, attempt, health, detail: None });
-    }
-    for reason in
-        [RestartReason::Unhealthy, RestartReason::StartupTimeout, RestartReason::FilesChanged]
-    {
-        events.push(Event::RestartRequested { run, attempt, reason, detail: None });
-    }
-    for reason in [PortRelease::Taken, PortRelease::Unwanted] {
-        let (service, name) = (service(), "main".to_owned());
-        events.push(Event::PortReleased { service, replica: 0, name, number: 8_001, reason });
-    }
-    for reason in [UnwantedReason::Down, UnwantedReason::Removed, UnwantedReason::Stopped] {
-        events.push(Event::ServiceUnwanted { service: service(), reason, asker: None });
-    }
-    for way in probe_ways() {
-        let mut spec = service_spec();
-        let mut supervision = (*spec.supervision).clone();
-        supervision.health = supervision.health.map(|probe| Probe { way, ..probe });
-        spec.supervision = std::sync::Arc::new(supervision);
-        events.push(Event::ServiceDeclared { service: service(), spec: std::sync::Arc::new(spec) });
-    }
-    events.push(Event::RunAdmitted { run, spec: service_spec().run });
-    events.push(Event::ServiceForgotten { service: service() });
+    events.extend(of_services(run, attempt));
     for reason in loss_reasons() {
         events.push(Event::OutputLost { run, attempt, bytes: Some(70_000), reason });
     }
@@ -326,9 +334,17 @@ fn lost_reasons() -> [LostReason; 3] {
     [LostReason::ShimDied, LostReason::ShimUnresponsive, LostReason::Reboot]
 }
 
-fn spawn_errors() -> [SpawnError; 6] {
+fn spawn_errors() -> [SpawnError; 7] {
     use SpawnError::*;
-    [NotFound, NotExecutable, Errno(11), SecretsGone, SecretUnreadable, PortTaken(8_000)]
+    [
+        NotFound,
+        NotExecutable,
+        Errno(11),
+        SecretsGone,
+        SecretUnreadable,
+        NoSuchUser,
+        PortTaken(65_000),
+    ]
 }
 
 fn statuses() -> Vec<ExitStatus> {

@@ -90,6 +90,8 @@ impl Shim {
             limits: jr::model::ResourceLimits::default(),
             attached: false,
             tty: None,
+            user: None,
+            sockets: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::probe::Probe;
+use super::probe::{Probe, ProbeWay};
 use crate::model::bytestring::ByteString;
 use crate::model::digest::Digest;
 use crate::model::id::ServiceName;
@@ -213,6 +213,12 @@ impl ServiceSpec {
 }
 
 impl Supervision {
+    /// Whether the service tells by itself that it is ready.
+    pub fn says_itself(&self) -> bool {
+        let mut probes = self.readiness.iter().chain(&self.health);
+        probes.any(|probe| probe.way == ProbeWay::Notify)
+    }
+
     /// Whether anything is asked before it counts as ready.
     pub fn is_asked(&self) -> bool {
         self.readiness.is_some() || self.health.is_some()

@@ -24,6 +24,11 @@ pub fn boottime_ms() -> u64 {
     u64::try_from(millis).unwrap_or(0)
 }
 
+/// A time of `/proc/PID/stat`, in clock ticks since boot, on `CLOCK_BOOTTIME` in milliseconds.
+pub fn boottime_of_ticks(ticks: u64) -> u64 {
+    ticks.saturating_mul(1_000) / rustix::param::clock_ticks_per_second().max(1)
+}
+
 /// Which boot this is.
 pub fn boot_id() -> io::Result<BootId> {
     let text = std::fs::read("/proc/sys/kernel/random/boot_id")?;

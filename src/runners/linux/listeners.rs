@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::procfs;
+use super::socket_diag::{self, Family};
 
 /// `TCP_LISTEN` of `tcp_states.h`, as the kernel prints it.
 const LISTEN: &str = "0A";
@@ -29,14 +30,23 @@ impl Listener {
     }
 }
 
-/// All of this network namespace. Where IPv6 is off, there is no table for it.
+/// All of this network namespace, from the tables where the kernel does not let itself be asked.
 pub fn all() -> Vec<Listener> {
     let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        found.extend(text.lines().filter_map(parse));
+    for family in [Family::Four, Family::Six] {
+        found.extend(socket_diag::listeners(family).unwrap_or_else(|_| in_table(family)));
     }
     found
+}
+
+/// Where IPv6 is off, there is no table for it.
+fn in_table(family: Family) -> Vec<Listener> {
+    let table = match family {
+        Family::Four => "/proc/net/tcp",
+        Family::Six => "/proc/net/tcp6",
+    };
+    let text = std::fs::read_to_string(table).unwrap_or_default();
+    text.lines().filter_map(parse).collect()
 }
 
 /// A row: number, local address, remote address, state, queues, timer, retransmits, uid, timeout,
@@ -148,6 +158,25 @@ mod tests {
         assert_eq!(six("0000000000000000FFFF00000100007F"), "127.0.0.1");
         assert_eq!(parse_address("0100007"), None);
         assert_eq!(parse_address("0100007G"), None);
+    }
+
+    #[test]
+    fn the_kernel_and_its_tables_say_the_same_of_what_is_ours() {
+        for (family, address) in [(Family::Four, "0.0.0.0:0"), (Family::Six, "[::1]:0")] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                println!("SKIPPED (no address {address} here)");
+                continue;
+            };
+            let port = listener.local_addr().expect("bound").port();
+            let ours = |found: Vec<Listener>| -> Vec<Listener> {
+                found.into_iter().filter(|one| one.port == port).collect()
+            };
+            match socket_diag::listeners(family) {
+                Ok(found) => assert_eq!(ours(found), ours(in_table(family))),
+                Err(error) => println!("SKIPPED (no sock_diag here: {error})"),
+            }
+            assert_eq!(ours(in_table(family)).len(), 1);
+        }
     }
 
     #[test]

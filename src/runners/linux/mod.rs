@@ -1,5 +1,6 @@
 //! Everything that only Linux has: pidfds, cgroups, `/proc`, clone3. Nothing else names `libc`.
 
+pub mod account;
 pub mod carriers;
 pub mod cgroup;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod pidfd;
 pub mod procfs;
 pub mod pty;
 pub mod signals;
+mod socket_diag;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;

@@ -5,22 +5,24 @@
 //!
 //! ```text
 //! parent: clone3 ─▶ pid, pidfd, report      report: EOF = executed, 5 bytes = step, errno
-//! child:  v1 groups, rlimit, setpgid, dup2 ×3, umask, chdir, mask, execve …
+//! child:  v1 groups, rlimit, setpgid, dup2 ×3 and more, umask, user, chdir, mask, execve …
 //! ```
 //!
 //! A child with a terminal leads a session of its own, so that nothing ties it to its parent: it
 //! waits at a gate until the parent has written down who it is, and ends if nobody opens that.
 #![expect(unsafe_code, reason = "clone3 and the steps between clone and exec")]
 
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::account::Account;
 use super::confine::Confinement;
 use super::{fds, signals};
 use crate::model::ByteString;
@@ -32,6 +34,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 const STEP_PREPARE: u8 = 0;
 /// At exec, in a report.
 const STEP_EXEC: u8 = 1;
+/// Where what is passed begins (`SD_LISTEN_FDS_START` of `sd_listen_fds(3)`).
+const FIRST_PASSED: RawFd = 3;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -82,6 +86,19 @@ pub enum Stdio<'a> {
     Files([BorrowedFd<'a>; 3]),
     /// All three are this terminal, which becomes its controlling one.
     Terminal(BorrowedFd<'a>),
+}
+
+/// How a child begins, besides its program.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// Where it reads and writes.
+    pub stdio: Stdio<'a>,
+    /// Bits that its files do not get.
+    pub umask: Mode,
+    /// Who it becomes; `None` is who we are.
+    pub account: Option<&'a Account>,
+    /// What it finds open from descriptor 3 on, with `LISTEN_PID` if it is anything.
+    pub sockets: &'a [BorrowedFd<'a>],
 }
 
 /// What the child says before it is the program.
@@ -142,33 +159,75 @@ fn candidates(
         .collect()
 }
 
-/// What a child needs besides its program; plain numbers, for after clone.
-struct Ground {
+/// What a child needs besides its program, for after clone.
+struct Ground<'a> {
     stdio: [RawFd; 3],
     /// The gate's ends, reading and writing.
     gate: Option<[RawFd; 2]>,
     umask: Mode,
+    account: Option<&'a Account>,
+    /// They lie above where the child gets them.
+    sockets: &'a [OwnedFd],
+    listen_pid: &'a ListenPid,
+}
+
+/// `LISTEN_PID=` and room for a number that only the child knows.
+struct ListenPid(UnsafeCell<[u8; 22]>);
+
+impl ListenPid {
+    const NAME: usize = b"LISTEN_PID=".len();
+
+    fn new() -> Self {
+        Self(UnsafeCell::new(*b"LISTEN_PID=\0\0\0\0\0\0\0\0\0\0\0"))
+    }
+
+    fn pointer(&self) -> *const libc::c_char {
+        self.0.get().cast_const().cast()
+    }
+
+    /// Writes the number; in the child, whose memory is its own.
+    fn fill(&self, pid: u32) {
+        let digits = pid.checked_ilog10().unwrap_or(0) as usize + 1;
+        let mut rest = pid;
+        // SAFETY: nobody else looks at it before exec, and no other reference to it lives.
+        let text = unsafe { &mut *self.0.get() };
+        for place in text.iter_mut().skip(Self::NAME).take(digits).rev() {
+            *place = b"0123456789"[(rest % 10) as usize];
+            rest /= 10;
+        }
+    }
 }
 
 /// Makes the child. It leads a process group of its own in our session, or with a terminal a
 /// session of its own.
 pub fn spawn(
     program: &Program,
-    stdio: Stdio<'_>,
+    conditions: &Conditions<'_>,
     cgroup: Option<BorrowedFd<'_>>,
     confinement: &Confinement,
-    umask: Mode,
 ) -> io::Result<Spawned> {
+    let &Conditions { stdio, umask, account, sockets } = conditions;
     let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&report, true)?;
+    // Out of the way of what the child puts from 3 on.
+    let child_report = above(child_report.as_fd(), sockets.len())?;
+    let count = sockets.len();
+    let sockets = sockets.iter().map(|socket| above(*socket, count));
+    let sockets: Vec<OwnedFd> = sockets.collect::<Result<_, _>>()?;
+    let listen_pid = ListenPid::new();
     let (stdio, gate) = match stdio {
         Stdio::Files(files) => (files, None),
         Stdio::Terminal(terminal) => ([terminal; 3], Some(pipe_with(PipeFlags::CLOEXEC)?)),
     };
     let ends = gate.as_ref().map(|(reader, writer)| [reader.as_raw_fd(), writer.as_raw_fd()]);
-    let ground = Ground { stdio: stdio.map(|fd| fd.as_raw_fd()), gate: ends, umask };
+    let stdio = stdio.map(|fd| fd.as_raw_fd());
+    let (sockets, listen_pid) = (sockets.as_slice(), &listen_pid);
+    let ground = Ground { stdio, gate: ends, umask, account, sockets, listen_pid };
     let argv = pointers(&program.argv);
-    let variables = pointers(&program.variables);
+    let mut variables = pointers(&program.variables);
+    if !sockets.is_empty() {
+        variables.insert(0, listen_pid.pointer());
+    }
     // `/bin/sh script args…` for a file without a magic number; [0] and [1] are set in the child.
     let mut script = vec![c"/bin/sh".as_ptr(), std::ptr::null()];
     script.extend(argv.iter().skip(1));
@@ -204,6 +263,12 @@ pub fn spawn(
     // SAFETY: the kernel has just given us this descriptor.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Spawned { pid, pidfd, report, gate: gate.map(|(_, writer)| writer) })
+}
+
+/// A second descriptor of the same thing that lies above the standard ones and `count` more.
+fn above(fd: BorrowedFd<'_>, count: usize) -> io::Result<OwnedFd> {
+    let first = RawFd::try_from(count).map_err(io::Error::other)?.saturating_add(FIRST_PASSED);
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, first)?)
 }
 
 /// Lets the child go on: who it is can be found again now.
@@ -249,7 +314,7 @@ fn enter(confinement: &Confinement) -> Result<(), Errno> {
 /// Runs in the child and returns only if it could not become the program.
 fn become_program(
     program: &Program,
-    ground: &Ground,
+    ground: &Ground<'_>,
     argv: &[*const libc::c_char],
     variables: &[*const libc::c_char],
     script: &mut [*const libc::c_char],
@@ -272,8 +337,16 @@ fn become_program(
     {
         return (STEP_PREPARE, errno);
     }
-    fds::close_from_on_exec(3);
+    if let Err(errno) = pass_sockets(ground) {
+        return (STEP_PREPARE, errno);
+    }
     rustix::process::umask(ground.umask);
+    if let Some(account) = ground.account
+        && let Err(errno) = put_on(account, ground)
+    {
+        return (STEP_PREPARE, errno);
+    }
+    // With the rights of who it is now.
     if let Err(errno) = rustix::process::chdir(program.cwd.as_c_str()) {
         return (STEP_PREPARE, errno);
     }
@@ -296,6 +369,36 @@ fn become_program(
         }
     }
     (STEP_EXEC, last)
+}
+
+/// Runs in the child: puts the sockets where they belong, and lets exec close all above them.
+fn pass_sockets(ground: &Ground<'_>) -> Result<(), Errno> {
+    let mut next = FIRST_PASSED;
+    for socket in ground.sockets {
+        // SAFETY: the sources lie above all targets; what lies there is used no more.
+        if unsafe { libc::dup2(socket.as_raw_fd(), next) } < 0 {
+            return Err(last_errno());
+        }
+        next += 1;
+    }
+    fds::close_from_on_exec(next.unsigned_abs());
+    if !ground.sockets.is_empty() {
+        ground.listen_pid.fill(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
+    }
+    Ok(())
+}
+
+/// Runs in the child: it becomes another user, who owns what it writes to, so that it can open
+/// `/dev/stdout` or its terminal by name.
+fn put_on(account: &Account, ground: &Ground<'_>) -> Result<(), Errno> {
+    let uid = Some(account.uid());
+    // A file system without owners is no hindrance.
+    rustix::fs::fchown(rustix::stdio::stdout(), uid, None).ok();
+    rustix::fs::fchown(rustix::stdio::stderr(), uid, None).ok();
+    if ground.gate.is_some() {
+        rustix::fs::fchown(rustix::stdio::stdin(), uid, None).ok();
+    }
+    account.put_on()
 }
 
 /// Waits in the child for [`open_gate`]; the parent's death or change of mind is EIO.

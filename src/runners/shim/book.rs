@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::AttemptEnd;
+use crate::model::{AttemptEnd, RunId};
 use crate::runners::protocol::{AttemptId, Start};
 
 /// Starts that wait behind the running one.
@@ -89,6 +89,11 @@ impl Book {
         self.held.iter().map(|start| start.id)
     }
 
+    /// Whether anything of a run waits, or has ended and is not forgotten.
+    pub(super) fn has_any_of(&self, run: RunId) -> bool {
+        self.held().chain(self.ended.keys().copied()).any(|id| id.run == run)
+    }
+
     /// Gives up all that waits.
     pub(super) fn drop_held(&mut self) {
         self.held.clear();
@@ -107,27 +112,8 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ByteString, ExitStatus, RunId, Signal, Strays, UnixMillis};
-
-    fn start(attempt: u32) -> Start {
-        Start {
-            id: AttemptId { run: RunId::from_chance(1), attempt },
-            command: Vec::new(),
-            variables: Vec::new(),
-            cwd: ByteString::default(),
-            timeout_ms: None,
-            stop_signal: Signal::TERM,
-            grace_ms: 0,
-            strays: Strays::Kill,
-            output: ByteString::default(),
-            umask: 0o022,
-            output_bytes_max: 0,
-            capture: crate::model::Capture::File,
-            limits: crate::model::ResourceLimits::default(),
-            attached: false,
-            tty: None,
-        }
-    }
+    use crate::model::{ExitStatus, UnixMillis};
+    use crate::runners::protocol::tests::start;
 
     #[test]
     fn a_start_is_idempotent_and_what_was_given_back_never_begins() {

@@ -15,6 +15,7 @@ mod bound;
 mod connection;
 pub mod journal;
 mod ladder;
+mod passed;
 mod pause;
 mod running;
 mod server;

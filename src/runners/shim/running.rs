@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::journal::{Claim, Entry, Journal};
 use super::ladder::Ladder;
+use super::passed::{self, Passed};
 use super::pause::Pause;
 use super::terminal::{self, Terminal};
 use crate::model::event::{Final, Process, SpawnError};
@@ -17,8 +18,9 @@ use crate::model::{
     AttemptEnd, ByteString, Capture, ExitStatus, Now, ResourceLimits, Signal, Strays, Usage,
 };
 use crate::runners::capture::recorder::Recorder;
+use crate::runners::linux::account::Account;
 use crate::runners::linux::pidfd::signal_group_of_child;
-use crate::runners::linux::spawn::{self, Program, Report, Spawned, Stdio};
+use crate::runners::linux::spawn::{self, Conditions, Program, Report, Spawned, Stdio};
 use crate::runners::linux::tree::Tree;
 use crate::runners::linux::wait::Reaped;
 use crate::runners::linux::{clock, procfs};
@@ -33,7 +35,21 @@ pub(super) struct Ground<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) hello: &'a Hello,
     pub(super) watcher: &'a OwnedFd,
+    pub(super) passed: &'a Passed,
     pub(super) stdin: BorrowedFd<'a>,
+}
+
+impl Ground<'_> {
+    /// Sets limits up, and writes down which groups have to go once they are over.
+    fn confine(&mut self, limits: &ResourceLimits) {
+        self.tree.confine(limits);
+        let groups = self.tree.confinement().groups().iter();
+        let groups: Vec<ByteString> =
+            groups.map(|path| ByteString::from(path.as_os_str().to_owned())).collect();
+        if !groups.is_empty() {
+            self.journal.record(&Entry::Groups(groups));
+        }
+    }
 }
 
 /// An attempt with a process.
@@ -75,7 +91,10 @@ impl Running {
     }
 
     fn try_begin(mut start: Start, ground: &mut Ground<'_>) -> Result<Self, SpawnError> {
+        let sockets = ground.passed.of(&start)?;
+        passed::announce(&start.sockets, &mut start.variables);
         let program = Program::new(&start.command, &start.variables, &start.cwd)?;
+        let account = account_of(&start)?;
         let base = Path::new(start.output.as_os_str());
         // What comes from a terminal is copied as it is.
         let capture = if start.tty.is_some() { Capture::File } else { start.capture };
@@ -85,13 +104,7 @@ impl Running {
         let Hello { pid, start_ticks, boot, .. } = *ground.hello;
         let claim = Claim { id: start.id, boot, shim_pid: pid, shim_start_ticks: start_ticks };
         ground.journal.append(&Entry::Claim(claim)).map_err(|error| errno(&error))?;
-        ground.tree.confine(&start.limits);
-        let groups = ground.tree.confinement().groups().iter();
-        let groups: Vec<ByteString> =
-            groups.map(|path| ByteString::from(path.as_os_str().to_owned())).collect();
-        if !groups.is_empty() {
-            ground.journal.record(&Entry::Groups(groups));
-        }
+        ground.confine(&start.limits);
         let now = clock::now();
         recorder.arm(ground.watcher.as_fd(), now);
         let umask = Mode::from_raw_mode(start.umask & 0o777);
@@ -99,7 +112,8 @@ impl Running {
             (Some(terminal), _) => Stdio::Terminal(terminal.peer()),
             (None, [stdout, stderr]) => Stdio::Files([ground.stdin, stdout, stderr]),
         };
-        let spawned = make(&program, stdio, ground.tree, umask, &start.limits);
+        let conditions = Conditions { stdio, umask, account: account.as_ref(), sockets: &sockets };
+        let spawned = make(&program, &conditions, ground.tree, &start.limits);
         let Spawned { pid: child, pidfd, report, gate } = spawned.map_err(|error| {
             recorder.finish(ground.watcher.as_fd(), now);
             errno(&error)
@@ -422,20 +436,27 @@ impl Running {
 /// Makes the child, in the leaf if the kernel lets us.
 fn make(
     program: &Program,
-    stdio: Stdio<'_>,
+    conditions: &Conditions<'_>,
     tree: &mut Tree,
-    umask: Mode,
     limits: &ResourceLimits,
 ) -> io::Result<Spawned> {
     let leaf = tree.leaf().map(|leaf| leaf.dir());
-    match spawn::spawn(program, stdio, leaf, tree.confinement(), umask) {
+    match spawn::spawn(program, conditions, leaf, tree.confinement()) {
         Err(error) if leaf.is_some() && spawn::is_cgroup_refusal(&error) => {
             tree.give_up_leaf();
             tree.confine(limits);
-            spawn::spawn(program, stdio, None, tree.confinement(), umask)
+            spawn::spawn(program, conditions, None, tree.confinement())
         }
         spawned => spawned,
     }
+}
+
+/// Who it is to be, where that is somebody else.
+fn account_of(start: &Start) -> Result<Option<Account>, SpawnError> {
+    let Some(user) = &start.user else { return Ok(None) };
+    let account = Account::find(user).map_err(|error| errno(&error))?;
+    let account = account.ok_or(SpawnError::NoSuchUser)?;
+    Ok((!account.is_own()).then_some(account))
 }
 
 fn errno(error: &io::Error) -> SpawnError {

@@ -14,6 +14,7 @@ use super::book::{Answer, Book};
 use super::bound::Bound;
 use super::connection::{Connection, Role};
 use super::journal::{self, Entry, Journal, Opened};
+use super::passed::Passed;
 use super::running::{Ground, Running};
 use super::terminal_viewers::{self as viewers, Viewer};
 use crate::limits;
@@ -56,6 +57,7 @@ pub(super) struct Server {
     connections: Vec<Connection>,
     book: Book,
     running: Option<Running>,
+    passed: Passed,
     /// A start that is not told yet: most likely its end comes with it.
     news: Option<(u64, FromShim)>,
     attachments: BTreeMap<AttemptId, Option<OwnedFd>>,
@@ -90,6 +92,7 @@ impl Server {
             connections: Vec::new(),
             book: Book::default(),
             running: None,
+            passed: Passed::default(),
             news: None,
             attachments: BTreeMap::new(),
             attach_since_ms: None,
@@ -501,6 +504,10 @@ impl Server {
             if !self.parts.tree.is_empty() || (first.attached && self.awaits_client(id, now)) {
                 return;
             }
+            let now_ms = now.boottime_ms;
+            if self.book.first().is_some_and(|first| self.passed.awaits(first, now_ms)) {
+                return;
+            }
             let Some(start) = self.book.take_first() else { return };
             self.attach_since_ms = None;
             self.parts.tree.renew();
@@ -511,6 +518,7 @@ impl Server {
                 journal: &mut self.parts.journal,
                 hello: &self.parts.hello,
                 watcher: &self.watcher,
+                passed: &self.passed,
                 stdin: stdin.as_ref().map_or(self.null.as_fd(), OwnedFd::as_fd),
             };
             match Running::begin(start, ground) {
@@ -560,6 +568,9 @@ impl Server {
     /// What an idle shim does: keep its journal short, and end when it has been left.
     fn settle(&mut self, now: Now) {
         self.parts.journal.flush().ok();
+        let running = self.running.as_ref().map(|running| running.id().run);
+        let is_here = |run| running == Some(run) || self.book.has_any_of(run);
+        self.passed.settle(self.book.held().next(), is_here);
         if !self.is_idle() {
             self.idle_since_ms = None;
             return;
@@ -581,7 +592,8 @@ impl Server {
         let attach = self.attach_since_ms.map(|(_, at)| at + limits::ATTACH_WAIT_MS);
         let running = self.running.as_ref().and_then(Running::deadline);
         let leaving = self.parts.bound.as_ref().and_then(Bound::deadline);
+        let ports = self.passed.deadline();
         // A stray that was left alone ends without a word to us where it is in no leaf.
-        [idle, attach, running, leaving].into_iter().flatten().min()
+        [idle, attach, running, leaving, ports].into_iter().flatten().min()
     }
 }

@@ -13,6 +13,7 @@ pub enum SpawnError {
     Errno(i32),
     SecretsGone,
     SecretUnreadable,
+    NoSuchUser,
     PortTaken(u16),
 }
 
@@ -84,7 +85,8 @@ impl From<model::SpawnError> for SpawnError {
             model::SpawnError::Errno(number) => Self::Errno(number),
             model::SpawnError::SecretsGone => Self::SecretsGone,
             model::SpawnError::SecretUnreadable => Self::SecretUnreadable,
-            model::SpawnError::PortTaken(number) => Self::PortTaken(number),
+            model::SpawnError::NoSuchUser => Self::NoSuchUser,
+            model::SpawnError::PortTaken(port) => Self::PortTaken(port),
         }
     }
 }
@@ -97,7 +99,8 @@ impl From<SpawnError> for model::SpawnError {
             SpawnError::Errno(number) => Self::Errno(number),
             SpawnError::SecretsGone => Self::SecretsGone,
             SpawnError::SecretUnreadable => Self::SecretUnreadable,
-            SpawnError::PortTaken(number) => Self::PortTaken(number),
+            SpawnError::NoSuchUser => Self::NoSuchUser,
+            SpawnError::PortTaken(port) => Self::PortTaken(port),
         }
     }
 }
