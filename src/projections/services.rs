@@ -119,7 +119,7 @@ fn living(
     }
 }
 
-fn waiting(waits: &Waits) -> String {
+pub(super) fn waiting(waits: &Waits) -> String {
     match waits {
         Waits::Unwanted => "it is to stop".to_owned(),
         Waits::Predecessor(run) => format!("run {run} before it has to end"),

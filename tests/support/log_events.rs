@@ -243,6 +243,20 @@ fn of_services(run: RunId, attempt: u32) -> Vec<Event> {
     events
 }
 
+fn batch() -> RunSpec {
+    RunSpec {
+        kind: Kind::Batch,
+        command: vec![],
+        variables: None,
+        queue: None,
+        strays: Strays::Keep,
+        key: Some("nightly".into()),
+        line: Some(ByteString::from("echo ünï")),
+        fail_fast: true,
+        ..spec(3)
+    }
+}
+
 /// One of each kind, and of each variant below it.
 pub(crate) fn sample() -> Vec<Envelope> {
     let (run, attempt) = (run(1), 2);
@@ -299,18 +313,7 @@ pub(crate) fn sample() -> Vec<Envelope> {
     for outcome in outcomes() {
         events.push(Event::RunEnded { run, outcome });
     }
-    let batch = RunSpec {
-        kind: Kind::Batch,
-        command: vec![],
-        variables: None,
-        queue: None,
-        strays: Strays::Keep,
-        key: Some("nightly".into()),
-        line: Some(ByteString::from("echo ünï")),
-        fail_fast: true,
-        ..spec(3)
-    };
-    events.push(Event::RunAdmitted { run, spec: std::sync::Arc::new(batch) });
+    events.push(Event::RunAdmitted { run, spec: std::sync::Arc::new(batch()) });
     events.extend(life(5).into_iter().map(|envelope| envelope.event));
     let cause = Some(Cause { command: CommandId::from_chance(0xabcd), uid: 1_000 });
     let envelope = |(seq, event): (u64, Event)| {

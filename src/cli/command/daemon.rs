@@ -1,12 +1,14 @@
 //! `jr daemon`.
 
-use super::Runnable;
+use std::path::PathBuf;
+
+use super::{Runnable, up};
 use crate::cli::context::{Context, Waiting, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, time_arg};
 use crate::daemon::client::ClientError;
 use crate::daemon::place::Place;
-use crate::daemon::protocol::{DaemonStopRequest, VersionReply};
+use crate::daemon::protocol::{DaemonStopRequest, PlanReply, VersionReply};
 use crate::daemon::{self, DaemonError, RunOptions, client};
 use crate::limits;
 
@@ -41,8 +43,12 @@ enum Action {
         #[arg(long, value_name = "N", hide = true)]
         segment_events: Option<u64>,
     },
-    /// Start it if it does not run
-    Start,
+    /// Start it if it does not run; declares the services of the configuration, starts none
+    Start {
+        /// Host names and ports on top of what is declared
+        #[arg(long, value_name = "FILE")]
+        runtime_config: Vec<PathBuf>,
+    },
     /// End it; what runs goes on, and the next one takes it over
     Stop,
     /// Tell whether it runs; exit 3 if not
@@ -78,7 +84,8 @@ impl Runnable for DaemonArgs {
             Action::Run { idle_exit, segment_events } => {
                 serve(&context.place, idle_exit, segment_events).map(|()| exit::OK)
             }
-            Action::Start => {
+            Action::Start { runtime_config } => {
+                context.configuration.add(&runtime_config)?;
                 let mut waiting = Waiting::new();
                 let version = loop {
                     client::connect_or_start(&context.place)?;
@@ -88,6 +95,7 @@ impl Runnable for DaemonArgs {
                         None => waiting.look_again()?,
                     }
                 };
+                declare(context)?;
                 Ok(print(context, Some(&version)))
             }
             Action::Stop => stop(context),
@@ -97,6 +105,15 @@ impl Runnable for DaemonArgs {
             }
         }
     }
+}
+
+/// What is declared is known from now on; nothing of it is started.
+fn declare(context: &Context) -> Result<(), CommandError> {
+    let request = up::declaration(context)?;
+    if !request.services.is_empty() {
+        context.post::<PlanReply>("/v1/up", &request)?;
+    }
+    Ok(())
 }
 
 fn serve(

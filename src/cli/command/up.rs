@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::Runnable;
 use crate::cli::context::{Context, asker, command_id, parse};
 use crate::cli::declared::Declared;
@@ -13,9 +15,13 @@ use crate::cli::services::{declare, table};
 use crate::daemon::declaration::{Key, sketch};
 use crate::daemon::protocol::{PlanReply, UpRequest};
 use crate::log::Secrets;
-use crate::model::ServiceName;
+use crate::model::{ServiceName, Signal};
 use crate::projections::query::Query;
 use crate::projections::view::{List, ServiceView, StepView};
+use crate::runners::linux::signals::Blocked;
+
+/// What ends a command that stays in the foreground.
+const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
 /// Below the options.
 const HELP: &str = "\
@@ -80,8 +86,28 @@ impl Runnable for UpArgs {
         }
         context.bring_up()?;
         let reply: PlanReply = context.post("/v1/up", &request)?;
-        finish(context, "jr.up/1", &reply.items, self.wait.then_some(self.timeout))
+        let stays = context.place.is_isolated();
+        let signals = stays.then(|| Blocked::new(&ENDING)).transpose();
+        let signals = signals.map_err(|error| CommandError::io("signals", &error))?;
+        let wait = (self.wait || stays).then_some(self.timeout);
+        let code = finish(context, "jr.up/1", &reply.items, wait)?;
+        if let Some(signals) = signals.filter(|_| code == exit::OK) {
+            stay(context, &signals)?;
+        }
+        Ok(code)
     }
+}
+
+/// Stays in the foreground: all that an isolated environment has ends with this process.
+fn stay(context: &mut Context, signals: &Blocked) -> Result<(), CommandError> {
+    context.ui.flush()?;
+    context.ui.status("up until Ctrl-C: the environment is isolated");
+    let mut fds = [PollFd::new(signals, PollFlags::IN)];
+    while signals.next().is_none() {
+        // EINTR and its like: it looks again.
+        let _again = poll(&mut fds, None);
+    }
+    Ok(())
 }
 
 /// What the configuration declares, and those that are named, or all.
@@ -89,29 +115,43 @@ impl Runnable for UpArgs {
 /// # Errors
 /// Nothing is declared, here or before.
 pub fn declared(context: &Context, names: Vec<ServiceName>) -> Result<UpRequest, CommandError> {
-    let declared = Declared::of(&context.configuration)?;
-    let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();
-    let config = declared.as_ref().and_then(|declared| declared.common().config);
-    let even_completed = !names.is_empty();
-    let mut names = names;
-    if names.is_empty() {
-        names = services.iter().map(|request| request.service.clone()).collect();
+    let mut request = declaration(context)?;
+    request.even_completed = !names.is_empty();
+    request.names = names;
+    if request.names.is_empty() {
+        request.names = request.services.iter().map(|one| one.service.clone()).collect();
     }
-    if names.is_empty() {
-        names = known(context, |_| true)?;
+    if request.names.is_empty() {
+        request.names = known(context, |_| true)?;
     }
-    if names.is_empty() {
+    if request.names.is_empty() {
         let message = "no service is declared";
         let hint = "declare one: [services.web] in jr.toml, or: jr config init";
         return Err(CommandError::new("no_services", exit::USAGE, message).hint(hint));
     }
+    Ok(request)
+}
+
+/// What the configuration declares; nothing of it is to be up.
+///
+/// # Errors
+/// Something in a file cannot be used.
+pub fn declaration(context: &Context) -> Result<UpRequest, CommandError> {
+    let declared = Declared::of(&context.configuration)?;
+    if declared.is_some() {
+        let (_, problems) = context.configuration.resolve()?;
+        let told = context.configuration.loaded().problems.iter().chain(&problems);
+        for problem in told {
+            context.ui.warn(&problem.message);
+        }
+    }
+    let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();
+    let config = declared.as_ref().and_then(|declared| declared.common().config);
     Ok(UpRequest {
         command_id: command_id()?,
         services,
         surroundings: declare::surroundings(),
         config,
-        names,
-        even_completed,
         asker: Some(asker()),
         ..UpRequest::default()
     })

@@ -1,13 +1,17 @@
 //! Services that need no command: jr knows how to start them.
 
+use std::collections::BTreeMap;
+
 use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::config::schema::service::{Preset, Service};
-use crate::config::schema::values::Variable;
 use crate::daemon::protocol::Common;
 use crate::model::ByteString;
 use crate::model::service::spec::{MAIN_PORT, PortWish};
+
+/// Where the script below finds the password.
+const PASSWORD: &str = "POSTGRES_PASSWORD";
 
 /// Makes the cluster where there is none, then becomes the server. `$1` data directory, `$2`
 /// authentication, `$3` addresses, `$4` clients, `$5` user, `$6` database.
@@ -80,9 +84,10 @@ pub fn command(
             return Err(error.hint(format!("give it a command: services.{name}.command")));
         }
     };
-    if let Some(Variable::Text(password)) = &wish.password {
-        common.variables.push(("POSTGRES_PASSWORD".into(), password.as_str().into()));
-        common.secret_names.push("POSTGRES_PASSWORD".into());
+    if let Some(password) = &wish.password {
+        let variables = BTreeMap::from([(PASSWORD.to_owned(), password.clone())]);
+        declared.add_variables(["services", name], None, Some(&variables), &[], common)?;
+        common.secret_names.push(PASSWORD.into());
     }
     if ports.is_empty() {
         let (name, number) = (MAIN_PORT.to_owned(), Some(port));

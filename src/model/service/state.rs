@@ -189,18 +189,19 @@ impl Services {
         replica.runs.iter_mut().find(|standing| standing.run == run)
     }
 
+    /// Whose secrets are needed by what is declared, lives, or stands beside it.
+    pub fn secret_owners(&self) -> impl Iterator<Item = RunId> {
+        let specs = self.known.values().flat_map(|service| {
+            let runs = service.replicas.values().flat_map(|replica| &replica.runs);
+            std::iter::once(&service.spec).chain(runs.map(|standing| &standing.spec))
+        });
+        specs.filter_map(|spec| spec.run.secrets).chain(self.hooks.values().copied())
+    }
+
     /// Whether a declared service, a live run of one, or a command beside one, needs the secrets of
     /// that owner.
     pub fn uses(&self, owner: RunId) -> bool {
-        if self.hooks.values().any(|of_hook| *of_hook == owner) {
-            return true;
-        }
-        self.known.values().any(|service| {
-            let runs = service.replicas.values().flat_map(|replica| &replica.runs);
-            let live = runs.map(|standing| &standing.spec);
-            let mut specs = std::iter::once(&service.spec).chain(live);
-            specs.any(|spec| spec.run.secrets == Some(owner))
-        })
+        self.secret_owners().any(|known| known == owner)
     }
 
     /// Who has a port, and what for.

@@ -6,6 +6,7 @@
 mod ended;
 mod evidence;
 mod living;
+mod service;
 
 use super::answer::{Where, view_at};
 use super::moment::Moment;
@@ -29,7 +30,17 @@ pub(super) fn why(
         Phase::Queued | Phase::Starting if row.run.spec.kind == Kind::Job => {
             items.extend(living::waits(&evidence)?);
         }
+        Phase::Queued if row.run.spec.kind == Kind::Service => {
+            items.extend(service::waits(&evidence)?);
+        }
+        Phase::Running if row.run.spec.kind == Kind::Service => {
+            items.extend(living::runs(&evidence));
+            items.extend(service::health(&evidence));
+        }
         Phase::Queued | Phase::Starting | Phase::Running => items.extend(living::runs(&evidence)),
+        Phase::Delayed if row.run.spec.kind == Kind::Service => {
+            items.extend(service::delayed(&evidence, moment.now()));
+        }
         Phase::Paused => items.extend(living::paused(&evidence)),
         Phase::Delayed => items.extend(living::delayed(&evidence, moment.now())),
         Phase::Stopping => items.extend(living::stopping(&evidence)),

@@ -285,7 +285,8 @@ fn read(place: &Place, depth: Depth, facts: &mut LogFacts) -> Result<KnownRuns, 
     }
     facts.verified_from = (last >= begin).then_some(if depth.whole_log { 1 } else { begin });
     note(facts, &state);
-    let owners = state.runs.values().filter_map(|run| run.spec.secrets).collect();
+    let owners = state.runs.values().filter_map(|run| run.spec.secrets);
+    let owners = owners.chain(state.services.secret_owners()).collect();
     Ok(KnownRuns {
         live: state.runs.keys().copied().collect(),
         all: (begin <= facts.kept_from).then_some(all),

@@ -1,0 +1,386 @@
+//! Services at the command line, with a real daemon: up, down, restart, status, ports, plans.
+
+#[path = "support/home.rs"]
+mod home;
+
+use std::net::TcpListener;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use home::Home;
+use serde_json::Value;
+
+/// Time for anything that is to happen by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory with a `jr.toml`, and an environment of its own.
+struct Project {
+    home: Home,
+    directory: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(services: &str) -> Self {
+        let project =
+            Self { home: Home::new(), directory: tempfile::tempdir().expect("a directory") };
+        project.declare(services);
+        project
+    }
+
+    fn declare(&self, services: &str) {
+        let head = "[project]\nname = \"p\"\n[environments.local]\ntype = \"local\"\n";
+        let text = format!("{head}{services}");
+        std::fs::write(self.directory.path().join("jr.toml"), text).expect("writes");
+    }
+
+    fn jr(&self, words: &[&str]) -> Output {
+        let mut command = self.home.command(words);
+        command.current_dir(self.directory.path());
+        command.output().expect("jr runs")
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.jr(&[words, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The state of a service's first replica.
+    fn state(&self, service: &str) -> String {
+        self.item(service)["state"].as_str().expect("a word").to_owned()
+    }
+
+    fn item(&self, service: &str) -> Value {
+        let status = self.json(&["status"]);
+        let items = status["items"].as_array().expect("a list").clone();
+        items.into_iter().find(|item| item["service"] == service).expect("it is known")
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "{what}: {}", self.json(&["status"]));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn daemon_pid(&self) -> i32 {
+        let status = self.json(&["daemon", "status"]);
+        i32::try_from(status["pid"].as_i64().expect("it runs")).expect("fits")
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        self.jr(&["down"]);
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Sleeps until it is stopped.
+const STAYS: &str = "command = [\"sleep\", \"1000\"]\n";
+
+#[test]
+fn up_twice_changes_nothing_and_down_leaves_nothing() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 0, "{}", err(&up));
+    let before = project.item("web");
+    assert_eq!((&before["state"], &before["wanted"]), (&"ready".into(), &true.into()));
+    let again = project.json(&["up"]);
+    assert_eq!(again["items"][0]["action"], "keep");
+    assert_eq!(project.item("web")["pid"], before["pid"]);
+    let down = project.jr(&["down"]);
+    assert_eq!(code(&down), 0, "{}", err(&down));
+    assert_eq!(project.state("web"), "down");
+    let pid = before["pid"].as_i64().expect("a pid");
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    let history = project.json(&["history"]);
+    assert_eq!(history["items"][0]["reason"], "down");
+    assert_eq!(history["items"][0]["kind"], "service");
+}
+
+#[test]
+fn a_plan_says_what_would_be_done_and_does_nothing() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    let plan = project.json(&["up", "--plan"]);
+    assert_eq!(plan["schema"], "jr.plan/1");
+    assert_eq!(
+        (&plan["items"][0]["action"], &plan["items"][0]["run_id"]),
+        (&"start".into(), &Value::Null)
+    );
+    assert_eq!(project.json(&["status"])["items"], serde_json::json!([]), "nothing is known yet");
+    project.jr(&["up", "--wait"]);
+    project.declare("[services.web]\ncommand = [\"sleep\", \"2000\"]\n");
+    let plan = project.json(&["up", "--plan"]);
+    assert_eq!(plan["items"][0]["reason"], "its configuration changed");
+    let explain = project.json(&["explain"]);
+    assert_eq!(explain["items"][0]["action"], "restart");
+}
+
+#[test]
+fn only_what_changed_is_started_anew() {
+    let project = Project::new(&format!("[services.a]\n{STAYS}[services.b]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    let (a, b) = (project.item("a"), project.item("b"));
+    project.declare(&format!("[services.a]\n{STAYS}[services.b]\ncommand = \"exec sleep 900\"\n"));
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 0, "{}", err(&up));
+    assert_eq!(project.item("a")["pid"], a["pid"]);
+    assert_ne!(project.item("b")["run_id"], b["run_id"]);
+    // The surroundings of who asks are no part of it.
+    let mut command = project.home.command(&["up", "--json"]);
+    command.current_dir(project.directory.path()).env("LC_TIME", "C").env("LANG", "C");
+    let output = command.output().expect("jr runs");
+    let reply: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let items = reply["items"].as_array().expect("a list");
+    assert!(items.iter().all(|item| item["action"] == "keep"), "{reply}");
+}
+
+#[test]
+fn whoever_depends_comes_after_and_goes_before() {
+    let services = "[services.db]\n\
+        command = \"touch db.ready; exec sleep 1000\"\n\
+        readiness = { exec = { command = [\"test\", \"-e\", \"db.ready\"] }, interval = \"50ms\" }\n\
+        [services.migrate]\n\
+        command = \"test -e db.ready && touch migrated\"\nrestart = \"never\"\ndepends_on = [\"db\"]\n\
+        [services.web]\n\
+        command = \"test -e migrated && exec sleep 1000\"\n\
+        depends_on = { db = \"ready\", migrate = \"completed\" }\n";
+    let project = Project::new(services);
+    let up = project.jr(&["up", "web", "--wait"]);
+    assert_eq!(code(&up), 0, "{}", err(&up));
+    let states = ["db", "migrate", "web"].map(|name| project.state(name));
+    assert_eq!(states, ["ready", "completed", "ready"]);
+    let again = project.json(&["up"]);
+    let actions: Vec<&str> = again["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|item| item["action"].as_str())
+        .collect();
+    assert_eq!(actions, ["keep", "keep", "keep"]);
+    project.jr(&["down"]);
+    let events = project.jr(&["events", "--kind", "stop_requested", "--json"]);
+    let stopped: Vec<Value> = String::from_utf8(events.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let web = project.item("web")["run_id"].clone();
+    assert_eq!((stopped.len(), &stopped[0]["run_id"]), (2, &web));
+}
+
+#[test]
+fn waiting_tells_the_truth() {
+    let crash = "[services.bad]\ncommand = \"exit 3\"\n\
+        backoff = { initial = \"1ms\", max = \"10ms\" }\n";
+    let project = Project::new(crash);
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 1);
+    assert!(err(&up).contains("bad is crash_looping"), "{}", err(&up));
+    let doctor = project.json(&["doctor"]);
+    let found =
+        doctor["items"].as_array().expect("a list").iter().find(|item| item["group"] == "services");
+    assert!(found.is_some_and(|item| item["severity"] == "error"), "{found:?}");
+    project.jr(&["down"]);
+    project.declare(&format!(
+        "[services.slow]\n{STAYS}readiness = {{ exec = {{ command = [\"false\"] }} }}\n"
+    ));
+    let up = project.jr(&["up", "--wait", "--timeout", "300ms"]);
+    assert_eq!(code(&up), 124, "{}", err(&up));
+}
+
+#[test]
+fn what_is_not_ready_in_time_is_started_again() {
+    let services = format!(
+        "[services.slow]\n{STAYS}startup_timeout = \"200ms\"\n\
+         backoff = {{ initial = \"1ms\" }}\n\
+         readiness = {{ exec = {{ command = [\"false\"] }}, interval = \"20ms\" }}\n"
+    );
+    let project = Project::new(&services);
+    project.jr(&["up"]);
+    project.until("it is started again", |project| {
+        project.item("slow")["restarts"].as_u64().is_some_and(|restarts| restarts >= 2)
+    });
+    let why = project.jr(&["events", "--kind", "restart_requested"]);
+    assert!(String::from_utf8_lossy(&why.stdout).contains("startup_timeout"));
+}
+
+#[test]
+fn services_outlive_their_daemon_and_are_adopted() {
+    let services =
+        format!("[services.web]\n{STAYS}readiness = {{ exec = {{ command = [\"true\"] }} }}\n");
+    let project = Project::new(&services);
+    project.jr(&["up", "--wait"]);
+    let before = project.item("web");
+    let daemon = rustix::process::Pid::from_raw(project.daemon_pid()).expect("a pid");
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).expect("is there");
+    assert_eq!(project.item("web")["pid"], before["pid"], "told without a daemon");
+    let again = project.json(&["up", "--wait"]);
+    assert_eq!(again["items"][0]["action"], "keep");
+    assert_eq!(project.item("web")["run_id"], before["run_id"]);
+}
+
+#[test]
+fn a_restart_is_a_new_run_that_names_the_old_one() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    let old = project.item("web")["run_id"].clone();
+    let restart = project.jr(&["restart", "web", "--wait"]);
+    assert_eq!(code(&restart), 0, "{}", err(&restart));
+    let new = project.item("web")["run_id"].clone();
+    assert_ne!(new, old);
+    let shown = project.json(&["show", new.as_str().expect("an id")]);
+    assert_eq!(shown["parent"], old);
+    assert_eq!(code(&project.jr(&["restart", "nobody"])), 3);
+}
+
+#[test]
+fn a_stop_by_name_is_a_wish_and_resume_honours_it() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    project.jr(&["stop", "web"]);
+    assert!(!project.item("web")["wanted"].as_bool().expect("a boolean"));
+    project.jr(&["resume"]);
+    assert_eq!(project.state("web"), "down");
+    let up = project.json(&["up"]);
+    assert_eq!(up["items"][0]["action"], "start");
+}
+
+#[test]
+fn ports_are_allocated_kept_and_told() {
+    let services = "[services.web]\nreplicas = 2\nport = \"auto\"\nports = { admin = \"auto\" }\n\
+        command = \"echo $PORT $JR_PORT_ADMIN $JR_REPLICA; exec sleep 1000\"\n";
+    let project = Project::new(services);
+    project.jr(&["up", "--wait"]);
+    let ports = project.json(&["ports"]);
+    let assigned: Vec<u64> = ports["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| item["assigned"].as_u64().expect("a port"))
+        .collect();
+    let mut unique = assigned.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!((assigned.len(), unique.len()), (4, 4), "{ports}");
+    let first = project.item("web")["ports"].clone();
+    let printed = project.jr(&["logs", "web.0"]);
+    let expected = format!("{} {} 0", first["main"], first["admin"]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout).trim(), expected);
+    project.jr(&["down"]);
+    project.jr(&["up", "--wait"]);
+    assert_eq!(project.item("web")["ports"], first, "the same again");
+}
+
+#[test]
+fn a_taken_port_is_told_and_waited_for() {
+    let thief = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = thief.local_addr().expect("bound").port();
+    let services = format!(
+        "[services.web]\n{STAYS}port = {port}\nbackoff = {{ initial = \"20ms\", max = \"50ms\" }}\n"
+    );
+    let project = Project::new(&services);
+    project.jr(&["up"]);
+    project.until("it is told", |project| {
+        project.item("web")["reason"].as_str().is_some_and(|why| why.contains("port_taken"))
+    });
+    let ports = project.json(&["ports"]);
+    assert_eq!(ports["items"][0]["holder"]["pid"], std::process::id());
+    drop(thief);
+    project.until("it comes up by itself", |project| project.state("web") == "ready");
+}
+
+#[test]
+fn nothing_declared_is_a_clear_error() {
+    let project = Project::new("");
+    let up = project.jr(&["up"]);
+    assert_eq!(code(&up), 2);
+    assert!(err(&up).contains("no service is declared"), "{}", err(&up));
+    let status = project.jr(&["status"]);
+    assert_eq!(code(&status), 0);
+}
+
+#[test]
+fn secrets_of_services_are_nowhere_and_a_changed_one_starts_anew() {
+    let services = "[services.web]\n\
+        command = \"test $TOKEN = \\\"$EXPECTED\\\" && exec sleep 1000\"\n\
+        environment = { TOKEN = { env = \"MY_TOKEN\" }, EXPECTED = { env = \"MY_TOKEN\" } }\n";
+    let project = Project::new(services);
+    let up = |token: &str| {
+        let mut command = project.home.command(&["up", "--wait", "--json"]);
+        command.current_dir(project.directory.path()).env("MY_TOKEN", token);
+        let output = command.output().expect("jr runs");
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    assert_eq!(up("canary-one-7391")["services"][0]["state"], "ready");
+    assert_eq!(up("canary-one-7391")["items"][0]["action"], "keep");
+    assert_eq!(up("canary-two-7391")["items"][0]["action"], "restart");
+    project.until("it is up again", |project| project.state("web") == "ready");
+    let events = project.jr(&["events", "--json"]);
+    assert!(!String::from_utf8_lossy(&events.stdout).contains("7391"));
+    project.jr(&["down"]);
+}
+
+#[test]
+fn a_runtime_file_starts_what_it_lists_and_forgets_the_rest() {
+    let services = format!("[services.web]\n{STAYS}port = \"auto\"\n[services.other]\n{STAYS}");
+    let project = Project::new(&services);
+    project.jr(&["up", "--wait"]);
+    project.jr(&["down", "web"]);
+    let runtime = project.directory.path().join("runtime.toml");
+    std::fs::write(&runtime, "[web]\nhostname = \"web.local\"\nport = 21999\n[api]\n")
+        .expect("writes");
+    let refused = project.jr(&["start", "--config", "runtime.toml"]);
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("other"), "{}", err(&refused));
+    let start = project.jr(&["start", "--config", "runtime.toml", "--yes", "--wait"]);
+    assert_eq!(code(&start), 0, "{}", err(&start));
+    assert!(err(&start).contains("service api is not declared"), "{}", err(&start));
+    let web = project.item("web");
+    assert_eq!((&web["ports"]["main"], &web["hostname"]), (&21_999.into(), &"web.local".into()));
+    project.until("the other is forgotten", |project| {
+        project.json(&["status"])["items"].as_array().is_some_and(|items| items.len() == 1)
+    });
+}
+
+#[test]
+fn status_of_another_time_is_as_it_was() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    let then = project.json(&["status"]);
+    let seq = project.json(&["daemon", "status"])["seq"].to_string();
+    project.jr(&["down"]);
+    assert_eq!(project.json(&["status", "--at", &seq]), then);
+}
+
+#[test]
+fn commands_beside_a_service_are_runs_of_their_own() {
+    let services = format!(
+        "[services.web]\n{STAYS}[services.web.hooks]\nbefore_start = \"touch prepared\"\n\
+         after_ready = \"test -e prepared && touch greeted\"\nafter_stop = \"touch gone\"\n"
+    );
+    let project = Project::new(&services);
+    project.jr(&["up", "--wait"]);
+    let there =
+        |name: &'static str| move |project: &Project| project.directory.path().join(name).exists();
+    project.until("the command after it is ready", there("greeted"));
+    project.jr(&["down"]);
+    project.until("the command after it has ended", there("gone"));
+    let history = project.json(&["history"]);
+    let names: Vec<&str> = history["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|item| item["name"].as_str())
+        .collect();
+    assert!(names.contains(&"web:before_start") && names.contains(&"web:after_ready"), "{names:?}");
+}
