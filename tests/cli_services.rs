@@ -1,4 +1,5 @@
 //! Services at the command line, with a real daemon: up, down, restart, status, ports, plans.
+#![expect(clippy::disallowed_methods, reason = "a deadline needs a clock")]
 
 #[path = "support/home.rs"]
 mod home;
@@ -148,9 +149,10 @@ fn only_what_changed_is_started_anew() {
 fn whoever_depends_comes_after_and_goes_before() {
     let services = "[services.db]\n\
         command = \"touch db.ready; exec sleep 1000\"\n\
-        readiness = { exec = { command = [\"test\", \"-e\", \"db.ready\"] }, interval = \"50ms\" }\n\
+        readiness = { exec = { command = \"test -e db.ready\" }, interval = \"50ms\" }\n\
         [services.migrate]\n\
-        command = \"test -e db.ready && touch migrated\"\nrestart = \"never\"\ndepends_on = [\"db\"]\n\
+        command = \"test -e db.ready && touch migrated\"\n\
+        restart = \"never\"\ndepends_on = [\"db\"]\n\
         [services.web]\n\
         command = \"test -e migrated && exec sleep 1000\"\n\
         depends_on = { db = \"ready\", migrate = \"completed\" }\n";

@@ -15,24 +15,7 @@ const PASSWORD: &str = "POSTGRES_PASSWORD";
 
 /// Makes the cluster where there is none, then becomes the server. `$1` data directory, `$2`
 /// authentication, `$3` addresses, `$4` clients, `$5` user, `$6` database.
-const POSTGRES: &str = r#"set -eu
-PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)"
-as() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=postgres --regid=postgres --init-groups "$@"; else "$@"; fi; }
-if [ ! -s "$1/PG_VERSION" ]; then
-  mkdir -p "$1"
-  if [ "$(id -u)" = 0 ]; then chown postgres:postgres "$1"; fi
-  pw="$1.pw"; (umask 077; printf '%s\n' "${POSTGRES_PASSWORD:-}" >"$pw")
-  if [ "$(id -u)" = 0 ]; then chown postgres:postgres "$pw"; fi
-  if [ -n "${POSTGRES_PASSWORD:-}" ]; then set -- "$@" --pwfile="$pw"; fi
-  d=$1; a=$2; l=$3; m=$4; u=$5; b=$6; shift 6
-  as initdb -D "$d" -U "$u" -A "$a" "$@" >&2
-  rm -f "$pw"
-  if [ "$b" != postgres ]; then echo "CREATE DATABASE \"$b\";" | as postgres --single -D "$d" postgres >&2; fi
-  set -- "$d" "$a" "$l" "$m" "$u" "$b"
-fi
-unset POSTGRES_PASSWORD
-if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$1" -p "$PORT" -k "$1" -c listen_addresses="$3" -c max_connections="$4"; fi
-exec postgres -D "$1" -p "$PORT" -k "$1" -c listen_addresses="$3" -c max_connections="$4""#;
+const POSTGRES: &str = include_str!("postgres.sh");
 
 /// The command of a preset; a port that it needs and that was not asked for is added.
 ///

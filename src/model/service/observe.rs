@@ -1,5 +1,5 @@
-//! What the world says of services: probes, ports and watched files. What is late, repeated or about
-//! nothing that can be asked changes nothing.
+//! What the world says of services: probes, ports and watched files. What is late, repeated or
+//! about nothing that can be asked changes nothing.
 
 use super::ports;
 use super::spec::RestartReason;
