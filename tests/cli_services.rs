@@ -333,6 +333,36 @@ fn secrets_of_services_are_nowhere_and_a_changed_one_starts_anew() {
 }
 
 #[test]
+fn words_beside_a_service_hold_no_secret_in_the_log_and_are_whole_when_used() {
+    let script = "test \\\"$1\\\" = --password=canary-7391 && touch";
+    let services = format!(
+        "[services.web]\n{STAYS}environment = {{ TOKEN = {{ value = \"canary-7391\", secret = true }} }}\n\
+         hooks = {{ before_start = [\"sh\", \"-c\", \"{script} hooked\", \"x\", \
+         \"--password=canary-7391\"] }}\n\
+         readiness = {{ exec = {{ command = [\"sh\", \"-c\", \
+         \"{script} asked; test -e hooked || {{ echo $TOKEN >&2; exit 1; }}\", \"x\", \
+         \"--password=canary-7391\"] }}, interval = \"20ms\" }}\n\
+         health = {{ exec = {{ command = \"test ! -e ill || {{ echo $TOKEN >&2; exit 1; }}\" }}, \
+         interval = \"20ms\", failure_threshold = 1 }}\n"
+    );
+    let project = Project::new(&services);
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 0, "{}", err(&up));
+    let there = |name: &str| project.directory.path().join(name).exists();
+    assert!(there("hooked") && there("asked"));
+    std::fs::write(project.directory.path().join("ill"), "").expect("writes");
+    project.until("it is told", |project| {
+        let events = project.jr(&["events", "--kind", "health_changed", "--json"]);
+        String::from_utf8_lossy(&events.stdout).contains("[secret]")
+    });
+    project.jr(&["down"]);
+    for words in [&["events", "--json"][..], &["history", "--json"], &["status", "--json"]] {
+        let said = project.jr(words);
+        assert!(!String::from_utf8_lossy(&said.stdout).contains("7391"), "{words:?}");
+    }
+}
+
+#[test]
 fn a_runtime_file_starts_what_it_lists_and_forgets_the_rest() {
     let services = format!("[services.web]\n{STAYS}port = \"auto\"\n[services.other]\n{STAYS}");
     let project = Project::new(&services);

@@ -149,7 +149,8 @@ fn root() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true);
     // After the globals: their own description is not jr's.
-    Globals::augment_args(root).about("Runs jobs and services, and never forgets what happened to them")
+    Globals::augment_args(root)
+        .about("Runs jobs and services, and never forgets what happened to them")
 }
 
 /// The tree with one command, or with all.

@@ -180,24 +180,21 @@ impl Admission {
         key: &Key,
     ) -> Result<(ServiceName, Arc<ServiceSpec>), Refusal> {
         check_command(&request.command)?;
-        let digest = declaration::digest(request, key);
+        let masked = declaration::mask(request);
+        let digest = declaration::digest(&masked, key);
         let mut common = request.common.clone();
         common.variables = surroundings(asked.surroundings.clone(), &common.variables);
         common.config.clone_from(&asked.config);
         let stored = self.store_variables(&common)?;
-        let command = secret::mask_command(request.command.clone());
-        let secrets = Secrets {
-            variables: stored.secrets,
-            arguments: command.secrets,
-            lines: BTreeMap::new(),
-        };
+        // Those of the surroundings are among them.
+        let secrets = Secrets { variables: stored.secrets, ..masked.secrets };
         let owner = self.store_secrets(fresh_run_id(), &secrets)?;
         let name = request.service.to_string();
         let run = RunSpec {
-            command: command.values,
+            command: masked.request.command.clone(),
             ..spec_of(name, Kind::Service, &common, Some(stored.variables), owner)?
         };
-        let spec = declaration::service(request, run, digest);
+        let spec = declaration::service(&masked.request, run, digest);
         Ok((request.service.clone(), Arc::new(spec)))
     }
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::declaration::{self, Words};
 use super::place::Place;
 use crate::limits;
 use crate::log::{Blobs, Secrets as SecretFiles, codec};
 use crate::model::event::SpawnError;
 use crate::model::secret::{self, Secrets};
+use crate::model::service::spec::Supervision;
 use crate::model::{ByteString, Digest, RunId, RunSpec};
 use crate::runners::protocol::{AttemptId, PassedSocket, Start};
 
@@ -87,7 +89,10 @@ impl Launcher {
                 Some(line) => &line.arguments,
                 None => &secrets.arguments,
             };
-            command = secret::unmask_command(command, arguments);
+            command = match spec.hook {
+                Some(moment) => Words::Hook(moment).unmask(command, &secrets),
+                None => secret::unmask_command(command, arguments),
+            };
         }
         let output = self.place.output(id.run, id.attempt);
         if let Some(directory) = output.parent() {
@@ -143,6 +148,25 @@ impl Launcher {
         }
         self.add_own(id, spec, &mut variables);
         Ok(variables)
+    }
+
+    /// The questions to a service with their secrets, and all secrets that an answer must not
+    /// bring into the log.
+    pub fn questions(
+        &mut self,
+        spec: &RunSpec,
+        supervision: &Supervision,
+    ) -> (Supervision, Vec<ByteString>) {
+        let mut supervision = supervision.clone();
+        let mut hidden = Vec::new();
+        let secrets = spec.secrets.and_then(|owner| self.secrets(owner).ok());
+        if let Some(secrets) = secrets {
+            declaration::unmask_probes(&mut supervision, &secrets);
+            hidden.extend(secrets.variables.iter().map(|(_, value)| value.clone()));
+        }
+        let files = spec.variable_files.iter();
+        hidden.extend(files.filter_map(|(_, path)| secret_file(path)));
+        (supervision, hidden)
     }
 
     /// What every run finds in its environment.

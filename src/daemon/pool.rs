@@ -228,7 +228,9 @@ impl Pool {
         let given = Given { ports: watch.ports.clone(), ..Given::default() };
         // A secret file may be gone since: the probes are asked without it.
         let variables = self.launcher.environment(id, &watch.spec, &given).unwrap_or_default();
-        self.prober.watch(watch, variables);
+        let (supervision, hidden) = self.launcher.questions(&watch.spec, &watch.supervision);
+        let watch = Watch { supervision: Arc::new(supervision), ..watch };
+        self.prober.watch(watch, variables, hidden);
     }
 
     fn send_to_holder(&mut self, id: AttemptId, message: &ToShim) -> bool {

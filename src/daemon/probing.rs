@@ -38,6 +38,8 @@ enum ToAsker {
 struct Asked {
     watch: Watch,
     variables: Variables,
+    /// What no answer may bring into the log.
+    hidden: Vec<ByteString>,
     output: PathBuf,
     notify: Option<NotifySocket>,
 }
@@ -85,7 +87,7 @@ impl Prober {
     }
 
     /// Asks an attempt from now on.
-    pub(super) fn watch(&mut self, watch: Watch, variables: Variables) {
+    pub(super) fn watch(&mut self, watch: Watch, variables: Variables, hidden: Vec<ByteString>) {
         let id = AttemptId { run: watch.run, attempt: watch.attempt };
         let mut notify = self.sockets.remove(&id);
         if notify.is_none() && watch.supervision.says_itself() {
@@ -93,7 +95,7 @@ impl Prober {
             notify = NotifySocket::bind(&self.socket_path(id)).ok();
         }
         let output = self.place.output(id.run, id.attempt);
-        self.tell(ToAsker::Watch(Box::new(Asked { watch, variables, output, notify })));
+        self.tell(ToAsker::Watch(Box::new(Asked { watch, variables, hidden, output, notify })));
     }
 
     /// The attempt is over.
@@ -159,7 +161,7 @@ fn serve(inbox: &Letters, engine: &Mailbox<ToEngine>) {
 }
 
 async fn ask(asked: Asked, engine: Mailbox<ToEngine>) {
-    let Asked { watch: wanted, variables, output, notify } = asked;
+    let Asked { watch: wanted, variables, hidden, output, notify } = asked;
     let (run, attempt, shim) = (wanted.run, wanted.attempt, wanted.process.shim);
     let notify = notify.and_then(|socket| socket.listen(shim).ok()).map(Arc::new);
     let target = Target {
@@ -179,7 +181,7 @@ async fn ask(asked: Asked, engine: Mailbox<ToEngine>) {
     };
     watch(watched, move |change| {
         let seen = |health, text: Option<String>| {
-            let detail = text.map(masked);
+            let detail = text.map(|text| masked(text, &hidden));
             Observation::HealthSeen { run, attempt, health, detail }
         };
         let seen = match change {
@@ -187,7 +189,7 @@ async fn ask(asked: Asked, engine: Mailbox<ToEngine>) {
             Change::Healthy => seen(Health::Healthy, None),
             Change::Unhealthy(text) => seen(Health::Unhealthy, Some(text)),
             Change::Overdue(text) => {
-                Observation::StartupOverdue { run, attempt, detail: Some(masked(text)) }
+                Observation::StartupOverdue { run, attempt, detail: Some(masked(text, &hidden)) }
             }
         };
         engine.post(ToEngine::Observed(vec![seen]));
@@ -196,6 +198,9 @@ async fn ask(asked: Asked, engine: Mailbox<ToEngine>) {
 }
 
 /// What a service answers may hold what is nobody else's business.
-fn masked(text: String) -> String {
+fn masked(mut text: String, hidden: &[ByteString]) -> String {
+    for value in hidden.iter().map(ByteString::to_text).filter(|value| value.len() > 3) {
+        text = text.replace(&value, secret::MARKER);
+    }
     secret::mask_line(ByteString::from(text)).values.to_text()
 }

@@ -91,10 +91,12 @@ impl Runnable for UpArgs {
         let signals = signals.map_err(|error| CommandError::io("signals", &error))?;
         let wait = (self.wait || stays).then_some(self.timeout);
         let code = finish(context, "jr.up/1", &reply.items, wait)?;
-        if let Some(signals) = signals.filter(|_| code == exit::OK) {
-            stay(context, &signals)?;
+        match signals {
+            // Who asks for readiness wants to hear that there is none.
+            Some(_) if self.wait && code != exit::OK => Ok(code),
+            Some(signals) => stay(context, &signals).map(|()| exit::OK),
+            None => Ok(code),
         }
-        Ok(code)
     }
 }
 

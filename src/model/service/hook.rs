@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::HookMoment;
+use super::spec::{HookMoment, Supervision};
 use crate::model::event::Event;
 use crate::model::id::RunId;
 use crate::model::run::Run;
@@ -21,11 +21,21 @@ pub fn admission(state: &State, run: &Run, moment: HookMoment) -> Option<Event> 
         hook: Some(moment),
         role: None,
         ok_codes: Vec::new(),
+        timeout_ms: Some(limit_ms(run, &standing.spec.supervision, moment)),
         on_interrupt: OnInterrupt::Fail,
         ..(*run.spec).clone()
     };
     let id = fresh_id(state, run, moment)?;
     Some(Event::RunAdmitted { run: id, spec: Arc::new(spec) })
+}
+
+/// A command that hangs must not hold a service up, or its end.
+fn limit_ms(run: &Run, supervision: &Supervision, moment: HookMoment) -> u64 {
+    let limit_ms = match moment {
+        HookMoment::BeforeStop | HookMoment::Stop | HookMoment::AfterStop => run.spec.grace_ms,
+        HookMoment::BeforeStart | HookMoment::AfterReady => supervision.startup_timeout_ms,
+    };
+    limit_ms.max(1)
 }
 
 /// An id that follows from the run's own, which is random.
