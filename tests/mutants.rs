@@ -63,6 +63,16 @@ fn taking_an_unclaimed_intent_for_lost_is_caught() {
     must_catch("unclaimed_is_lost", "law 4", || simulate(None));
 }
 
+#[test]
+fn a_second_run_of_a_replica_beside_the_first_is_caught() {
+    must_catch("no_predecessor", "law 5", || simulate(None));
+}
+
+#[test]
+fn a_service_that_does_not_wait_for_another_is_caught() {
+    must_catch("no_dependency", "begins and", || simulate(None));
+}
+
 /// The same bugs in the simulated shell and shims: the judge has eyes for them.
 #[test]
 fn bugs_outside_the_engine_are_caught_in_the_simulation() {

@@ -8,6 +8,7 @@ use crate::model::id::RunId;
 use crate::model::phase::Phase;
 use crate::model::run::Run;
 use crate::model::state::State;
+use crate::mutants;
 
 /// Whether a run may begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +58,15 @@ pub fn gate(state: &State, run: &Run) -> Gate {
     if is_superfluous(service, replica, role.replica, run.id) {
         return Gate::Waits(Waits::Unwanted);
     }
-    if let Some(before) = replica.runs.first().filter(|first| first.run != run.id) {
+    let before = replica.runs.first().filter(|first| first.run != run.id);
+    if let Some(before) = before.filter(|_| !mutants::is_on("no_predecessor")) {
         return Gate::Waits(Waits::Predecessor(before.run));
     }
     let supervision = &standing.spec.supervision;
     for dependency in &supervision.depends_on {
         match met(state, dependency) {
             Met::Yes => {}
+            Met::NotYet if mutants::is_on("no_dependency") => {}
             Met::NotYet => return Gate::Waits(Waits::Dependency(dependency.clone())),
             Met::Never(other) => return Gate::Never(other),
         }
