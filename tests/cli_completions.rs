@@ -360,6 +360,19 @@ fn every_command_and_every_option_of_its_help_is_offered_and_no_other() {
 }
 
 #[test]
+fn services_that_are_declared_or_known_are_offered() {
+    let home = Home::new();
+    let file = home.path().join("services.toml");
+    std::fs::write(&file, "[services.web]\ncommand = \"exec sleep 600\"\n").expect("writes");
+    let file = file.to_string_lossy().into_owned();
+    home.ok(&["daemon", "start", "--config", &file]);
+    for command in ["up", "down", "restart"] {
+        assert_eq!(offers(&home, &[command, ""]), ["web"], "{command}");
+    }
+    assert_eq!(offers(&home, &["down", "x"]), Vec::<String>::new());
+}
+
+#[test]
 fn what_cannot_be_seen_is_not_offered_and_a_batch_does_not_flood() {
     let home = Home::new();
     home.ok(&["run", "--name", "\u{202e}turned", "--label", "k=a\nb", "--label", "k=ok", "true"]);

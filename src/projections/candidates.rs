@@ -35,6 +35,12 @@ pub(super) fn candidates(
         Candidates::Names => found.names(views)?,
         Candidates::Labels => found.labels(views)?,
         Candidates::Queues => found.queues(views),
+        Candidates::Services => {
+            for (name, service) in &views.state.services.known {
+                let about = if service.wanted { "is to be up" } else { "is down" };
+                found.push(name.as_str(), about);
+            }
+        }
     }
     Ok(List { schema: "jr.candidates/1".to_owned(), items: found.items })
 }

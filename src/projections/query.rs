@@ -116,6 +116,8 @@ pub enum Candidates {
     Labels,
     /// A queue.
     Queues,
+    /// A service.
+    Services,
 }
 
 /// What may a word become that has begun so? The answer is bounded.

@@ -49,6 +49,7 @@ pub(super) fn of(
         "ID" => context(globals).map(|context| environments(&context)),
         "NAME" | "PATTERN" => ask(Candidates::Names, begun),
         "QUEUE" => ask(Candidates::Queues, begun),
+        "SVC" => context(globals).map(|context| services(&context, begun)),
         "KEY=VALUE" => ask(Candidates::Labels, begun),
         "COMMAND" => Some(commands(arg, cursor)),
         "SIGNAL" => Some(signals(begun)),
@@ -158,6 +159,23 @@ pub(super) fn jobs(globals: &Globals, begun: &str) -> Vec<Candidate> {
     let jobs = resolved.environment.jobs.into_iter().flatten();
     let jobs = jobs.filter(|(name, _)| name.starts_with(begun)).take(limits::CANDIDATES);
     jobs.map(|(name, job)| super::candidate(&name, job.description.unwrap_or_default())).collect()
+}
+
+/// Those that are known here, and those that are declared.
+fn services(context: &Context, begun: &str) -> Vec<Candidate> {
+    let mut found = ask(context, Candidates::Services, begun);
+    if context.configuration.has_files()
+        && let Ok((resolved, _)) = context.configuration.resolve()
+    {
+        let declared = resolved.environment.services.into_iter().flatten();
+        for (name, service) in declared.filter(|(name, _)| name.starts_with(begun)) {
+            if !found.iter().any(|known| known.value == name) {
+                found.push(super::candidate(&name, service.title.unwrap_or_default()));
+            }
+        }
+    }
+    found.truncate(limits::CANDIDATES);
+    found
 }
 
 /// Those with a name; without `SIG`, unless that is typed.
