@@ -201,6 +201,45 @@ fn waiting_tells_the_truth() {
 }
 
 #[test]
+fn waiting_goes_on_for_all_that_do_not_wait_for_what_fails() {
+    let project = Project::new("");
+    // By then jr calls it crash_looping: each of the others is on its way for longer than that.
+    let tries = project.directory.path().join("tries").display().to_string();
+    let tried = |count: u32| {
+        format!("until [ $(cat {tries} 2>/dev/null | wc -l) -ge {count} ]; do sleep 0.01; done")
+    };
+    project.declare(&format!(
+        "[services.bad]\ncommand = \"echo >>{tries}; exit 3\"\n\
+         backoff = {{ initial = \"1ms\", max = \"10ms\" }}\n\
+         [services.db]\n{STAYS}hooks.before_start = \"{}\"\n\
+         [services.migrate]\ncommand = \"{}\"\nrestart = \"never\"\ndepends_on = [\"db\"]\n\
+         [services.web]\n{STAYS}depends_on = {{ migrate = \"completed\" }}\n\
+         [services.report]\n{STAYS}depends_on = {{ bad = \"completed\" }}\n\
+         [services.mail]\n{STAYS}depends_on = [\"report\"]\n",
+        tried(10),
+        tried(20),
+    ));
+    let up = project.jr(&["up", "--wait", "--json"]);
+    assert_eq!(code(&up), 1, "{}", err(&up));
+    let document: Value = serde_json::from_slice(&up.stdout).expect("JSON");
+    let services = document["services"].as_array().expect("a list");
+    let states: Vec<(&str, &str)> = services
+        .iter()
+        .map(|view| (view["service"].as_str(), view["state"].as_str()))
+        .map(|(name, state)| (name.expect("a name"), state.expect("a word")))
+        .collect();
+    let expected = [
+        ("bad", "crash_looping"),
+        ("db", "ready"),
+        ("mail", "waiting"),
+        ("migrate", "completed"),
+        ("report", "waiting"),
+        ("web", "ready"),
+    ];
+    assert_eq!(states, expected);
+}
+
+#[test]
 fn what_is_not_ready_in_time_is_started_again() {
     let services = format!(
         "[services.slow]\n{STAYS}startup_timeout = \"200ms\"\n\

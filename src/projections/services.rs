@@ -97,7 +97,7 @@ fn living(
         Phase::Queued => match gate(state, run) {
             Gate::Open => ("starting", None),
             Gate::Never(other) => ("skipped", Some(format!("run {other} did not succeed"))),
-            Gate::Waits(waits) => ("waiting", Some(waiting(&waits))),
+            Gate::Waits(waits) => (waiting_state(&waits), Some(waiting(&waits))),
         },
         Phase::Starting if loops => ("crash_looping", last()),
         Phase::Starting => ("starting", None),
@@ -116,6 +116,14 @@ fn living(
         Phase::Delayed if loops => ("crash_looping", last()),
         Phase::Delayed => ("restarting", last()),
         Phase::Ended => ("down", None),
+    }
+}
+
+/// What it does itself before its process runs is a part of its start.
+fn waiting_state(waits: &Waits) -> &'static str {
+    match waits {
+        Waits::Unwanted | Waits::Predecessor(_) | Waits::Dependency(_) => "waiting",
+        Waits::Hook(_) | Waits::Preparation | Waits::Ports => "starting",
     }
 }
 

@@ -44,8 +44,8 @@ pub fn look(context: &Context) -> Result<Vec<ServiceView>, CommandError> {
     parse::<List<ServiceView>>(&bytes).map(|list| list.items)
 }
 
-/// Waits until all of `names` are settled, or one has failed and no other is under way, or the
-/// time is over (in milliseconds): how they are then, and whether the time was over.
+/// Waits until all of `names` are settled, or have failed, or wait for what has failed, or the time
+/// is over (in milliseconds): how they are then, and whether the time was over.
 ///
 /// # Errors
 /// There is no answer.
@@ -60,19 +60,36 @@ pub fn settle(
         let mut views = look(context)?;
         views.retain(|view| names.contains(&view.service));
         tell(&views);
-        let underway = views.iter().any(|view| standing(view) == Standing::Underway);
-        // What waits for something that has failed waits in vain.
-        let waits_only = views
-            .iter()
-            .all(|view| standing(view) != Standing::Underway || view.state == "waiting");
-        let failed = views.iter().any(|view| standing(view) == Standing::Failed);
-        if !underway || (failed && waits_only) {
+        if all_decided(&views) {
             return Ok((views, false));
         }
         if deadline.is_some_and(|deadline| monotonic_ms() >= deadline) {
             return Ok((views, true));
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether nobody is on the way any more but those that wait in vain: for one that has failed, or
+/// for one that waits so itself.
+fn all_decided(views: &[ServiceView]) -> bool {
+    let failed = views.iter().filter(|view| standing(view) == Standing::Failed);
+    let mut hopeless: BTreeSet<&str> = failed.map(|view| view.service.as_str()).collect();
+    let mut open: Vec<&ServiceView> =
+        views.iter().filter(|view| standing(view) == Standing::Underway).collect();
+    loop {
+        let before = open.len();
+        open.retain(|view| {
+            let mut on = view.depends_on.iter();
+            let is_vain = view.state == "waiting" && on.any(|on| hopeless.contains(on.as_str()));
+            if is_vain {
+                hopeless.insert(&view.service);
+            }
+            !is_vain
+        });
+        if open.len() == before {
+            return open.is_empty();
+        }
     }
 }
 
