@@ -400,8 +400,7 @@ fn service_key(place: &Place) -> Result<Key, LogError> {
     let mut key = Key::default();
     // 32 bytes come whole, and block only before the kernel's pool was ever filled.
     while rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty()).is_err() {}
-    files.write_key(&key)?;
-    Ok(key)
+    files.key_or(key)
 }
 
 fn check_command(command: &[ByteString]) -> Result<(), Refusal> {

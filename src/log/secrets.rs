@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::atomic;
 use super::error::LogError;
@@ -75,10 +76,17 @@ impl Secrets {
         }
     }
 
-    /// Stores them.
-    pub fn write_key(&self, key: &[u8; 32]) -> Result<(), LogError> {
+    /// Those bytes; where there are none yet, `drawn` is stored. Of several that ask at once all
+    /// get the same: only the process with the environment's lock may ask.
+    pub fn key_or(&self, drawn: [u8; 32]) -> Result<[u8; 32], LogError> {
+        static STORES: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = self.key()? {
+            return Ok(key);
+        }
         atomic::create_directory(&self.directory)?;
-        atomic::atomic_write(&self.directory.join(KEY), key)
+        atomic::atomic_write(&self.directory.join(KEY), &drawn)?;
+        Ok(drawn)
     }
 
     fn path(&self, run: RunId) -> PathBuf {
@@ -104,11 +112,24 @@ mod tests {
         let mode = fs::metadata(secrets.path(run)).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(secrets.key().expect("looks"), None);
-        secrets.write_key(&[7; 32]).expect("stores");
+        assert_eq!(secrets.key_or([7; 32]).expect("stores"), [7; 32]);
         assert_eq!(secrets.key().expect("reads"), Some([7; 32]));
         assert_eq!(secrets.list().expect("lists"), [run]);
         secrets.remove(run).expect("removes");
         secrets.remove(run).expect("is gone already");
         assert!(matches!(secrets.read(run), Err(LogError::NotFound { .. })));
+    }
+
+    #[test]
+    fn all_that_ask_at_once_for_the_first_key_get_the_same() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let secrets = &Secrets::new(&directory.path().join("secrets"));
+        let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
+            let ask = |drawn| scope.spawn(move || secrets.key_or([drawn; 32]).expect("stores"));
+            let asking: Vec<_> = (1..=8).map(ask).collect();
+            asking.into_iter().map(|asking| asking.join().expect("no panic")).collect()
+        });
+        let kept = secrets.key().expect("reads").expect("is there");
+        assert!(keys.iter().all(|key| *key == kept), "{keys:?}");
     }
 }
