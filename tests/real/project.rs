@@ -143,7 +143,9 @@ impl Project {
             let machinery = [self.home.processes("daemon"), self.home.processes("shim")].concat();
             let all: Vec<i32> =
                 machinery.into_iter().filter(|pid| lives(*pid)).chain(self.carriers()).collect();
-            all.iter().for_each(|pid| kill(*pid, Signal::KILL));
+            for pid in &all {
+                kill(*pid, Signal::KILL);
+            }
             all.is_empty()
         });
     }

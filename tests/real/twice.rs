@@ -8,12 +8,15 @@ use crate::project::{Project, is_asked_for};
 
 const ROUNDS: u32 = 20;
 
-const SERVER: &str = "import os, socket; s = socket.create_server(('127.0.0.1', int(os.environ['PORT']))); [s.accept() for _ in iter(int, 1)]";
+/// Listens and answers nothing.
+const SERVER: &str = "import os, socket
+s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))
+while True: s.accept()";
 
 fn services(round: u32) -> String {
     let service = |name: &str, on: &str| {
         format!(
-            "[services.{name}]\ncommand = [\"python3\", \"-S\", \"-c\", \"{SERVER}\"]\n\
+            "[services.{name}]\ncommand = [\"python3\", \"-S\", \"-c\", \"\"\"{SERVER}\"\"\"]\n\
              port = \"auto\"\nenvironment = {{ ROUND = \"{round}\" }}\n\
              readiness = {{ tcp = {{}}, interval = \"20ms\" }}\ndepends_on = [{on}]\n"
         )
