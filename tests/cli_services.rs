@@ -240,6 +240,25 @@ fn waiting_goes_on_for_all_that_do_not_wait_for_what_fails() {
 }
 
 #[test]
+fn what_comes_up_in_the_end_and_says_so_loops_no_more() {
+    let project = Project::new("");
+    let tries = project.directory.path().join("tries").display().to_string();
+    let script = format!(
+        "echo >>{tries}; if [ $(cat {tries} | wc -l) -gt 8 ]; then exec sleep 1000; fi; exit 3"
+    );
+    project.declare(&format!(
+        "[services.web]\ncommand = \"{script}\"\n\
+         backoff = {{ initial = \"1ms\", max = \"10ms\" }}\n\
+         readiness = {{ exec = {{ command = [\"test\", \"-s\", \"{tries}\"] }}, \
+         initial_delay = \"50ms\", interval = \"20ms\" }}\n\
+         [services.after]\n{STAYS}depends_on = [\"web\"]\n"
+    ));
+    project.jr(&["up"]);
+    project.until("both are ready", |p| p.state("web") == "ready" && p.state("after") == "ready");
+    assert_eq!(project.item("web")["restarts"], 8);
+}
+
+#[test]
 fn what_is_not_ready_in_time_is_started_again() {
     let services = format!(
         "[services.slow]\n{STAYS}startup_timeout = \"200ms\"\n\

@@ -102,7 +102,10 @@ fn living(
         Phase::Starting if loops => ("crash_looping", last()),
         Phase::Starting => ("starting", None),
         Phase::Running if run.health == Some(Health::Unhealthy) => ("unhealthy", None),
-        Phase::Running if loops => ("crash_looping", last()),
+        // Who answers is counted on by what depends on it, whatever was before.
+        Phase::Running if loops && !run.health.is_some_and(Health::is_ready) => {
+            ("crash_looping", last())
+        }
         Phase::Running if run.restart.is_some() => {
             ("restarting", run.restart.map(|reason| reason.word().to_owned()))
         }
