@@ -188,6 +188,24 @@ pub const PROBE_KILL_MS: u64 = 1_000;
 /// A datagram of `sd_notify(3)`; systemd's own bound.
 pub const NOTICE_BYTES: usize = 4 << 10;
 
+/// Files of one service that are followed, and directories; each is looked at after each burst.
+pub const WATCHED_FILES: usize = 20_000;
+/// Bytes of a watched file that are read; of a bigger one size and time count.
+pub const WATCHED_BYTES: u64 = 16 << 20;
+/// Paths of a burst that are kept apart; beyond it all of a service is looked at.
+pub const WATCHED_PATHS: usize = 1_000;
+/// Watched files are looked at once nobody has changed any for so long.
+pub const WATCH_QUIET_MS: u64 = 100;
+/// And if somebody goes on, after so long.
+pub const WATCH_SETTLE_MS: u64 = 2_000;
+/// What the files of a service held is kept so long between two of its attempts.
+pub const WATCH_KEEP_MS: u64 = 10_000;
+/// What is told of a changed path.
+pub const WATCHED_PATH_BYTES: usize = 200;
+/// A file of rules about what is not watched.
+pub const IGNORE_BYTES: u64 = 1 << 20;
+
+const _: () = assert!(WATCH_QUIET_MS < WATCH_SETTLE_MS);
 const _: () = assert!(PROBE_OVERLAP_BYTES < PROBE_LINE_BYTES, "each piece has something new");
 const _: () = assert!(BATCH_LINES <= LIVE_RUNS, "a batch must fit");
 const _: () = assert!(COMMAND_BYTES * 2 <= PAYLOAD_BYTES, "a line and its argv must fit a record");

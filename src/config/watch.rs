@@ -1,5 +1,4 @@
-//! Notices that configuration files may have changed. The only file that names notify.
-//!
+//! Notices that configuration files may have changed. //!
 //! Directories are watched, not files: editors write another file and rename it. What is told is
 //! only that something happened; whoever is told waits until it is quiet and reads everything anew.
 

@@ -6,6 +6,7 @@
 //! engine_loop the one owner of the engine            storage    the one writer of the log
 //! pool        gives attempts to shims                launch     what a shim needs for a start
 //! views_loop  the one owner of the views             recovery   what an earlier daemon left
+//! probing     asks services how they are            watching/   and follows their files
 //! prune       takes away what a prune lets go
 //! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
@@ -48,6 +49,7 @@ pub mod start;
 pub mod storage;
 pub mod upkeep;
 pub mod views_loop;
+mod watching;
 
 pub use error::DaemonError;
 pub use lifecycle::{RunOptions, run};

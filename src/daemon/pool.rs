@@ -24,6 +24,7 @@ use super::place::Place;
 use super::ports::Finder;
 use super::probing::Prober;
 use super::protocol::RunLine;
+use super::watching::Watching;
 use crate::limits;
 use crate::model::action::Watch;
 use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
@@ -77,6 +78,7 @@ pub struct Pool {
     launcher: Launcher,
     finder: Finder,
     prober: Prober,
+    watching: Watching,
     shims: BTreeMap<u32, Shim>,
     holders: BTreeMap<AttemptId, u32>,
     attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
@@ -98,6 +100,7 @@ impl Pool {
         let launcher = Launcher::new(place.clone());
         let finder = Finder::new(&place);
         let prober = Prober::new(place.clone(), engine.clone());
+        let watching = Watching::new(&place.home, engine.clone());
         let mut pool = Self {
             place,
             engine,
@@ -105,6 +108,7 @@ impl Pool {
             launcher,
             finder,
             prober,
+            watching,
             shims: BTreeMap::new(),
             holders: BTreeMap::new(),
             attaching: BTreeMap::new(),
@@ -142,6 +146,7 @@ impl Pool {
                     Order::End => {
                         self.end();
                         self.prober.end();
+                        self.watching.end();
                         return;
                     }
                 }
@@ -179,6 +184,9 @@ impl Pool {
             Action::Start { run, attempt, spec, ports, passed, notifies } => {
                 let id = AttemptId { run, attempt };
                 let is_new = !self.holders.contains_key(&id);
+                if let Some(role) = spec.role.as_ref().filter(|_| is_new) {
+                    self.watching.starts(&role.service);
+                }
                 let notify = (notifies && is_new).then(|| self.prober.make_socket(id)).flatten();
                 self.start(id, &spec, &Given { ports, passed, notify });
             }
@@ -214,8 +222,10 @@ impl Pool {
                 self.send_to_holder(id, &ToShim::Unpause(id));
             }
             Action::Forget { run, attempt } => {
-                self.prober.forget(AttemptId { run, attempt });
-                self.forget(AttemptId { run, attempt });
+                let id = AttemptId { run, attempt };
+                self.prober.forget(id);
+                self.watching.forget(id);
+                self.forget(id);
             }
             Action::DropSecrets { owner } => self.launcher.drop_secrets(owner),
             // The engine's thread keeps them from here.
@@ -224,6 +234,10 @@ impl Pool {
     }
 
     fn watch(&mut self, watch: Watch) {
+        self.watching.watch(&watch);
+        if !watch.supervision.is_asked() {
+            return;
+        }
         let id = AttemptId { run: watch.run, attempt: watch.attempt };
         let given = Given { ports: watch.ports.clone(), ..Given::default() };
         // A secret file may be gone since: the probes are asked without it.

@@ -274,7 +274,7 @@ pub(super) fn again(run: &Run) -> Action {
     Action::Stop { run: run.id, attempt: run.attempt, signal, grace_ms }
 }
 
-/// The questions to a live attempt of a service.
+/// The questions to a live attempt of a service, and the files that it watches.
 pub(super) fn watch(state: &State, run: &Run) -> Option<Action> {
     let standing = state.services.standing(run)?;
     let process = run.process.clone().filter(|_| run.attempt_lives)?;
@@ -287,7 +287,7 @@ pub(super) fn watch(state: &State, run: &Run) -> Option<Action> {
         process,
         health: run.health,
     };
-    standing.spec.supervision.is_asked().then(|| Action::Watch(Box::new(watch)))
+    standing.spec.supervision.is_watched().then(|| Action::Watch(Box::new(watch)))
 }
 
 /// Whether it is asked before it counts as ready; what is no service is never ready.

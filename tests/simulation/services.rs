@@ -132,7 +132,7 @@ fn service(place: usize, chance: &mut Chance) -> ServiceSpec {
         health: chance.one_in(3).then(probe),
         startup_timeout_ms: 1_000,
         hooks,
-        watch: Vec::new(),
+        watch: if chance.one_in(3) { vec!["/p".into()] } else { Vec::new() },
     };
     ServiceSpec {
         title: None,

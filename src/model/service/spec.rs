@@ -219,6 +219,11 @@ impl Supervision {
         probes.any(|probe| probe.way == ProbeWay::Notify)
     }
 
+    /// Whether somebody has to look after it while it runs.
+    pub fn is_watched(&self) -> bool {
+        self.is_asked() || !self.watch.is_empty()
+    }
+
     /// Whether anything is asked before it counts as ready.
     pub fn is_asked(&self) -> bool {
         self.readiness.is_some() || self.health.is_some()
