@@ -33,7 +33,7 @@ impl Project {
         let mut project = Self { home: Home::new(), directory, run: String::new(), restarts: 0 };
         project.jr(&["up", "--wait"]);
         let items = project.home.items(&["ps"]);
-        project.run = items[0]["run_id"].as_str().expect("an id").to_owned();
+        items[0]["run_id"].as_str().expect("an id").clone_into(&mut project.run);
         project.until_attempt();
         project
     }
