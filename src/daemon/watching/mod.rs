@@ -312,12 +312,14 @@ impl Watcher {
         self.keep_needed();
         if is_cut {
             let most = limits::WATCHED_FILES;
-            self.say_once(format!(
+            self.say_once(&format!(
                 "service {service} watches more than {most} files: the rest is not followed"
             ));
         }
         if let Some(failure) = failure {
-            self.say_once(format!("not all that service {service} watches is followed: {failure}"));
+            self.say_once(&format!(
+                "not all that service {service} watches is followed: {failure}"
+            ));
         }
         let first = touched.into_iter().find(|path| changed.contains(path));
         first.or_else(|| changed.into_iter().next())
@@ -346,9 +348,9 @@ impl Watcher {
         }
     }
 
-    fn say_once(&mut self, text: String) {
-        if self.told.len() < limits::WATCHED_PATHS && self.told.insert(text.clone()) {
-            say(&text);
+    fn say_once(&mut self, text: &str) {
+        if self.told.len() < limits::WATCHED_PATHS && self.told.insert(text.to_owned()) {
+            say(text);
         }
     }
 }
@@ -370,9 +372,8 @@ fn say(text: &str) {
 fn shown(path: &Path) -> String {
     const CUT: &str = "…";
     let text = secret::mask_line(ByteString::from(path.as_os_str().to_owned())).values.to_text();
-    let escape = |letter: char| match letter.is_control() {
-        true => letter.escape_default().collect(),
-        false => letter.to_string(),
+    let escape = |letter: char| {
+        if letter.is_control() { letter.escape_default().collect() } else { letter.to_string() }
     };
     let text: String = text.chars().map(escape).collect();
     if text.len() <= limits::WATCHED_PATH_BYTES {
