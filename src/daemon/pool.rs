@@ -332,8 +332,9 @@ impl Pool {
     /// A shim for the next attempt of a run: the one that has its sockets, or one without any.
     fn free_shim(&mut self, run: RunId) -> std::io::Result<u32> {
         let own = |shim: &Shim| {
-            let is_idle = shim.state == Standing::Serving && shim.holds.is_empty();
-            is_idle && shim.kept_for == Some(run)
+            // What it has of that run is over, also where an earlier daemon heard so: law 5.
+            let is_idle = shim.holds.iter().all(|held| held.run == run);
+            is_idle && shim.state == Standing::Serving && shim.kept_for == Some(run)
         };
         let own = self.shims.iter().find(|(_, shim)| own(shim));
         if let Some((id, _)) = own.or_else(|| self.shims.iter().find(|(_, shim)| shim.is_free())) {
