@@ -57,6 +57,9 @@ pub struct Shim {
     /// Since when an answer is due, on `CLOCK_BOOTTIME`.
     due_since_ms: Option<u64>,
     state: Standing,
+    /// The run whose next attempt comes here, since its sockets are open here; of an earlier
+    /// daemon's shim any that it has.
+    kept_for: Option<RunId>,
 }
 
 /// Whether a shim is of use.
@@ -118,8 +121,10 @@ impl Pool {
         };
         for (id, handle, holds) in adopted {
             pool.holders.extend(holds.iter().map(|attempt| (*attempt, id)));
+            let kept_for = holds.last().map(|attempt| attempt.run);
             let holds = holds.into_iter().collect();
-            let shim = Shim { handle, holds, due_since_ms: None, state: Standing::Serving };
+            let (due_since_ms, state) = (None, Standing::Serving);
+            let shim = Shim { handle, holds, due_since_ms, state, kept_for };
             pool.shims.insert(id, shim);
         }
         pool
@@ -263,7 +268,7 @@ impl Pool {
         let started = self.claim_ports(id, spec, given);
         let started = started.and_then(|()| self.launcher.prepare(id, spec, given));
         let started = started.and_then(|start| {
-            let shim = self.free_shim().map_err(|error| not_started(&error))?;
+            let shim = self.free_shim(id.run).map_err(|error| not_started(&error))?;
             Ok((start, shim))
         });
         let (mut start, number) = match started {
@@ -280,6 +285,7 @@ impl Pool {
         start.attached &= self.attaching.get(&id.run).is_none_or(|lines| !lines.is_closed());
         let Some(shim) = self.shims.get_mut(&number) else { return };
         shim.holds.insert(id);
+        shim.kept_for = (!given.passed.is_empty()).then_some(id.run);
         if spec.strays == crate::model::Strays::Keep {
             shim.state = Standing::Leaving;
         }
@@ -323,9 +329,15 @@ impl Pool {
         let _gone = lines.try_send(attach);
     }
 
-    fn free_shim(&mut self) -> std::io::Result<u32> {
-        let free = |shim: &Shim| shim.state == Standing::Serving && shim.holds.is_empty();
-        if let Some((id, _)) = self.shims.iter().find(|(_, shim)| free(shim)) {
+    /// A shim for the next attempt of a run: the one that has its sockets, or one without any.
+    fn free_shim(&mut self, run: RunId) -> std::io::Result<u32> {
+        let own = |shim: &Shim| {
+            // What it has of that run is over, also where an earlier daemon heard so: law 5.
+            let is_idle = shim.holds.iter().all(|held| held.run == run);
+            is_idle && shim.state == Standing::Serving && shim.kept_for == Some(run)
+        };
+        let own = self.shims.iter().find(|(_, shim)| own(shim));
+        if let Some((id, _)) = own.or_else(|| self.shims.iter().find(|(_, shim)| shim.is_free())) {
             return Ok(*id);
         }
         let id = self.next_shim;
@@ -338,12 +350,14 @@ impl Pool {
         let setup = Setup { exe: PathBuf::from("/proc/self/exe"), args, variables: vec![home] };
         let handle = ShimHandle::spawn(&setup)?;
         let (holds, state) = (BTreeSet::new(), Standing::Serving);
-        self.shims.insert(id, Shim { handle, holds, due_since_ms: None, state });
+        let shim = Shim { handle, holds, due_since_ms: None, state, kept_for: None };
+        self.shims.insert(id, shim);
         Ok(id)
     }
 
     fn forget(&mut self, id: AttemptId) {
         let Some(number) = self.holders.remove(&id) else { return };
+        self.let_go(number, id.run);
         let free = self.shims.values().filter(|shim| shim.is_free()).count();
         let Some(shim) = self.shims.get_mut(&number) else { return };
         shim.holds.remove(&id);
@@ -361,6 +375,15 @@ impl Pool {
         if shim.holds.is_empty() && is_done {
             shim.state = Standing::Leaving;
             let _gone = shim.handle.send(&ToShim::Exit);
+        }
+    }
+
+    /// A shim that has nothing of a run any more has no sockets of it either.
+    fn let_go(&mut self, number: u32, run: RunId) {
+        let (first, last) = (AttemptId { run, attempt: 0 }, AttemptId { run, attempt: u32::MAX });
+        let has_more = self.holders.range(first..=last).any(|(_, holder)| *holder == number);
+        if let Some(shim) = self.shims.get_mut(&number) {
+            shim.kept_for.take_if(|kept| *kept == run && !has_more);
         }
     }
 
@@ -405,6 +428,7 @@ impl Pool {
                     shim.holds.remove(&id);
                 }
                 self.holders.remove(&id);
+                self.let_go(shim, id.run);
                 Observation::StartWithdrawn { run: id.run, attempt: id.attempt }
             }
             FromShim::SignalSent(AttemptId { run, attempt }, signal, errno) => {
@@ -553,8 +577,9 @@ impl Shim {
         self.due_since_ms = self.due_since_ms.or_else(|| Some(clock::boottime_ms()));
     }
 
+    /// Whether it takes the start of any run.
     fn is_free(&self) -> bool {
-        self.holds.is_empty() && self.state == Standing::Serving
+        self.holds.is_empty() && self.state == Standing::Serving && self.kept_for.is_none()
     }
 }
 

@@ -17,7 +17,9 @@ use super::observation::{Finding, Observation};
 use super::phase::IllegalEvent;
 use super::react;
 use super::recover;
+use super::run::Run;
 use super::schedule::{self, Dispatched};
+use super::service::sockets::{self, KeptEnds};
 use super::service::{ending, gate, ports};
 use super::spec::Kind;
 use super::state::State;
@@ -71,6 +73,7 @@ pub struct Engine {
     /// The latest end of a run that a client waits for.
     awaited: u64,
     dispatched: Dispatched,
+    kept_ends: KeptEnds,
     unqueued: Vec<RunId>,
     /// Something about services has changed since the last look at them.
     services_touched: bool,
@@ -97,6 +100,7 @@ impl Engine {
             held,
             awaited,
             dispatched,
+            kept_ends: KeptEnds::default(),
             unqueued,
             services_touched: true,
             finding_ports: BTreeSet::new(),
@@ -240,8 +244,7 @@ impl Engine {
             && let Observation::ProcessEnded { run, attempt, .. } = seen
         {
             // It is in the log already; the shim repeats itself until it is told so.
-            let forget = Action::Forget { run: *run, attempt: *attempt };
-            self.hold(self.state.seq, Release::Act(forget));
+            self.forget(self.state.seq, *run, *attempt);
         }
         self.append_all(step, events)
     }
@@ -319,7 +322,10 @@ impl Engine {
             }
             let mut following = react::consequences(&self.state, &envelope.event, step.now);
             for action in react::actions(&self.state, &envelope.event) {
-                self.hold(seq, Release::Act(action));
+                match action {
+                    Action::Forget { run, attempt } => self.forget(seq, run, attempt),
+                    action => self.hold(seq, Release::Act(action)),
+                }
             }
             if let Some(owner) = before {
                 self.drop_unused(owner);
@@ -336,6 +342,9 @@ impl Engine {
                         let more = react::service_consequences(state, &ended, *outcome, &hooks);
                         following.extend(more);
                         self.finding_ports.remove(&ended.id);
+                        for forget in self.kept_ends.release(ended.id) {
+                            self.hold(seq, Release::Act(forget));
+                        }
                         if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
                             self.hold(seq, Release::Act(action));
                         }
@@ -431,8 +440,26 @@ impl Engine {
         for (run, attempt, seq, start) in starts {
             self.dispatched.insert(run, attempt);
             self.hold(seq, Release::Act(start));
+            // Behind it: the shim that has both goes on with the sockets.
+            for forget in self.kept_ends.release(run) {
+                self.hold(seq, Release::Act(forget));
+            }
         }
         Ok(())
+    }
+
+    /// The shim may forget an end that is in the log; one that keeps sockets open for the next
+    /// attempt only behind the start of that one, or once the run is over.
+    fn forget(&mut self, seq: u64, run: RunId, attempt: u32) {
+        let live = self.state.runs.get(&run).filter(|live| sockets::passes(&self.state, live));
+        let is_followed = |live: &Run| {
+            live.attempt > attempt && live.attempt_lives && self.dispatched.contains(run)
+        };
+        if live.is_some_and(|live| !is_followed(live)) {
+            self.kept_ends.insert(run, attempt);
+        } else {
+            self.hold(seq, Release::Act(Action::Forget { run, attempt }));
+        }
     }
 
     /// A start rests on its intent, the run's latest record.

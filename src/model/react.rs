@@ -219,6 +219,7 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
             let error = error.clone();
             vec![Action::TellPruned(Pruned { before, runs, events, bytes, error })]
         }
+        // The engine holds it back where the next attempt takes over sockets.
         Event::AttemptEnded { run, attempt, .. } => {
             vec![Action::Forget { run: *run, attempt: *attempt }]
         }

@@ -423,3 +423,35 @@ fn a_command_comes_before_each_start_and_one_in_place_of_the_signal() {
     });
     assert_eq!(signal, Some(jr::model::Signal::CONT), "the command does what a signal would");
 }
+
+#[test]
+fn sockets_are_kept_open_until_the_next_attempt_has_them() {
+    let mut jr = Fixture::new();
+    let port = PortWish { name: "main".into(), number: Some(5000), host: None, pass_socket: true };
+    let passing = Supervision { ports: vec![port], ..supervision() };
+    up(&mut jr, &[("web", spec(1, passing))]);
+    started(&mut jr, "web");
+    let (run, _) = at(&jr, "web");
+    let forgotten = |jr: &Fixture, attempt: u32| {
+        jr.actions().iter().position(|action| *action == Action::Forget { run, attempt })
+    };
+    ended(&mut jr, "web", exited(0));
+    assert_eq!(forgotten(&jr, 1), None);
+    // The shim says so once more, and to the next daemon too.
+    let repeated = Observation::ProcessEnded { run, attempt: 1, end: end(exited(0)) };
+    jr.see(repeated.clone());
+    assert_eq!(forgotten(&jr, 1), None);
+    let mut jr = jr.restart(BOOT);
+    jr.recovered();
+    jr.see(repeated.clone());
+    assert_eq!(forgotten(&jr, 1), None);
+    jr.pass(100);
+    let start = jr.actions().iter().position(|action| matches!(action, Action::Start { .. }));
+    assert!(start.is_some() && start < forgotten(&jr, 1), "{:?}", jr.actions());
+    jr.see(repeated);
+    assert!(forgotten(&jr, 1).is_some(), "the next one has them");
+    jr.see(Observation::ProcessStarted { run, attempt: 2, process: process() });
+    down(&mut jr, &[]);
+    ended(&mut jr, "web", exited(0));
+    assert!(forgotten(&jr, 2).is_some(), "the run is over");
+}

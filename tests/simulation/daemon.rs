@@ -170,6 +170,7 @@ impl World {
         self.feed(Input::Observed(began))?;
         for shim in self.machine.living_shims() {
             if self.chance.one_in(2) {
+                self.settle(shim)?;
                 self.connect(shim);
             }
         }
@@ -552,6 +553,7 @@ impl World {
     /// Nobody has claimed it: every shim answers, and refuses it from then on, or is ended.
     fn find_unclaimed(&mut self, key: Key) -> Result<Finding, String> {
         for shim in self.machine.living_shims() {
+            self.settle(shim)?;
             self.connect(shim);
             match self.machine.ask(shim, key) {
                 Answer::Held => {

@@ -668,8 +668,13 @@ impl Machine {
             let inbox = &self.shims[&id].inbox;
             let old = inbox.iter().find(|(from, box_)| **from < generation && !box_.is_empty());
             let Some((&from, _)) = old else { return };
+            let waiting = inbox.values().map(VecDeque::len).sum::<usize>();
             // Whatever it says to them, nobody hears it.
             drop(self.read(id, from));
+            // A pause of what is claimed waits for its fork (seed 379).
+            if self.shims[&id].inbox.values().map(VecDeque::len).sum::<usize>() == waiting {
+                return;
+            }
         }
     }
 }

@@ -94,11 +94,12 @@ fn service(place: usize, chance: &mut Chance) -> ServiceSpec {
         failure_threshold: 1,
         success_threshold: 1,
     };
+    let passes = chance.one_in(3);
     let port = |name: &str, number| PortWish {
         name: name.to_owned(),
         number,
         host: None,
-        pass_socket: false,
+        pass_socket: name == "main" && passes,
     };
     let number = chance.one_in(3).then(|| 1 + u16::try_from(chance.below(PORTS)).expect("small"));
     let mut ports = vec![port("main", number), port("admin", None)];

@@ -36,8 +36,8 @@ struct Look<'a, F> {
 }
 
 impl Ground {
-    /// Looks; `follow` is called for each directory before it is read. What lies in `apart` does
-    /// not count.
+    /// Looks; `follow` is called for each directory before it is read. What lies in `apart` never
+    /// counts.
     pub(super) fn look(roots: &[PathBuf], apart: &Path, follow: impl FnMut(&Path)) -> Self {
         let (ground, real, linked) = (Self::default(), VecDeque::new(), VecDeque::new());
         let mut look = Look { ground, apart, follow, real, linked };

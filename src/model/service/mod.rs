@@ -9,7 +9,8 @@
 //! ```
 //! [`spec`] has the words, [`state`] what is true, [`plan`] what a command does, [`gate`] who may
 //! begin, [`ending`] who is to stop, [`restart`] what follows an end, [`hook`] the commands
-//! beside, [`ports`] and [`observe`] what the world says.
+//! beside, [`ports`] and [`observe`] what the world says, [`sockets`] what one attempt leaves to
+//! the next.
 
 pub mod ending;
 pub mod gate;
@@ -19,5 +20,6 @@ pub mod plan;
 pub mod ports;
 pub mod probe;
 pub mod restart;
+pub mod sockets;
 pub mod spec;
 pub mod state;
