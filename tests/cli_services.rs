@@ -394,7 +394,8 @@ fn secrets_of_services_are_nowhere_and_a_changed_one_starts_anew() {
 fn words_beside_a_service_hold_no_secret_in_the_log_and_are_whole_when_used() {
     let script = "test \\\"$1\\\" = --password=canary-7391 && touch";
     let services = format!(
-        "[services.web]\n{STAYS}environment = {{ TOKEN = {{ value = \"canary-7391\", secret = true }} }}\n\
+        "[services.web]\n{STAYS}\
+         environment = {{ TOKEN = {{ value = \"canary-7391\", secret = true }} }}\n\
          hooks = {{ before_start = [\"sh\", \"-c\", \"{script} hooked\", \"x\", \
          \"--password=canary-7391\"] }}\n\
          readiness = {{ exec = {{ command = [\"sh\", \"-c\", \
