@@ -95,6 +95,7 @@ fn living(
     let last = || last().map(|words| format!("its last attempt {words}"));
     match run.phase {
         Phase::Queued => match gate(state, run) {
+            Gate::Open if loops => ("crash_looping", last()),
             Gate::Open => ("starting", None),
             Gate::Never(other) => ("skipped", Some(format!("run {other} did not succeed"))),
             Gate::Waits(waits) => (waiting_state(&waits), Some(waiting(&waits))),

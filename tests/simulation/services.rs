@@ -70,18 +70,21 @@ pub(crate) fn command(chance: &mut Chance) -> Command {
     }
 }
 
+fn condition(chance: &mut Chance) -> ServiceCondition {
+    match chance.below(6) {
+        0 => ServiceCondition::Started,
+        1 => ServiceCondition::Completed,
+        2 => ServiceCondition::Failed,
+        _ => ServiceCondition::Ready,
+    }
+}
+
 /// One of a few: the same is often declared again.
 fn service(place: usize, chance: &mut Chance) -> ServiceSpec {
     let version = chance.below(2);
     let mut fixed = Chance::new(place as u64 * 7 + version);
     let chance = &mut fixed;
     let on = (0..place).filter(|_| chance.one_in(2)).collect::<Vec<_>>();
-    let condition = |chance: &mut Chance| match chance.below(6) {
-        0 => ServiceCondition::Started,
-        1 => ServiceCondition::Completed,
-        2 => ServiceCondition::Failed,
-        _ => ServiceCondition::Ready,
-    };
     let depends_on = on
         .into_iter()
         .map(|other| ServiceDependency { service: name(other), condition: condition(chance) })

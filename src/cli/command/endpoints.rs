@@ -12,7 +12,7 @@ use crate::projections::view::{List, ServiceView};
 const HELP: &str = "\
 Examples:
   jr endpoints
-  curl \"$(jr endpoints --json | jq -r '.items[0].url')\"
+  jr endpoints --json | jq -r '.items[0].url'
 
 Exit codes:
   0; 2 a bad moment";
