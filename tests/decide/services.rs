@@ -455,3 +455,23 @@ fn sockets_are_kept_open_until_the_next_attempt_has_them() {
     ended(&mut jr, "web", exited(0));
     assert!(forgotten(&jr, 2).is_some(), "the run is over");
 }
+
+/// Seed 435: what was up before is not skipped, whatever became of what it depends on.
+#[test]
+fn a_service_that_was_up_waits_for_what_has_failed_since() {
+    let mut jr = Fixture::new();
+    let db = Supervision { restart: RestartPolicy::Never, ..supervision() };
+    let web =
+        Supervision { depends_on: vec![on("db", ServiceCondition::Started)], ..supervision() };
+    let declared = [("db", spec(1, db)), ("web", spec(1, web))];
+    up(&mut jr, &declared);
+    started(&mut jr, "db");
+    started(&mut jr, "web");
+    ended(&mut jr, "db", exited(3));
+    ended(&mut jr, "web", exited(3));
+    jr.pass(100);
+    assert_eq!(phase(&jr, "web"), Phase::Queued);
+    up(&mut jr, &declared);
+    started(&mut jr, "db");
+    assert_eq!(phase(&jr, "web"), Phase::Starting, "it comes back with it");
+}

@@ -413,10 +413,20 @@ impl<'a> Planner<'a> {
         };
         let name = if spec.replicas > 1 { role.to_string() } else { role.service.to_string() };
         let role = Some(role.clone());
+        let parent = parent.filter(|parent| is_kept(self.state, *parent));
         let spec = Arc::new(RunSpec { name, parent, role, ..(*spec.run).clone() });
         self.plan.events.push(Event::RunAdmitted { run, spec });
         run
     }
+}
+
+/// Whether a run can be named by another one: no prune has taken it, or may be about to.
+fn is_kept(state: &State, run: RunId) -> bool {
+    let is_safe = |seq: u64| {
+        let pruning = state.pruning.as_ref();
+        seq > state.pruned_at && pruning.is_none_or(|pruning| seq >= pruning.before)
+    };
+    state.runs.contains_key(&run) || state.ended_lately(run).is_some_and(|run| is_safe(run.seq))
 }
 
 impl Verb {
