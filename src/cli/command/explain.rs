@@ -13,6 +13,7 @@ use crate::projections::view::{List, RunView, StepView};
 const HELP: &str = "\
 Examples:
   jr explain
+  jr explain --json
 
 Exit codes:
   0; 2 nothing is declared, or not so";
