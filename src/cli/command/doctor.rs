@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use super::Runnable;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
-use crate::cli::services::settle::look;
 use crate::cli::table::{Medium, Style};
 use crate::cli::ui::Ui;
 use crate::cli::{exit, repo, text};
 use crate::daemon::doctor::{self, Depth, Finding, Severity};
-use crate::projections::view::ServiceView;
 
 /// Of writing to it.
 const FITS: &str = "a String takes everything";
@@ -61,7 +59,6 @@ impl Runnable for DoctorArgs {
             return examine_repo(context, path);
         }
         let (_, mut findings) = doctor::examine(&context.place, Depth { whole_log: self.deep });
-        findings.extend(services(context));
         findings.extend(repo::configuration(&context.configuration));
         let home = context.place.home.display().to_string();
         let id = context.place.id.to_string();
@@ -78,32 +75,6 @@ fn examine_repo(context: &mut Context, path: &Path) -> Result<u8, CommandError> 
     let id = configuration.selection().map(|chosen| chosen.id.to_string()).unwrap_or_default();
     let home = context.place.home.display().to_string();
     Ok(print(&mut context.ui, Some((&id, home)), &findings))
-}
-
-/// Services that are to be up and are not. What cannot be asked, other checks tell of.
-fn services(context: &Context) -> Vec<Finding> {
-    let Ok(views) = look(context) else { return Vec::new() };
-    let wanted: Vec<&ServiceView> = views.iter().filter(|view| view.wanted).collect();
-    let mut findings: Vec<Finding> = wanted.iter().filter_map(|view| of_service(view)).collect();
-    if findings.is_empty() && !wanted.is_empty() {
-        findings.push(Finding::ok("services", format!("{} are as they should be", wanted.len())));
-    }
-    findings.into_iter().map(|finding| Finding { group: "services", ..finding }).collect()
-}
-
-fn of_service(view: &ServiceView) -> Option<Finding> {
-    let why = view.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let message = format!("{} is {}{why}", view.service, view.state);
-    let run = view.run_id.clone().unwrap_or_default();
-    let finding = match view.state.as_str() {
-        "failed" | "skipped" | "crash_looping" => {
-            Finding::error("services", message).fix(format!("jr logs {run}"))
-        }
-        "unhealthy" => Finding::warning("services", message).fix(format!("jr why {run}")),
-        "interrupted" => Finding::warning("services", message).fix("jr resume"),
-        _ => return None,
-    };
-    Some(finding.with("service", view.service.clone()).with("run_id", run))
 }
 
 /// The word.

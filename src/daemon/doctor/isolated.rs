@@ -76,6 +76,14 @@ fn perform<T, F: FnOnce() -> T>(look: &Mutex<Option<F>>, to: &SyncSender<Result<
 }
 
 impl<T> Pending<T> {
+    /// A look that is not worth beginning.
+    pub fn unknown(why: &str) -> Self {
+        let (sender, result) = sync_channel(1);
+        // There is room for one.
+        let _sent = sender.send(Err(why.to_owned()));
+        Self { result, deadline_ms: 0, limit_ms: 0 }
+    }
+
     /// Waits for it, until its deadline at most.
     pub fn gathered(self) -> Gathered<T> {
         let left = Duration::from_millis(self.deadline_ms.saturating_sub(monotonic_ms()));

@@ -67,10 +67,11 @@ pub fn gate(state: &State, run: &Run) -> Gate {
         match met(state, dependency) {
             Met::Yes => {}
             Met::NotYet if mutants::is_on("no_dependency") => {}
-            Met::NotYet => return Gate::Waits(Waits::Dependency(dependency.clone())),
             Met::Never(other) if run.started_at.is_none() => return Gate::Never(other),
-            // It was up before, and comes back with what it depends on (seed 435).
-            Met::Never(_) => return Gate::Waits(Waits::Dependency(dependency.clone())),
+            // What was up before comes back with what it depends on (seed 435).
+            Met::NotYet | Met::Never(_) => {
+                return Gate::Waits(Waits::Dependency(dependency.clone()));
+            }
         }
     }
     if let Some((hook, _)) = standing.hooks.iter().find(|(_, moment)| moment.holds_start()) {

@@ -8,6 +8,7 @@ mod limits;
 mod log;
 mod place;
 mod server;
+mod services;
 mod shims;
 mod tools;
 
@@ -30,6 +31,7 @@ const CHECKS: &[(&str, &[Judge])] = &[
     ("disk", &[disks::kind, disks::space]),
     ("clock", &[clocks::wall, clocks::boot, clocks::jumps]),
     ("runs", &[shims::shims, shims::attempts, left::strays, left::outputs, left::secrets]),
+    ("services", &[services::services]),
     ("cgroups", &[cgroups::leaf, cgroups::controllers, cgroups::left_over]),
     ("limits", &[limits::open_files, limits::processes, limits::inotify, limits::memory]),
     ("tools", &[tools::tools]),
@@ -70,6 +72,7 @@ fn unknown(facts: &Facts, group: &str) -> Vec<Finding> {
         "daemon" => ("locks and socket", Severity::Error, facts.server.why()),
         "log" => ("the log", Severity::Warning, facts.log.why()),
         "disk" => ("the disks", Severity::Error, facts.disks.why()),
+        "services" => ("services", Severity::Warning, facts.services.why()),
         "cgroups" => ("cgroups", Severity::Warning, facts.cgroups.why()),
         "tools" => ("other programs", Severity::Info, facts.tools.why()),
         "runs" => {
@@ -207,6 +210,7 @@ pub(super) mod sound {
             }),
             shims: Gathered::Known(Vec::new()),
             left: Gathered::Known(LeftFacts { strays: Some(Vec::new()), ..LeftFacts::default() }),
+            services: Gathered::Known(Ok(Vec::new())),
             cgroups: Gathered::Known(CgroupFacts {
                 hierarchy: Hierarchy {
                     mode: Mode::Unified,
@@ -280,12 +284,14 @@ mod tests {
             log: gone(),
             shims: gone(),
             left: gone(),
+            services: gone(),
             cgroups: gone(),
             tools: gone(),
         };
         let findings = judge(&facts);
         let names: Vec<&str> = findings.iter().map(|finding| finding.check.as_ref()).collect();
-        let expected = ["jr", "environment", "daemon", "log", "disk", "runs", "cgroups", "tools"];
+        let expected =
+            ["jr", "environment", "daemon", "log", "disk", "runs", "services", "cgroups", "tools"];
         assert_eq!(names, expected.map(|group| format!("{group}_unknown")));
         assert!(findings.iter().all(|finding| finding.message.ends_with("within 4000 ms")));
     }

@@ -11,12 +11,13 @@ pub mod log;
 pub mod paths;
 pub mod place;
 pub mod server;
+pub mod services;
 pub mod shims;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
 
-use super::isolated::{Gathered, begin};
+use super::isolated::{Gathered, Pending, begin};
 use crate::daemon::place::{Keeping, Place};
 use crate::limits;
 
@@ -72,6 +73,8 @@ pub struct Facts {
     pub shims: Gathered<Vec<shims::ShimFacts>>,
     /// What is left without an owner.
     pub left: Gathered<left::LeftFacts>,
+    /// Services that are wanted.
+    pub services: Gathered<Result<Vec<services::ServiceFacts>, String>>,
     /// Cgroups.
     pub cgroups: Gathered<cgroups::CgroupFacts>,
     /// Programs that runs or jr itself may need.
@@ -109,6 +112,12 @@ impl Facts {
         let shims = begin(look, move || shims::gather(&here));
         let here = of(place);
         let left = begin(look, move || left::gather(&here, carriers, known.as_ref()));
+        let here = of(place);
+        // They are in the log: where that holds a look up, another would be held up too.
+        let services = match log.why() {
+            None => begin(look, move || services::gather(&here)),
+            Some(why) => Pending::unknown(why),
+        };
         Self {
             environment: place.id.to_string(),
             kept: Kept::of(place),
@@ -119,6 +128,7 @@ impl Facts {
             log,
             shims: shims.gathered(),
             left: left.gathered(),
+            services: services.gathered(),
             cgroups: cgroups.gathered(),
             tools: tools.gathered(),
         }
