@@ -199,7 +199,7 @@ pub const WATCH_QUIET_MS: u64 = 100;
 /// And if somebody goes on, after so long.
 pub const WATCH_SETTLE_MS: u64 = 2_000;
 /// What the files of a service held is kept so long between two of its attempts.
-pub const WATCH_KEEP_MS: u64 = 10_000;
+pub const WATCH_KEEP_MS: u64 = 60_000;
 /// What is told of a changed path.
 pub const WATCHED_PATH_BYTES: usize = 200;
 /// A file of rules about what is not watched.

@@ -318,6 +318,48 @@ fn the_wizard_proposes_what_is_there() {
 }
 
 #[test]
+fn up_asks_what_is_to_be_where_nothing_is_declared() {
+    let desk = Desk::new();
+    let up = |desk: &Desk| {
+        let path = desk.path().to_owned();
+        Screen::with(&desk.home, &["up", "--wait"], 24, 80, |command| {
+            command.current_dir(path);
+        })
+    };
+    let mut screen = up(&desk);
+    screen.expect("no service is declared here, and there is no jr.toml");
+    screen.expect("mode, main or trees [main]: ");
+    screen.write("\x04");
+    assert_eq!(screen.end_code(), 1);
+    assert_eq!(desk.files(), [""; 0]);
+    let mut screen = up(&desk);
+    for _ in 0..3 {
+        screen.expect("]: ");
+        screen.write("\r");
+    }
+    screen.expect("name of another one [-]: ");
+    screen.write("web\r");
+    screen.expect("command of web [-]: ");
+    screen.write("exec sleep 600\r");
+    for _ in 0..7 {
+        screen.write("\r");
+    }
+    screen.expect("7/7 Review");
+    screen.expect("yes, no, edit [yes]: ");
+    screen.write("yes\r");
+    screen.expect("created");
+    screen.expect("start web");
+    assert_eq!(screen.end_code(), 0);
+    let status = document(&desk.jr(&["status", "--json"], ""));
+    assert_eq!(status["items"][0]["state"], "ready", "{status}");
+    desk.jr(&["down"], "");
+    // A project that declares none is not asked again.
+    desk.write("jr.toml", "[project]\nname = \"p\"\n");
+    let mut screen = up(&desk);
+    assert_eq!(screen.end_code(), 0, "web is known from before");
+}
+
+#[test]
 fn who_leaves_the_wizard_leaves_nothing() {
     let desk = Desk::new();
     let mut screen = desk.wizard();

@@ -1,92 +1,15 @@
 //! Services at the command line, with a real daemon: up, down, restart, status, ports, plans.
-#![expect(clippy::disallowed_methods, reason = "a deadline needs a clock")]
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/project.rs"]
+mod project;
 
 use std::net::TcpListener;
-use std::process::Output;
-use std::time::{Duration, Instant};
 
-use home::Home;
+use home::code;
+use project::{Project, STAYS, err};
 use serde_json::Value;
-
-/// Time for anything that is to happen by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A directory with a `jr.toml`, and an environment of its own.
-struct Project {
-    home: Home,
-    directory: tempfile::TempDir,
-}
-
-impl Project {
-    fn new(services: &str) -> Self {
-        let project =
-            Self { home: Home::new(), directory: tempfile::tempdir().expect("a directory") };
-        project.declare(services);
-        project
-    }
-
-    fn declare(&self, services: &str) {
-        let head = "[project]\nname = \"p\"\n[environments.local]\ntype = \"local\"\n";
-        let text = format!("{head}{services}");
-        std::fs::write(self.directory.path().join("jr.toml"), text).expect("writes");
-    }
-
-    fn jr(&self, words: &[&str]) -> Output {
-        let mut command = self.home.command(words);
-        command.current_dir(self.directory.path());
-        command.output().expect("jr runs")
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        let output = self.jr(&[words, &["--json"]].concat());
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-
-    /// The state of a service's first replica.
-    fn state(&self, service: &str) -> String {
-        self.item(service)["state"].as_str().expect("a word").to_owned()
-    }
-
-    fn item(&self, service: &str) -> Value {
-        let status = self.json(&["status"]);
-        let items = status["items"].as_array().expect("a list").clone();
-        items.into_iter().find(|item| item["service"] == service).expect("it is known")
-    }
-
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_so(self) {
-            assert!(Instant::now() < deadline, "{what}: {}", self.json(&["status"]));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn daemon_pid(&self) -> i32 {
-        let status = self.json(&["daemon", "status"]);
-        i32::try_from(status["pid"].as_i64().expect("it runs")).expect("fits")
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        self.jr(&["down"]);
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Sleeps until it is stopped.
-const STAYS: &str = "command = [\"sleep\", \"1000\"]\n";
 
 #[test]
 fn up_twice_changes_nothing_and_down_leaves_nothing() {
@@ -342,6 +265,26 @@ fn ports_are_allocated_kept_and_told() {
 }
 
 #[test]
+fn any_port_is_one_of_those_that_the_project_gives_away() {
+    let services = |first: u16, last: u16| {
+        format!(
+            "[ports]\nfirst = {first}\nlast = {last}\n[services.web]\n\
+             replicas = 3\nport = \"auto\"\n{STAYS}"
+        )
+    };
+    let project = Project::new(&services(24_100, 24_199));
+    project.jr(&["up", "--wait"]);
+    let ports = project.json(&["ports"]);
+    for item in ports["items"].as_array().expect("a list") {
+        assert!((24_100..24_200).contains(&item["assigned"].as_u64().expect("a port")), "{item}");
+    }
+    project.declare(&services(24_199, 24_100));
+    let refused = project.jr(&["up"]);
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("no port is between"), "{}", err(&refused));
+}
+
+#[test]
 fn a_taken_port_is_told_and_waited_for() {
     let thief = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = thief.local_addr().expect("bound").port();
@@ -381,26 +324,26 @@ fn secrets_of_services_are_nowhere_and_a_changed_one_starts_anew() {
         let output = command.output().expect("jr runs");
         serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
     };
-    assert_eq!(up("canary-one-7391")["services"][0]["state"], "ready");
-    assert_eq!(up("canary-one-7391")["items"][0]["action"], "keep");
-    assert_eq!(up("canary-two-7391")["items"][0]["action"], "restart");
+    assert_eq!(up("one-canary-q7391z")["services"][0]["state"], "ready");
+    assert_eq!(up("one-canary-q7391z")["items"][0]["action"], "keep");
+    assert_eq!(up("two-canary-q7391z")["items"][0]["action"], "restart");
     project.until("it is up again", |project| project.state("web") == "ready");
     let events = project.jr(&["events", "--json"]);
-    assert!(!String::from_utf8_lossy(&events.stdout).contains("7391"));
+    assert!(!String::from_utf8_lossy(&events.stdout).contains("canary-q7391z"));
     project.jr(&["down"]);
 }
 
 #[test]
 fn words_beside_a_service_hold_no_secret_in_the_log_and_are_whole_when_used() {
-    let script = "test \\\"$1\\\" = --password=canary-7391 && touch";
+    let script = "test \\\"$1\\\" = --password=canary-q7391z && touch";
     let services = format!(
         "[services.web]\n{STAYS}\
-         environment = {{ TOKEN = {{ value = \"canary-7391\", secret = true }} }}\n\
+         environment = {{ TOKEN = {{ value = \"canary-q7391z\", secret = true }} }}\n\
          hooks = {{ before_start = [\"sh\", \"-c\", \"{script} hooked\", \"x\", \
-         \"--password=canary-7391\"] }}\n\
+         \"--password=canary-q7391z\"] }}\n\
          readiness = {{ exec = {{ command = [\"sh\", \"-c\", \
          \"{script} asked; test -e hooked || {{ echo $TOKEN >&2; exit 1; }}\", \"x\", \
-         \"--password=canary-7391\"] }}, interval = \"20ms\" }}\n\
+         \"--password=canary-q7391z\"] }}, interval = \"20ms\" }}\n\
          health = {{ exec = {{ command = \"test ! -e ill || {{ echo $TOKEN >&2; exit 1; }}\" }}, \
          interval = \"20ms\", failure_threshold = 1 }}\n"
     );
@@ -417,7 +360,7 @@ fn words_beside_a_service_hold_no_secret_in_the_log_and_are_whole_when_used() {
     project.jr(&["down"]);
     for words in [&["events", "--json"][..], &["history", "--json"], &["status", "--json"]] {
         let said = project.jr(words);
-        assert!(!String::from_utf8_lossy(&said.stdout).contains("7391"), "{words:?}");
+        assert!(!String::from_utf8_lossy(&said.stdout).contains("canary-q7391z"), "{words:?}");
     }
 }
 
@@ -474,4 +417,53 @@ fn commands_beside_a_service_are_runs_of_their_own() {
         .filter_map(|item| item["name"].as_str())
         .collect();
     assert!(names.contains(&"web:before_start") && names.contains(&"web:after_ready"), "{names:?}");
+}
+
+#[test]
+fn a_oneshot_is_ready_once_it_has_ended_well() {
+    let services = format!(
+        "[services.migrate]\noneshot = true\n\
+         command = \"until test -e go; do sleep 0.01; done; test ! -e bad\"\n\
+         [services.web]\ndepends_on = [\"migrate\"]\n{STAYS}"
+    );
+    let project = Project::new(&services);
+    project.jr(&["up"]);
+    project.until_state("migrate", "starting");
+    assert_eq!(project.state("web"), "waiting");
+    let early = project.jr(&["up", "--wait", "--timeout", "50ms"]);
+    assert_eq!(code(&early), 124, "{}", err(&early));
+    project.write("go", "");
+    assert_eq!(code(&project.jr(&["up", "--wait"])), 0);
+    assert_eq!((project.state("migrate").as_str(), project.attempts("migrate")), ("completed", 1));
+    project.jr(&["down"]);
+    project.write("bad", "");
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 1, "{}", err(&up));
+    let states = [("migrate", "failed"), ("web", "skipped")];
+    assert_eq!(project.states(), states.map(|(name, state)| (name.into(), state.into())));
+    project.declare("[services.x]\noneshot = true\nrestart = \"always\"\ncommand = \"true\"\n");
+    assert_eq!(code(&project.jr(&["up"])), 2, "that would never end");
+}
+
+#[test]
+fn who_says_itself_that_it_is_ready_is_believed_through_up() {
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        return home::skipped("no /usr/bin/python3");
+    }
+    let project = Project::new(
+        "[services.web]\nreadiness = { notify = true }\nuser = \"nobody\"\n\
+         directory = \"/\"\ncommand = [\"/usr/bin/python3\", \"-c\", \"\"\"\n\
+         import os, socket, time\n\
+         where = os.environ['NOTIFY_SOCKET']\n\
+         print(os.getuid(), flush=True)\n\
+         tell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+         tell.sendto(b'READY=1', where.replace('@', chr(0)))\ntime.sleep(1000)\n\"\"\"]\n",
+    );
+    let up = project.jr(&["up", "--wait"]);
+    assert_eq!(code(&up), 0, "{}", err(&up));
+    assert_eq!(project.item("web")["health"], "ready");
+    let uid = project::out(&project.jr(&["logs", "web"])).trim().to_owned();
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(uid, "65534", "nobody");
+    }
 }

@@ -21,21 +21,25 @@ struct Project {
 }
 
 impl Project {
+    /// Its service is up, and stays.
     fn new(watch: &str) -> Self {
+        let mut project = Self::with(&format!("command = [\"sleep\", \"600\"]\nwatch = {watch}\n"));
+        project.jr(&["up", "--wait"]);
+        let items = project.home.items(&["ps"]);
+        items[0]["run_id"].as_str().expect("an id").clone_into(&mut project.run);
+        project.until_attempt();
+        project
+    }
+
+    fn with(web: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path();
         fs::create_dir_all(root.join("src/deep")).expect("made");
         fs::create_dir(root.join(".git")).expect("made");
         fs::write(root.join(".gitignore"), "*.log\ntarget/\n").expect("written");
         fs::write(root.join("src/main.rs"), "fn main() {}\n").expect("written");
-        let text = format!("[services.web]\ncommand = [\"sleep\", \"600\"]\nwatch = {watch}\n");
-        fs::write(root.join("jr.toml"), text).expect("written");
-        let mut project = Self { home: Home::new(), directory, run: String::new(), restarts: 0 };
-        project.jr(&["up", "--wait"]);
-        let items = project.home.items(&["ps"]);
-        items[0]["run_id"].as_str().expect("an id").clone_into(&mut project.run);
-        project.until_attempt();
-        project
+        fs::write(root.join("jr.toml"), format!("[services.web]\n{web}")).expect("written");
+        Self { home: Home::new(), directory, run: String::new(), restarts: 0 }
     }
 
     fn jr(&self, words: &[&str]) {
@@ -193,6 +197,28 @@ fn the_next_daemon_watches_on() {
     project.do_nothing();
     project.write("src/main.rs", "while somebody looks");
     project.restarts_for("src/main.rs");
+}
+
+#[test]
+fn a_mended_file_is_tried_at_once() {
+    let project = Project::with(
+        "command = \"touch src/own; exit 1\"\nrestart = \"always\"\nwatch = [\"src\"]\n\
+         backoff = { initial = \"10m\", max = \"10m\" }\n",
+    );
+    project.jr(&["up"]);
+    let attempts = || {
+        let items = project.home.items(&["ps"]);
+        let run = items.first().map(|item| item["run_id"].as_str().expect("an id").to_owned());
+        run.map_or(0, |run| project.home.show(&run)["attempts"].as_array().map_or(0, Vec::len))
+    };
+    let mut number = 0;
+    until("the next attempt", || {
+        number += 1;
+        if number % 100 == 0 {
+            project.write("src/main.rs", &format!("mended {number}"));
+        }
+        if attempts() > 1 { Ok(()) } else { Err("it waits".to_owned()) }
+    });
 }
 
 #[test]

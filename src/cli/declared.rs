@@ -67,6 +67,11 @@ impl<'a> Declared<'a> {
         self.resolved.environment.jobs.as_ref()?.get(name)
     }
 
+    /// Where ports are looked for that may be any.
+    pub fn port_range(&self) -> Option<(u16, u16)> {
+        self.resolved.settings().ports.and_then(|range| range.bounds())
+    }
+
     /// The queue of detached runs.
     pub fn default_queue(&self) -> Option<QueueName> {
         self.resolved.environment.default_queue.as_ref()?.parse().ok()

@@ -6,7 +6,7 @@ use super::problem::{Problem, did_you_mean};
 use super::resolve::Resolved;
 use super::schema::job::Job;
 use super::schema::probe::Probe;
-use super::schema::service::{Preset, Service};
+use super::schema::service::{Preset, Restart, Service};
 use super::schema::values::Words;
 use super::tree::{Node, find};
 
@@ -32,6 +32,7 @@ pub fn environment(resolved: &Resolved, declared: Option<&Node>) -> Vec<Problem>
         check.service(name, service, services);
     }
     check.cycles(services);
+    check.ports();
     for (name, test) in environment.tests.iter().flatten() {
         check.command(&["tests", name], test.command.as_ref());
         for (place, needed) in test.needs.iter().flatten().enumerate() {
@@ -85,6 +86,19 @@ impl Check<'_> {
         }
     }
 
+    fn ports(&mut self) {
+        let Some(range) = self.resolved.settings().ports else { return };
+        if (range.first.is_some() || range.last.is_some()) && range.bounds().is_none() {
+            let node = find(&self.resolved.settings, &["ports"]);
+            let message = "no port is between ports.first and ports.last";
+            let problem = Problem::error("out_of_range", message);
+            self.problems.push(match node {
+                Some(node) => problem.at(node.origin.source, node.origin.key.clone()),
+                None => problem,
+            });
+        }
+    }
+
     fn command(&mut self, path: &[&str], command: Option<&Words>) {
         let is_empty = command.is_none_or(|command| {
             command.as_slice().first().is_none_or(|word| word.trim().is_empty())
@@ -121,12 +135,20 @@ impl Check<'_> {
         } else if service.command.is_some() {
             self.command(&["services", name, "command"], service.command.as_ref());
         }
+        let never_ends = matches!(service.restart, Some(Restart::Always | Restart::UnlessStopped));
+        if service.oneshot == Some(true) && never_ends {
+            let problem =
+                Problem::error("bad_value", "what is started again whenever it ends never ends");
+            let problem = problem.suggest("restart = \"never\" or \"on_failure\"");
+            self.tell(&["services", name, "restart"], problem);
+        }
         for variable in service.environment.iter().flatten().map(|(name, _)| name) {
             self.variable(&["services", name, "environment", variable], variable);
         }
         for (key, probe) in [("health", &service.health), ("readiness", &service.readiness)] {
             if let Some(probe) = probe {
                 self.probe(&["services", name, key], probe);
+                self.pattern(&["services", name, key, "output"], probe);
             }
         }
         for other in service.depends_on.iter().flat_map(|wish| wish.names()) {
@@ -150,6 +172,14 @@ impl Check<'_> {
                 format!("{} needs exactly one way to ask, and has {found}", path.join("."));
             let problem = Problem::error("bad_probe", message);
             self.tell(path, problem.suggest("one of http, tcp, exec, output, unix and notify"));
+        }
+    }
+
+    fn pattern(&mut self, path: &[&str], probe: &Probe) {
+        let Some(output) = &probe.output else { return };
+        if let Err(error) = regex::Regex::new(output.pattern()) {
+            let message = format!("{} is no regular expression: {error}", path.join("."));
+            self.tell(path, Problem::error("bad_value", message));
         }
     }
 

@@ -24,6 +24,8 @@ const IO_ERROR: i32 = 5;
 /// Sets of variables, and of secrets, kept in memory; most runs share a few.
 const KEPT: usize = 8;
 
+/// The process of the service that a command is for, as in `systemd.exec(5)`.
+const MAIN_PID: &str = "MAINPID";
 /// Where a service says that it is ready (`sd_notify(3)`).
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// Tells a run where its daemon listens; one of an isolated environment has none.
@@ -40,6 +42,8 @@ pub struct Given {
     pub passed: Vec<(String, Option<String>)>,
     /// Where it says by itself how it is.
     pub notify: Option<PathBuf>,
+    /// The process of the service that it is a command for.
+    pub main_pid: Option<u32>,
 }
 
 impl Given {
@@ -145,6 +149,10 @@ impl Launcher {
             variables.retain(|(name, _)| name.as_bytes() != NOTIFY_SOCKET.as_bytes());
             let path = ByteString::from(socket.clone().into_os_string());
             variables.push((NOTIFY_SOCKET.into(), path));
+        }
+        if let Some(pid) = given.main_pid {
+            variables.retain(|(name, _)| name.as_bytes() != MAIN_PID.as_bytes());
+            variables.push((MAIN_PID.into(), pid.to_string().as_str().into()));
         }
         self.add_own(id, spec, &mut variables);
         Ok(variables)

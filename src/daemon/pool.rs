@@ -186,14 +186,16 @@ impl Pool {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { run, attempt, spec, ports, passed, notifies } => {
+            Action::Start { run, attempt, spec, ports, passed, notifies, main_pid } => {
                 let id = AttemptId { run, attempt };
                 let is_new = !self.holders.contains_key(&id);
                 if let Some(role) = spec.role.as_ref().filter(|_| is_new) {
                     self.watching.starts(&role.service);
                 }
-                let notify = (notifies && is_new).then(|| self.prober.make_socket(id)).flatten();
-                self.start(id, &spec, &Given { ports, passed, notify });
+                let is_shared = spec.user.is_some();
+                let notify = notifies && is_new;
+                let notify = notify.then(|| self.prober.make_socket(id, is_shared)).flatten();
+                self.start(id, &spec, &Given { ports, passed, notify, main_pid });
             }
             Action::Watch(watch) => self.watch(*watch),
             Action::FindPorts { run, role, wishes, avoid } => {

@@ -30,8 +30,9 @@ impl Finder {
         let mut found = Vec::with_capacity(wishes.len());
         for wish in wishes {
             let key = format!("{}\n{role}\n{}", self.key, wish.name);
-            let first = ports::start(&key, &limits::PORTS);
-            let Some(port) = ports::find(first, limits::PORTS, &avoid) else { return Vec::new() };
+            let range = wish.range.map_or(limits::PORTS, |(first, last)| first..=last);
+            let first = ports::start(&key, &range);
+            let Some(port) = ports::find(first, range, &avoid) else { return Vec::new() };
             avoid.insert(port);
             found.push((wish.name.clone(), port));
         }

@@ -73,17 +73,22 @@ impl Prober {
         Self { place, engine, asker: None, sockets: BTreeMap::new() }
     }
 
-    /// Makes the socket on which an attempt says how it is; its path.
-    pub(super) fn make_socket(&mut self, id: AttemptId) -> Option<PathBuf> {
-        let path = self.socket_path(id);
+    /// Makes the socket on which an attempt says how it is; its path. What runs as another user
+    /// cannot enter our directories: its socket has a name in no directory.
+    pub(super) fn make_socket(&mut self, id: AttemptId, is_shared: bool) -> Option<PathBuf> {
+        let path = self.socket_path(id, is_shared);
         // Without it the service is never ready, and the probe says why.
         let socket = NotifySocket::bind(&path).ok()?;
         self.sockets.insert(id, socket);
         Some(path)
     }
 
-    fn socket_path(&self, id: AttemptId) -> PathBuf {
-        self.place.run.join(format!("n-{}", id.run))
+    fn socket_path(&self, id: AttemptId, is_shared: bool) -> PathBuf {
+        if is_shared {
+            PathBuf::from(format!("@jr/n-{}", id.run))
+        } else {
+            self.place.run.join(format!("n-{}", id.run))
+        }
     }
 
     /// Asks an attempt from now on.
@@ -92,7 +97,8 @@ impl Prober {
         let mut notify = self.sockets.remove(&id);
         if notify.is_none() && watch.supervision.says_itself() {
             // An earlier daemon made it; this one takes its place.
-            notify = NotifySocket::bind(&self.socket_path(id)).ok();
+            let is_shared = watch.spec.user.is_some();
+            notify = NotifySocket::bind(&self.socket_path(id, is_shared)).ok();
         }
         let output = self.place.output(id.run, id.attempt);
         self.tell(ToAsker::Watch(Box::new(Asked { watch, variables, hidden, output, notify })));
@@ -101,7 +107,7 @@ impl Prober {
     /// The attempt is over.
     pub(super) fn forget(&mut self, id: AttemptId) {
         if self.sockets.remove(&id).is_some() || self.asker.is_some() {
-            let _absent = std::fs::remove_file(self.socket_path(id));
+            let _absent = std::fs::remove_file(self.socket_path(id, false));
         }
         if self.asker.is_some() {
             self.tell(ToAsker::Forget(id));

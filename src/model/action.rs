@@ -29,6 +29,8 @@ pub enum Action {
         passed: Vec<(String, Option<String>)>,
         /// It says by itself when it is ready.
         notifies: bool,
+        /// Of a command beside a service: the service's own process, where it lives.
+        main_pid: Option<u32>,
     },
     /// Find free ports for a replica that is about to begin.
     FindPorts {

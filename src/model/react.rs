@@ -390,5 +390,8 @@ pub fn start(state: &State, run: &Run) -> Action {
     let passed = wishes.into_iter().flatten().filter(|wish| wish.pass_socket);
     let passed = passed.map(|wish| (wish.name.clone(), wish.host.clone())).collect();
     let notifies = standing.is_some_and(|standing| standing.spec.supervision.says_itself());
-    Action::Start { run: run.id, attempt: run.attempt, spec, ports, passed, notifies }
+    let of = run.spec.hook.and(run.spec.parent).and_then(|parent| state.runs.get(&parent));
+    let process = of.filter(|of| of.attempt_lives).and_then(|of| of.process.as_ref());
+    let main_pid = process.map(|process| process.pid);
+    Action::Start { run: run.id, attempt: run.attempt, spec, ports, passed, notifies, main_pid }
 }

@@ -111,6 +111,9 @@ fn living(
             ("restarting", run.restart.map(|reason| reason.word().to_owned()))
         }
         Phase::Running if is_ready(run, &standing.spec.supervision) => ("ready", None),
+        Phase::Running if standing.spec.supervision.oneshot => {
+            ("starting", Some("it has not ended yet".to_owned()))
+        }
         Phase::Running => ("starting", Some("it does not say that it is ready yet".to_owned())),
         Phase::Paused => ("paused", None),
         Phase::Stopping => ("stopping", run.stop.map(|reason| reason.word().to_owned())),

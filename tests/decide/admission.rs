@@ -38,6 +38,7 @@ fn a_start_carries_all_that_was_asked_for() {
         ports: Vec::new(),
         passed: Vec::new(),
         notifies: false,
+        main_pid: None,
     };
     assert_eq!(jr.actions(), [start]);
 }

@@ -188,6 +188,44 @@ fn a_crash_is_followed_by_a_start_after_a_wait_that_grows() {
 }
 
 #[test]
+fn who_may_start_so_often_in_a_row_is_left_alone_then() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, Supervision { max_restarts: Some(2), ..supervision() }))]);
+    for wait in [100, 200] {
+        started(&mut jr, "web");
+        ended(&mut jr, "web", exited(1));
+        assert_eq!(jr.next_due_ms(), Some(wait));
+        jr.pass(wait);
+    }
+    started(&mut jr, "web");
+    let run = at(&jr, "web").0;
+    let events = ended(&mut jr, "web", exited(1));
+    assert_eq!(events[1], Event::RunEnded { run, outcome: Outcome::Failed(RunReason::Code(1)) });
+    assert_eq!(phase(&jr, "web"), Phase::Ended);
+    // Whoever asks again gets it again.
+    let declared = spec(1, Supervision { max_restarts: Some(2), ..supervision() });
+    let (_, steps) = up(&mut jr, &[("web", declared)]);
+    assert_eq!(verbs(&steps), [("web", Verb::Start)]);
+}
+
+#[test]
+fn a_changed_file_ends_the_wait_for_the_next_attempt() {
+    let mut jr = Fixture::new();
+    let changed = Observation::FilesChanged { service: name("web"), path: "/p/main.rs".to_owned() };
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    started(&mut jr, "web");
+    assert_eq!(kinds(&jr.see(changed.clone())), ["restart_requested"]);
+    assert!(jr.see(changed.clone()).is_empty(), "it is on its way already");
+    ended(&mut jr, "web", exited(1));
+    started(&mut jr, "web");
+    ended(&mut jr, "web", exited(1));
+    assert_eq!(phase(&jr, "web"), Phase::Delayed);
+    assert_eq!(kinds(&jr.see(changed.clone())), ["run_queued", "attempt_intended"]);
+    down(&mut jr, &[]);
+    assert!(jr.see(changed).is_empty(), "what is not to be is not started");
+}
+
+#[test]
 fn each_policy_follows_its_word() {
     let cases = [
         (RestartPolicy::Always, 0, Phase::Delayed),
@@ -279,6 +317,7 @@ fn ports_are_assigned_before_anything_begins() {
         number,
         host: None,
         pass_socket: false,
+        range: None,
     };
     let ports = vec![wish("main", None), wish("admin", Some(9_000))];
     let (events, _) = up(&mut jr, &[("web", spec(1, Supervision { ports, ..supervision() }))]);
@@ -343,6 +382,7 @@ fn after_a_reboot_it_waits_for_resume_and_keeps_its_ports() {
         number: Some(8_000),
         host: None,
         pass_socket: false,
+        range: None,
     }];
     up(&mut jr, &[("web", spec(1, Supervision { ports, ..supervision() }))]);
     started(&mut jr, "web");
@@ -427,7 +467,13 @@ fn a_command_comes_before_each_start_and_one_in_place_of_the_signal() {
 #[test]
 fn sockets_are_kept_open_until_the_next_attempt_has_them() {
     let mut jr = Fixture::new();
-    let port = PortWish { name: "main".into(), number: Some(5000), host: None, pass_socket: true };
+    let port = PortWish {
+        name: "main".into(),
+        number: Some(5000),
+        host: None,
+        pass_socket: true,
+        range: None,
+    };
     let passing = Supervision { ports: vec![port], ..supervision() };
     up(&mut jr, &[("web", spec(1, passing))]);
     started(&mut jr, "web");

@@ -71,8 +71,9 @@ pub(crate) fn command(chance: &mut Chance) -> Command {
 }
 
 fn condition(chance: &mut Chance) -> ServiceCondition {
-    match chance.below(6) {
+    match chance.below(7) {
         0 => ServiceCondition::Started,
+        3 => ServiceCondition::Ended,
         1 => ServiceCondition::Completed,
         2 => ServiceCondition::Failed,
         _ => ServiceCondition::Ready,
@@ -103,6 +104,7 @@ fn service(place: usize, chance: &mut Chance) -> ServiceSpec {
         number,
         host: None,
         pass_socket: name == "main" && passes,
+        range: None,
     };
     let number = chance.one_in(3).then(|| 1 + u16::try_from(chance.below(PORTS)).expect("small"));
     let mut ports = vec![port("main", number), port("admin", None)];
@@ -129,7 +131,9 @@ fn service(place: usize, chance: &mut Chance) -> ServiceSpec {
     let supervision = Supervision {
         ports,
         depends_on,
+        oneshot: restart == RestartPolicy::Never && chance.one_in(2),
         restart,
+        max_restarts: chance.one_in(3).then(|| 1 + u32::try_from(chance.below(4)).expect("small")),
         backoff: Backoff { first_ms: chance.below(300), max_ms: 2_000, ..Backoff::DEFAULT },
         stable_ms: 1_000,
         readiness: chance.one_in(2).then(probe),
@@ -282,14 +286,19 @@ fn is_so_far(state: &State, role: &Role, condition: ServiceCondition) -> bool {
     let succeeded = replica.last.map(|last| last.outcome.is_success());
     match (condition, live) {
         (ServiceCondition::Failed, None) => succeeded == Some(false),
-        (ServiceCondition::Completed | ServiceCondition::Failed, Some(_)) => false,
+        (ServiceCondition::Ended, None) => succeeded.is_some(),
+        (
+            ServiceCondition::Completed | ServiceCondition::Failed | ServiceCondition::Ended,
+            Some(_),
+        ) => false,
         (_, None) => succeeded == Some(true),
         (ServiceCondition::Started, Some((_, run))) => run.attempt_lives && run.process.is_some(),
         (ServiceCondition::Ready, Some((standing, run))) => {
             let asked = standing.spec.supervision.readiness.is_some()
                 || standing.spec.supervision.health.is_some();
             let well = matches!(run.health, Some(Health::Ready | Health::Healthy));
-            run.attempt_lives && run.process.is_some() && (well || !asked)
+            let oneshot = standing.spec.supervision.oneshot;
+            run.attempt_lives && run.process.is_some() && (well || !asked && !oneshot)
         }
     }
 }

@@ -151,6 +151,7 @@ fn service_spec() -> ServiceSpec {
         ServiceCondition::Ready,
         ServiceCondition::Completed,
         ServiceCondition::Failed,
+        ServiceCondition::Ended,
     ];
     let supervision = Supervision {
         ports: vec![PortWish {
@@ -158,11 +159,14 @@ fn service_spec() -> ServiceSpec {
             number: Some(8_000),
             host: Some("::1".into()),
             pass_socket: true,
+            range: Some((8_000, 8_099)),
         }],
         depends_on: conditions
             .map(|condition| ServiceDependency { service: service(), condition })
             .to_vec(),
+        oneshot: true,
         restart: RestartPolicy::UnlessStopped,
+        max_restarts: Some(9),
         backoff: retry(1, 500).backoff,
         stable_ms: 60_000,
         readiness: Some(probe(ProbeWay::Http(http))),

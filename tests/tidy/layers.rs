@@ -83,7 +83,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("unicode_width", &["src/cli/text.rs"]),
     ("crossterm", &["src/cli/"]),
     ("shlex", &["src/cli/"]),
-    ("regex", &["src/bundle/redact.rs", "src/cli/", "src/runners/probe/"]),
+    ("regex", &["src/bundle/redact.rs", "src/cli/", "src/config/check.rs", "src/runners/probe/"]),
     ("memchr", &["src/projections/progress/"]),
     ("similar", &["src/cli/"]),
 ];

@@ -5,6 +5,8 @@ mod init;
 mod schema;
 mod wizard;
 
+pub(super) use init::ask_for;
+
 use std::path::PathBuf;
 
 use super::Runnable;

@@ -48,7 +48,7 @@ pub struct HistoryArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Only this kind
-    #[arg(long, value_parser = ["job", "batch"])]
+    #[arg(long, value_parser = ["job", "batch", "service"])]
     kind: Option<String>,
     /// Only with this label; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = argument::label)]

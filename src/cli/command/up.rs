@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::Runnable;
+use super::config::ask_for;
 use crate::cli::context::{Context, asker, command_id, parse};
 use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
@@ -23,6 +24,8 @@ use crate::runners::linux::signals::Blocked;
 /// What ends a command that stays in the foreground.
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
+/// The error where nothing is declared.
+const NO_SERVICES: &str = "no_services";
 /// Below the options.
 const HELP: &str = "\
 Examples:
@@ -38,7 +41,8 @@ Exit codes:
 /// Bring services up, with all that they depend on
 ///
 /// Starts what is declared and not up, and starts anew what is declared otherwise than what runs.
-/// What is up as it is declared stays as it is.
+/// What is up as it is declared stays as it is. Where nothing is declared and somebody sits at a
+/// terminal, it asks what is to be, as `jr config init` does.
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct UpArgs {
@@ -76,7 +80,12 @@ impl Runnable for UpArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.configuration.add(&self.runtime_config)?;
-        let mut request = declared(context, self.services)?;
+        let mut request = match declared(context, self.services.clone()) {
+            Err(error) if error.code == NO_SERVICES && ask_for(context)? => {
+                declared(context, self.services)?
+            }
+            found => found?,
+        };
         request.with_dependencies = true;
         request.forget_others = self.prune;
         if self.plan {
@@ -129,7 +138,7 @@ pub fn declared(context: &Context, names: Vec<ServiceName>) -> Result<UpRequest,
     if request.names.is_empty() {
         let message = "no service is declared";
         let hint = "declare one: [services.web] in jr.toml, or: jr config init";
-        return Err(CommandError::new("no_services", exit::USAGE, message).hint(hint));
+        return Err(CommandError::new(NO_SERVICES, exit::USAGE, message).hint(hint));
     }
     Ok(request)
 }

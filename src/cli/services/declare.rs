@@ -65,7 +65,7 @@ fn request(
     let place = ["services", name];
     let environment = wish.environment.as_ref();
     declared.add_variables(place, wish.env_file.as_ref(), environment, &[], &mut common)?;
-    let mut ports = ports(wish);
+    let mut ports = ports(wish, declared.port_range());
     let mut command = words(wish.command.as_ref(), wish.args.as_deref());
     if command.is_empty() {
         let preset = wish.preset.or_else(|| Preset::of_name(name));
@@ -75,12 +75,16 @@ fn request(
     if let Some(stop) = &wish.stop_command {
         hooks.insert(HookMoment::Stop, words(Some(stop), None));
     }
+    let oneshot = wish.oneshot == Some(true);
+    let other = if oneshot { RestartPolicy::Never } else { RestartPolicy::default() };
     let probe = |key, probe| probes::probe(declared, name, key, probe, &ports, &common);
     let supervision = Supervision {
         readiness: wish.readiness.as_ref().map(|ask| probe("readiness", ask)).transpose()?,
         health: wish.health.as_ref().map(|ask| probe("health", ask)).transpose()?,
         depends_on: wish.depends_on.as_ref().map(dependencies).transpose()?.unwrap_or_default(),
-        restart: wish.restart.map(restart).unwrap_or_default(),
+        oneshot,
+        restart: wish.restart.map_or(other, restart),
+        max_restarts: wish.max_restarts,
         backoff: wish.backoff.as_ref().map_or(BACKOFF, |wish| backoff_over(wish, BACKOFF)),
         stable_ms: stable_ms(wish),
         startup_timeout_ms: wish.startup_timeout.map_or(limits::STARTUP_MS, |millis| millis.0),
@@ -115,7 +119,7 @@ fn directory(declared: &Declared<'_>, name: &str, wish: &Service) -> std::ffi::O
 }
 
 /// The main port first, then those by name, or in their order.
-fn ports(wish: &Service) -> Vec<PortWish> {
+fn ports(wish: &Service, range: Option<(u16, u16)>) -> Vec<PortWish> {
     let port = |name: String, port: &Port| {
         let (host, number) = match port {
             Port::Fixed(number) => (None, Some(*number)),
@@ -127,7 +131,8 @@ fn ports(wish: &Service) -> Vec<PortWish> {
         let host = host.or_else(|| wish.host.clone());
         let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
         let number = number.filter(|number| *number != 0);
-        PortWish { name, number, host, pass_socket: wish.pass_sockets == Some(true) }
+        let range = range.filter(|_| number.is_none());
+        PortWish { name, number, host, pass_socket: wish.pass_sockets == Some(true), range }
     };
     let main = wish.port.as_ref().map(|wish| port(MAIN_PORT.to_owned(), wish));
     let others: Vec<PortWish> = match &wish.ports {
@@ -168,6 +173,7 @@ fn condition(wish: DependencyCondition) -> ServiceCondition {
         DependencyCondition::Ready => ServiceCondition::Ready,
         DependencyCondition::Completed => ServiceCondition::Completed,
         DependencyCondition::Failed => ServiceCondition::Failed,
+        DependencyCondition::Ended => ServiceCondition::Ended,
     }
 }
 

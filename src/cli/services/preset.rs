@@ -74,7 +74,13 @@ pub fn command(
     }
     if ports.is_empty() {
         let (name, number) = (MAIN_PORT.to_owned(), Some(port));
-        ports.push(PortWish { name, number, host: wish.host.clone(), pass_socket: false });
+        ports.push(PortWish {
+            name,
+            number,
+            host: wish.host.clone(),
+            pass_socket: false,
+            range: None,
+        });
     }
     Ok(command)
 }

@@ -3,7 +3,9 @@
 use crate::cli::declared::{Declared, words};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
-use crate::config::schema::probe::{HttpProbe as HttpWish, Probe as ProbeWish, Statuses, TcpProbe};
+use crate::config::schema::probe::{
+    ExecWish, HttpProbe as HttpWish, Probe as ProbeWish, Statuses, TcpProbe,
+};
 use crate::config::schema::values::{Millis, Port};
 use crate::daemon::protocol::Common;
 use crate::model::ByteString;
@@ -43,10 +45,13 @@ pub fn probe(
         timeout = timeout.or(tcp.timeout);
         tcp_probe(tcp, ports).map_err(fail)?
     } else if let Some(exec) = &wish.exec {
-        let command = words(exec.command.as_ref(), exec.args.as_deref());
+        let command = match exec {
+            ExecWish::Command(command) => words(Some(command), None),
+            ExecWish::Table(exec) => words(exec.command.as_ref(), exec.args.as_deref()),
+        };
         ProbeWay::Exec { command }
     } else if let Some(output) = &wish.output {
-        let pattern = output.pattern.clone().unwrap_or_default();
+        let pattern = output.pattern().to_owned();
         regex::Regex::new(&pattern).map_err(|error| fail(format!("output: {error}")))?;
         ProbeWay::Output { pattern }
     } else if let Some(unix) = &wish.unix {

@@ -27,6 +27,8 @@ use limits::{Limits, Queue, Retention};
 use service::Service;
 use test::Test;
 
+use crate::limits::PORTS;
+
 /// Configuration of jr.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -37,7 +39,7 @@ pub struct Settings {
     pub default_mode: Option<Mode>,
     /// Where things of the project lie.
     pub directories: Option<Directories>,
-    /// Ports that are given to services which ask for none.
+    /// Ports that are given to services which ask for any.
     pub ports: Option<PortRange>,
     /// Environments by id.
     #[schemars(extend("x-aliases" = ["environment"]))]
@@ -96,19 +98,32 @@ pub struct Directories {
     pub plans: Option<String>,
 }
 
-/// Ports that are given to services which ask for none.
+/// Ports that are given to services which ask for any.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PortRange {
-    /// The first one.
+    /// The first one (default 20000).
     #[schemars(extend("x-aliases" = ["base"]), range(min = 1))]
     pub first: Option<u16>,
-    /// The last one.
+    /// The last one (default 31999, or 65535 if the first is above that).
     #[schemars(range(min = 1))]
     pub last: Option<u16>,
     /// Between two worktrees (default 20).
     #[schemars(range(min = 1))]
     pub spacing: Option<u16>,
+}
+
+impl PortRange {
+    /// From the first to the last; `None` where it says neither, or none is between them.
+    pub fn bounds(&self) -> Option<(u16, u16)> {
+        let (low, high) = PORTS.into_inner();
+        if self.first.is_none() && self.last.is_none() {
+            return None;
+        }
+        let first = self.first.unwrap_or(low.min(self.last.unwrap_or(low)));
+        let last = self.last.unwrap_or(if first <= high { high } else { u16::MAX });
+        (first <= last).then_some((first, last))
+    }
 }
 
 /// Keys of [`Settings`] that hold in all environments and that an environment may override.

@@ -18,10 +18,10 @@ pub struct Probe {
     pub tcp: Option<TcpProbe>,
     /// A command that exits with 0.
     #[schemars(extend("x-aliases" = ["command"]))]
-    pub exec: Option<ExecProbe>,
+    pub exec: Option<ExecWish>,
     /// A line of its output.
     #[schemars(extend("x-aliases" = ["log", "output_line"]))]
-    pub output: Option<OutputProbe>,
+    pub output: Option<OutputWish>,
     /// A connection over a Unix socket.
     pub unix: Option<UnixProbe>,
     /// It says so itself, by `sd_notify(3)`.
@@ -86,6 +86,36 @@ pub struct TcpProbe {
     /// For an answer.
     #[schemars(extend("x-aliases" = ["timeout_secs:s", "timeout_millis:ms"]))]
     pub timeout: Option<Millis>,
+}
+
+/// A command, or a table with it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ExecWish {
+    /// The command.
+    Command(Words),
+    /// The same.
+    Table(ExecProbe),
+}
+
+/// A regular expression that a line has to match, or a table with it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OutputWish {
+    /// The expression.
+    Pattern(String),
+    /// The same.
+    Table(OutputProbe),
+}
+
+impl OutputWish {
+    /// The expression.
+    pub fn pattern(&self) -> &str {
+        match self {
+            Self::Pattern(pattern) => pattern,
+            Self::Table(table) => table.pattern.as_deref().unwrap_or_default(),
+        }
+    }
 }
 
 /// A command that exits with 0.

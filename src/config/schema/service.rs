@@ -49,9 +49,14 @@ pub struct Service {
     pub hostname: Option<String>,
     /// What has to be up before it.
     pub depends_on: Option<Dependencies>,
-    /// When it is started again (default `always`).
+    /// It is there to end, like a migration: it is ready once it has ended well (default false).
+    pub oneshot: Option<bool>,
+    /// When it is started again (default `always`; of a `oneshot` `never`).
     #[schemars(extend("x-aliases" = ["restart_policy"]))]
     pub restart: Option<Restart>,
+    /// After so many starts in a row that did not last it is left alone (default: never).
+    #[schemars(extend("x-aliases" = ["start_limit_burst", "startretries"]))]
+    pub max_restarts: Option<u32>,
     /// Time before it is started again.
     #[schemars(extend("x-aliases" = ["backoff_config"]))]
     pub backoff: Option<Backoff>,
@@ -177,6 +182,8 @@ pub enum DependencyCondition {
     Completed,
     /// It has failed.
     Failed,
+    /// It has ended by itself, well or not.
+    Ended,
 }
 
 /// When a service is started again.

@@ -4,10 +4,11 @@
 //! ```text
 //! engine ──Watch──▶ pool ──▶ Watching: the files as they are
 //!    files change ─▶ bell ─▶ quiet ─▶ look ─▶ other contents? ──FilesChanged──▶ engine
-//! engine ──Forget─▶ pool ──▶ changes go unsaid; ──Start──▶ they are kept ──Watch──▶ and told
+//! engine ──Forget─▶ pool ──▶ taken anew; ──Start──▶ changes are kept ──Watch──▶ and told
 //! ```
-//! Between two attempts changes are not told: the next attempt reads what is there when it starts.
-//! What changes after that start and before it is known to run is told once it is.
+//! Between two attempts a change is told too, so that the next one does not wait: what made the
+//! last one fail may be mended. What the attempt itself wrote before its end does not count. What
+//! changes after a start and before it is known to run is told once it is.
 //!
 //! Dead after any step: the next daemon is told of the attempt again and takes the files as they
 //! are then.
@@ -223,12 +224,20 @@ impl Watcher {
     }
 
     fn forget(&mut self, attempt: AttemptId) {
+        self.sort_out();
         let since_ms = clock::boottime_ms();
-        for followed in self.services.values_mut() {
+        let mut written = Vec::new();
+        for (service, followed) in &mut self.services {
             let was_last = followed.live.remove(&attempt) && followed.live.is_empty();
             if was_last {
                 followed.standing = Standing::Between { since_ms };
+                if followed.is_touched {
+                    written.push(service.clone());
+                }
             }
+        }
+        for service in written {
+            self.look(&service);
         }
     }
 
@@ -276,9 +285,7 @@ impl Watcher {
         let due = self.services.iter().filter(|(_, followed)| followed.is_due());
         let due: Vec<ServiceName> = due.map(|(service, _)| service.clone()).collect();
         for service in due {
-            let is_live = |followed: &Followed| followed.standing == Standing::Live;
-            let is_live = self.services.get(&service).is_some_and(is_live);
-            if let Some(path) = self.look(&service).filter(|_| is_live) {
+            if let Some(path) = self.look(&service) {
                 let path = shown(&path);
                 self.engine
                     .post(ToEngine::Observed(vec![Observation::FilesChanged { service, path }]));

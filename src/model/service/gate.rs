@@ -106,7 +106,8 @@ pub fn is_superfluous(service: &Service, replica: &Replica, number: u32, run: Ru
 /// Whether others may count on it.
 pub fn is_ready(run: &Run, supervision: &Supervision) -> bool {
     let answers = run.health.is_some_and(super::spec::Health::is_ready);
-    is_started(run) && run.restart.is_none() && (answers || !supervision.is_asked())
+    let says_so = answers || !(supervision.is_asked() || supervision.oneshot);
+    is_started(run) && run.restart.is_none() && says_so
 }
 
 fn is_started(run: &Run) -> bool {
@@ -139,7 +140,9 @@ fn met_by(state: &State, role: &Role, condition: ServiceCondition) -> Met {
         let is_met = match condition {
             ServiceCondition::Started => is_started(run),
             ServiceCondition::Ready => is_ready(run, &spec.supervision),
-            ServiceCondition::Completed | ServiceCondition::Failed => false,
+            ServiceCondition::Completed | ServiceCondition::Failed | ServiceCondition::Ended => {
+                false
+            }
         };
         return if is_met { Met::Yes } else { Met::NotYet };
     }
@@ -147,6 +150,7 @@ fn met_by(state: &State, role: &Role, condition: ServiceCondition) -> Met {
     match (condition, last.outcome) {
         // It was, and can be again.
         (_, Outcome::Stopped(_) | Outcome::Cancelled(_)) => Met::NotYet,
+        (ServiceCondition::Ended, _) => Met::Yes,
         (condition, outcome) => {
             let wants_failure = condition == ServiceCondition::Failed;
             let is_met = wants_failure != outcome.is_success();

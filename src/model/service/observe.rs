@@ -3,7 +3,7 @@
 
 use super::ports;
 use super::spec::RestartReason;
-use crate::model::event::Event;
+use crate::model::event::{Event, QueuedReason};
 use crate::model::id::{RunId, ServiceName};
 use crate::model::observation::Observation;
 use crate::model::phase::Phase;
@@ -49,19 +49,22 @@ fn answering(state: &State, run: RunId, attempt: u32) -> Option<&Run> {
     Some(live).filter(|_| answers && live.spec.role.is_some())
 }
 
-/// What runs of a service is to be started again.
+/// What runs of a service is to be started again, and what waits for its next attempt waits no
+/// longer: what made it fail may be mended.
 fn files_changed(state: &State, service: &ServiceName, path: &str) -> Vec<Event> {
     let Some(known) = state.services.known.get(service) else { return Vec::new() };
     let newest = known.replicas.values().filter_map(|replica| replica.newest());
-    let live = newest.filter_map(|standing| {
-        let live = state.runs.get(&standing.run)?;
-        answering(state, live.id, live.attempt)
-    });
-    let again = live.map(|live| Event::RestartRequested {
-        run: live.id,
-        attempt: live.attempt,
-        reason: RestartReason::FilesChanged,
-        detail: Some(path.to_owned()),
+    let runs = newest.filter_map(|standing| state.runs.get(&standing.run));
+    let again = runs.filter_map(|run| match run.phase {
+        Phase::Delayed if run.due.is_some() => {
+            Some(Event::RunQueued { run: run.id, reason: QueuedReason::FilesChanged })
+        }
+        _ => answering(state, run.id, run.attempt).map(|live| Event::RestartRequested {
+            run: live.id,
+            attempt: live.attempt,
+            reason: RestartReason::FilesChanged,
+            detail: Some(path.to_owned()),
+        }),
     });
     again.collect()
 }

@@ -232,6 +232,7 @@ fn overridden(spec: &ServiceSpec, over: &Override) -> ServiceSpec {
                 number: Some(number),
                 host: None,
                 pass_socket: false,
+                range: None,
             }),
         }
         spec.supervision = Arc::new(supervision);

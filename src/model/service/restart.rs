@@ -46,7 +46,11 @@ pub fn after_attempt(
         return over;
     }
     let was_stable = end.duration_ms.is_some_and(|ran_ms| ran_ms >= supervision.stable_ms);
-    again(run, supervision, if was_stable { 1 } else { run.streak.saturating_add(1) }, now)
+    let streak = if was_stable { 1 } else { run.streak.saturating_add(1) };
+    if supervision.max_restarts.is_some_and(|most| streak > most) {
+        return over;
+    }
+    again(run, supervision, streak, now)
 }
 
 /// A command that was to come first failed: as if the attempt had.
@@ -56,7 +60,11 @@ pub fn not_prepared(state: &State, run: &Run, outcome: Outcome, now: Now) -> Vec
     match supervision.restart {
         RestartPolicy::Never => vec![Event::RunEnded { run: run.id, outcome }],
         RestartPolicy::Always | RestartPolicy::OnFailure | RestartPolicy::UnlessStopped => {
-            again(run, supervision, run.streak.saturating_add(1), now)
+            let streak = run.streak.saturating_add(1);
+            if supervision.max_restarts.is_some_and(|most| streak > most) {
+                return vec![Event::RunEnded { run: run.id, outcome }];
+            }
+            again(run, supervision, streak, now)
         }
     }
 }

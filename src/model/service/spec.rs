@@ -40,8 +40,12 @@ pub struct Supervision {
     pub ports: Vec<PortWish>,
     /// What has to be up before it.
     pub depends_on: Vec<ServiceDependency>,
+    /// It is there to end: until then it is not ready.
+    pub oneshot: bool,
     /// When it is started again.
     pub restart: RestartPolicy,
+    /// After so many starts in a row that did not last it is left alone; `None`: never.
+    pub max_restarts: Option<u32>,
     /// Time before that.
     pub backoff: Backoff,
     /// After so much running time an end is no longer one of a row, in milliseconds.
@@ -69,6 +73,8 @@ pub struct PortWish {
     pub host: Option<String>,
     /// jr binds it and passes the socket on (`sd_listen_fds(3)`).
     pub pass_socket: bool,
+    /// Any is one of these, from the first to the last; `None`: of `limits::PORTS`.
+    pub range: Option<(u16, u16)>,
 }
 
 /// A port that a replica has.
@@ -105,6 +111,8 @@ pub enum ServiceCondition {
     Completed,
     /// It has failed.
     Failed,
+    /// It has ended by itself, well or not.
+    Ended,
 }
 
 /// When a service is started again.
@@ -259,6 +267,7 @@ impl ServiceCondition {
             Self::Ready => "ready",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Ended => "ended",
         }
     }
 }

@@ -30,15 +30,30 @@ pub struct Datagram {
     pub passed: Vec<OwnedFd>,
 }
 
+/// A socket with a name in no directory (unix(7), "abstract"), which every process may send to.
+///
+/// # Errors
+/// Somebody has the name.
+pub fn bind_abstract(name: &[u8]) -> io::Result<OwnedFd> {
+    let socket = datagram_socket()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    Ok(socket)
+}
+
+fn datagram_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    // Before anyone can send: what comes without credentials is of nobody.
+    rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+    Ok(socket)
+}
+
 /// A socket at a path, for the owner alone. What was there before is replaced in one step.
 ///
 /// # Errors
 /// The file cannot be made.
 pub fn bind(path: &Path) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
-    // Before anyone can send: what comes without credentials is of nobody.
-    rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+    let socket = datagram_socket()?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".t");
     match std::fs::remove_file(&beside) {

@@ -73,7 +73,8 @@ pub struct Notices {
 
 impl NotifySocket {
     /// Makes the socket, and its directory if need be, for the owner alone. A socket that is there
-    /// already is replaced: a daemon that adopts a service binds where the last one did.
+    /// already is replaced: a daemon that adopts a service binds where the last one did. A name
+    /// that begins with `@` is in no directory, as `sd_notify(3)` writes it: all may send there.
     ///
     /// # Errors
     /// [`NotifyError`].
@@ -82,6 +83,9 @@ impl NotifySocket {
             return Err(NotifyError::PathTooLong(path.to_owned()));
         }
         let make = || {
+            if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
+                return datagrams::bind_abstract(name.as_bytes());
+            }
             if let Some(directory) = path.parent() {
                 DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
             }

@@ -28,7 +28,7 @@ const SCHEMA_LINE: &str = "#:schema ./jr.schema.json";
 const NAMED: usize = 5;
 
 /// Options of `init`.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub(super) struct InitArgs {
     /// Lay the JSON object that standard input holds on top
     #[arg(long)]
@@ -85,6 +85,22 @@ pub(super) fn init(context: &mut Context, args: &InitArgs) -> Result<u8, Command
         return Err(CommandError::new("no_input", exit::USAGE, message).hint(hint));
     };
     finish(context, args, &draft, before.as_deref(), &text)
+}
+
+/// For a command that cannot do without: the questions, if a person is there and no file of a
+/// project. Whether one was written, and the environment is what it says.
+pub(in crate::cli::command) fn ask_for(context: &mut Context) -> Result<bool, CommandError> {
+    let is_new = target(context, None).symlink_metadata().is_err();
+    if !is_new || !Terminal::is_there() || context.ui.json {
+        return Ok(false);
+    }
+    context.ui.status("no service is declared here, and there is no jr.toml: a few questions");
+    if init(context, &InitArgs::default())? != exit::OK {
+        return Ok(false);
+    }
+    context.configuration = context.configuration.again()?;
+    context.enter()?;
+    Ok(true)
 }
 
 fn finish(

@@ -116,7 +116,9 @@ pub struct ServiceSpec {
 pub struct Supervision {
     pub ports: Vec<PortWish>,
     pub depends_on: Vec<ServiceDependency>,
+    pub oneshot: bool,
     pub restart: RestartPolicy,
+    pub max_restarts: Option<u32>,
     pub backoff: Backoff,
     pub stable_ms: u64,
     pub readiness: Option<Probe>,
@@ -133,6 +135,7 @@ pub struct PortWish {
     pub number: Option<u16>,
     pub host: Option<String>,
     pub pass_socket: bool,
+    pub range: Option<(u16, u16)>,
 }
 
 /// Twin of [`model::ServiceDependency`].
@@ -164,6 +167,7 @@ pub enum ServiceCondition {
     Ready,
     Completed,
     Failed,
+    Ended,
 }
 
 /// Twin of [`model::RestartPolicy`].
@@ -216,7 +220,7 @@ pub enum PortRelease {
     Unwanted,
 }
 
-twins!(ServiceCondition, model::ServiceCondition, [Started, Ready, Completed, Failed]);
+twins!(ServiceCondition, model::ServiceCondition, [Started, Ready, Completed, Failed, Ended]);
 twins!(RestartPolicy, model::RestartPolicy, [Always, OnFailure, Never, UnlessStopped]);
 twins!(HookMoment, model::HookMoment, [BeforeStart, AfterReady, BeforeStop, Stop, AfterStop]);
 twins!(Health, model::Health, [Ready, Healthy, Unhealthy]);
@@ -266,7 +270,9 @@ impl From<&model::Supervision> for Supervision {
         Self {
             ports: model.ports.iter().map(Into::into).collect(),
             depends_on: model.depends_on.iter().map(Into::into).collect(),
+            oneshot: model.oneshot,
             restart: model.restart.into(),
+            max_restarts: model.max_restarts,
             backoff: model.backoff.into(),
             stable_ms: model.stable_ms,
             readiness: model.readiness.as_ref().map(Into::into),
@@ -288,7 +294,9 @@ impl TryFrom<Supervision> for model::Supervision {
         Ok(Self {
             ports: stored.ports.into_iter().map(Into::into).collect(),
             depends_on: on.collect::<Result<_, _>>()?,
+            oneshot: stored.oneshot,
             restart: stored.restart.into(),
+            max_restarts: stored.max_restarts,
             backoff: stored.backoff.into(),
             stable_ms: stored.stable_ms,
             readiness: stored.readiness.map(Into::into),
@@ -302,15 +310,15 @@ impl TryFrom<Supervision> for model::Supervision {
 
 impl From<&model::PortWish> for PortWish {
     fn from(model: &model::PortWish) -> Self {
-        let model::PortWish { name, number, host, pass_socket } = model.clone();
-        Self { name, number, host, pass_socket }
+        let model::PortWish { name, number, host, pass_socket, range } = model.clone();
+        Self { name, number, host, pass_socket, range }
     }
 }
 
 impl From<PortWish> for model::PortWish {
     fn from(stored: PortWish) -> Self {
-        let PortWish { name, number, host, pass_socket } = stored;
-        Self { name, number, host, pass_socket }
+        let PortWish { name, number, host, pass_socket, range } = stored;
+        Self { name, number, host, pass_socket, range }
     }
 }
 
