@@ -194,6 +194,8 @@ pub const WATCHED_FILES: usize = 20_000;
 pub const WATCHED_BYTES: u64 = 16 << 20;
 /// Paths of a burst that are kept apart; beyond it all of a service is looked at.
 pub const WATCHED_PATHS: usize = 1_000;
+/// A shim that could not be fenced, or left survivors, is looked at again after so long.
+pub const FENCE_AGAIN_MS: u64 = 250;
 /// Watched files are looked at once nobody has changed any for so long.
 pub const WATCH_QUIET_MS: u64 = 100;
 /// And if somebody goes on, after so long.

@@ -313,6 +313,30 @@ fn a_configuration_is_resolved_once_and_runs_are_pinned_to_theirs() {
 }
 
 #[test]
+fn what_was_in_force_can_be_asked_of_any_moment_and_of_a_bundle() {
+    let project =
+        Project::new("[environments.local]\ntype = \"local\"\nlabels = { team = \"a\" }\n");
+    let asked = |words: &[&str]| code(&project.jr(words));
+    project.ok(&["run", "true"]);
+    let seq = project.json(&["log", "stat"])["seq"].to_string();
+    project.write("jr.toml", "[environments.local]\ntype = \"local\"\nlabels = { team = \"b\" }\n");
+    project.ok(&["run", "true"]);
+    assert_eq!(asked(&["env", "--at", "1"]), 4, "no file had said anything then");
+    for words in [["env", "--at", &seq], ["config", "show", "--at"]] {
+        let words = if words[0] == "env" { words.to_vec() } else { [&words[..], &[&seq]].concat() };
+        let shown = project.ok(&words);
+        assert!(shown.contains("team = \"a\"") && !shown.contains("\"b\""), "{words:?}: {shown}");
+    }
+    let file = project.path().join("x.jrb").display().to_string();
+    project.jr(&["debug-report", "-o", &file]);
+    project.write("jr.toml", "[environments.local]\ntype = \"local\"\nlabels = { team = \"c\" }\n");
+    let bundled = project.ok(&["env", "--bundle", &file]);
+    assert!(bundled.contains("team = \"b\""), "{bundled}");
+    let json = project.json(&["env", "--at", &seq]);
+    assert!(json["sources"].is_array(), "{json}");
+}
+
+#[test]
 fn however_a_file_is_written_what_it_says_last_is_in_force() {
     let project = Project::new("");
     let file = project.path().join("jr.toml");

@@ -6,7 +6,7 @@ use crate::log::part::{self, Part};
 use crate::model::State;
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::services;
-use crate::projections::view::{FollowView, List};
+use crate::projections::view::{FollowView, InForceView, List};
 
 use super::error::CommandError;
 use super::exit;
@@ -87,6 +87,11 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         Query::Show { selector } | Query::Why { selector } | Query::Recorded { selector } => {
             no_such_run(selector)
         }
+        Query::InForce => Ok(Document::InForce(Box::new(InForceView {
+            schema: "jr.in_force/1".to_owned(),
+            document: None,
+            error: None,
+        }))),
         Query::Changes { .. } => Err(QueryError::Beyond { head: 0 }.into()),
         Query::Resolve { selectors, scope } => match selectors.first() {
             Some(selector) if *scope == Scope::One || selector != "all" => no_such_run(selector),

@@ -4,6 +4,8 @@
 //! one is made. The thread never waits for one shim: a mute or dead one is fenced by a thread of
 //! its own.
 
+mod shim;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -11,9 +13,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
+
+use shim::{Shim, Standing};
 
 use super::launch::{Given, Launcher};
 use super::ledger::Ledger;
@@ -48,30 +53,6 @@ const IO_ERROR: i32 = 5;
 const ORDERS_IN_A_ROW: usize = 16;
 /// ESRCH: nothing there to get a signal.
 const NO_PROCESS: i32 = 3;
-
-/// A shim as this daemon knows it.
-#[derive(Debug)]
-pub struct Shim {
-    handle: ShimHandle,
-    holds: BTreeSet<AttemptId>,
-    /// Since when an answer is due, on `CLOCK_BOOTTIME`.
-    due_since_ms: Option<u64>,
-    state: Standing,
-    /// The run whose next attempt comes here, since its sockets are open here; of an earlier
-    /// daemon's shim any that it has.
-    kept_for: Option<RunId>,
-}
-
-/// Whether a shim is of use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It takes starts.
-    Serving,
-    /// It was told to end, or keeps strays: it gets no more starts.
-    Leaving,
-    /// It is dead or mute and being ended.
-    Fencing,
-}
 
 /// The thread's state.
 pub struct Pool {
@@ -124,7 +105,7 @@ impl Pool {
             let kept_for = holds.last().map(|attempt| attempt.run);
             let holds = holds.into_iter().collect();
             let (due_since_ms, state) = (None, Standing::Serving);
-            let shim = Shim { handle, holds, due_since_ms, state, kept_for };
+            let shim = Shim { handle, holds, due_since_ms, state, kept_for, fence_tries: 0 };
             pool.shims.insert(id, shim);
         }
         pool
@@ -352,7 +333,8 @@ impl Pool {
         let setup = Setup { exe: PathBuf::from("/proc/self/exe"), args, variables: vec![home] };
         let handle = ShimHandle::spawn(&setup)?;
         let (holds, state) = (BTreeSet::new(), Standing::Serving);
-        let shim = Shim { handle, holds, due_since_ms: None, state, kept_for: None };
+        let (due_since_ms, kept_for, fence_tries) = (None, None, 0);
+        let shim = Shim { handle, holds, due_since_ms, state, kept_for, fence_tries };
         self.shims.insert(id, shim);
         Ok(id)
     }
@@ -493,7 +475,9 @@ impl Pool {
         shim.state = Standing::Fencing;
         shim.due_since_ms = None;
         let (directory, orders) = (self.place.shim(id), self.orders.clone());
+        let wait_ms = shim.fence_wait_ms();
         std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(wait_ms));
             let survivors = match process::fence(&directory) {
                 Ok(Fenced::Empty) => Some(Vec::new()),
                 Ok(Fenced::Survivors(survivors)) => Some(survivors),
@@ -564,24 +548,6 @@ impl Pool {
         for shim in self.shims.values_mut().filter(|shim| shim.is_free()) {
             let _gone = shim.handle.send(&ToShim::Exit);
         }
-    }
-}
-
-impl Shim {
-    fn tell(&mut self, message: &ToShim) {
-        // A connection that is gone is noticed where it is read.
-        let _gone = self.handle.send(message);
-    }
-
-    /// Sends what has to be answered in time.
-    fn ask(&mut self, message: &ToShim) {
-        self.tell(message);
-        self.due_since_ms = self.due_since_ms.or_else(|| Some(clock::boottime_ms()));
-    }
-
-    /// Whether it takes the start of any run.
-    fn is_free(&self) -> bool {
-        self.holds.is_empty() && self.state == Standing::Serving && self.kept_for.is_none()
     }
 }
 

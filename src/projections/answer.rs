@@ -68,6 +68,7 @@ fn answer_plainly(
         Query::Recorded { selector } => {
             Document::Recorded(Box::new(recorded::recorded(selector, moment, place)?))
         }
+        Query::InForce => Document::InForce(Box::new(recorded::in_force(moment.state()?, place))),
         Query::Changes { from } => {
             let from = Moment::new(views, source, Some(*from), now.wall)?;
             Document::Changes(Box::new(changes::changes(&from, moment, place)?))

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::brief_view::BriefView;
 use super::view::{
-    CandidateView, ChangesView, EventView, FollowView, List, OutputView, PortView, QueueView,
-    RecordedView, RunView, ServiceView, ShowView, StatsView, StepView, WhyView,
+    CandidateView, ChangesView, EventView, FollowView, InForceView, List, OutputView, PortView,
+    QueueView, RecordedView, RunView, ServiceView, ShowView, StatsView, StepView, WhyView,
 };
 use crate::model::ServiceName;
 use crate::model::service::plan::Wish;
@@ -63,6 +63,8 @@ pub enum Query {
         /// One run.
         selector: String,
     },
+    /// `jr env --at`: the configuration in force.
+    InForce,
     /// `jr diff --from`: what became different since then.
     Changes {
         /// The earlier moment.
@@ -246,6 +248,8 @@ pub enum Document {
     Why(Box<WhyView>),
     /// `jr repro` and `jr diff`.
     Recorded(Box<RecordedView>),
+    /// `jr env --at`.
+    InForce(Box<InForceView>),
     /// `jr diff --from`.
     Changes(Box<ChangesView>),
     /// Runs.

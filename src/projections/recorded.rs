@@ -4,7 +4,8 @@ use super::answer::{Where, view_at};
 use super::moment::Moment;
 use super::query::QueryError;
 use super::select::select_one;
-use super::view::RecordedView;
+use super::view::{InForceView, RecordedView};
+use crate::model::{Digest, State};
 
 pub(super) fn recorded(
     selector: &str,
@@ -19,11 +20,7 @@ pub(super) fn recorded(
         Some(Ok(variables)) => (variables, None),
         Some(Err(error)) => (Vec::new(), Some(error)),
     };
-    let config = spec.config.map(|digest| (place.text)(digest)).transpose();
-    let (config_document, config_error) = match config {
-        Ok(document) => (document, None),
-        Err(error) => (None, Some(error)),
-    };
+    let (config_document, config_error) = text(spec.config, place);
     Ok(RecordedView {
         schema: "jr.recorded/1".to_owned(),
         run: view_at(&row, moment, place),
@@ -40,4 +37,18 @@ pub(super) fn recorded(
         config_document,
         config_error,
     })
+}
+
+/// The configuration in force.
+pub(super) fn in_force(state: &State, place: &Where<'_>) -> InForceView {
+    let (document, error) = text(state.config.config, place);
+    InForceView { schema: "jr.in_force/1".to_owned(), document, error }
+}
+
+/// A blob of text, or why it cannot be read.
+fn text(digest: Option<Digest>, place: &Where<'_>) -> (Option<String>, Option<String>) {
+    match digest.map(|digest| (place.text)(digest)).transpose() {
+        Ok(document) => (document, None),
+        Err(error) => (None, Some(error)),
+    }
 }

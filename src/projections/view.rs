@@ -535,6 +535,17 @@ pub struct RecordedView {
     pub config_error: Option<String>,
 }
 
+/// The configuration that was in force, as it was stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InForceView {
+    /// `jr.in_force/1`.
+    pub schema: String,
+    /// A `config::document::Document`, as JSON; `None` where no file had said anything.
+    pub document: Option<String>,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}
+
 /// A list with its schema, e.g. `jr.ps/1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct List<T> {

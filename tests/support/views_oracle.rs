@@ -263,6 +263,7 @@ pub(crate) fn queries(records: &[Stored], head: u64) -> Vec<Query> {
         Query::Follow(FollowQuery { after: Some(head / 2), ..FollowQuery::default() }),
         Query::Events(EventsQuery { limit: Some(9), ..EventsQuery::default() }),
         Query::Queues,
+        Query::InForce,
         Query::Pinned,
         Query::Changes { from: At::Seq(head / 2) },
     ];

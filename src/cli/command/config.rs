@@ -10,6 +10,7 @@ pub(super) use init::ask_for;
 use std::path::PathBuf;
 
 use super::Runnable;
+use super::read::ReadArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
@@ -19,7 +20,7 @@ use crate::config::print::{self, Style};
 use crate::config::source::{Source, place_of};
 use crate::config::tree::{Node, Table, Value, each_leaf, table_to_json};
 use crate::projections::query::Query;
-use crate::projections::view::RecordedView;
+use crate::projections::view::{InForceView, RecordedView};
 
 /// Below the options.
 const HELP: &str = "\
@@ -51,6 +52,8 @@ enum Action {
         /// Print what a run was asked for under instead
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Tell all mistakes at once, each with its place
     ///
@@ -112,8 +115,13 @@ impl Runnable for ConfigArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            Action::Show { origin, run: None } => Ok(show(context, origin)),
-            Action::Show { origin, run: Some(run) } => show_recorded(context, &run, origin),
+            Action::Show { origin, run: Some(run), read } => {
+                show_recorded(context, &read, &run, origin)
+            }
+            Action::Show { origin, run: None, read } if read.is_of_the_past() => {
+                show_in_force(context, &read, origin)
+            }
+            Action::Show { origin, run: None, .. } => Ok(show(context, origin)),
             Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
             Action::Schema => {
                 schema::schema(context);
@@ -165,8 +173,14 @@ fn show(context: &mut Context, origin: bool) -> u8 {
 }
 
 /// What a run was asked for under, as it was stored.
-fn show_recorded(context: &mut Context, run: &str, origin: bool) -> Result<u8, CommandError> {
+fn show_recorded(
+    context: &mut Context,
+    read: &ReadArgs,
+    run: &str,
+    origin: bool,
+) -> Result<u8, CommandError> {
     context.enter()?;
+    context.look(read)?;
     let recorded: RecordedView = context.read(&Query::Recorded { selector: run.to_owned() })?;
     if let Some(error) = recorded.config_error {
         let message =
@@ -177,11 +191,38 @@ fn show_recorded(context: &mut Context, run: &str, origin: bool) -> Result<u8, C
         let message = format!("no file said anything when {} was asked for", recorded.run.run_id);
         return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
     };
+    print_stored(context, &text, origin)
+}
+
+/// What was in force at a moment, or is by a bundle.
+///
+/// # Errors
+/// It cannot be read, or no file said anything.
+pub(super) fn show_in_force(
+    context: &mut Context,
+    read: &ReadArgs,
+    origin: bool,
+) -> Result<u8, CommandError> {
+    context.enter()?;
+    context.look(read)?;
+    let view: InForceView = context.read(&Query::InForce)?;
+    if let Some(error) = view.error {
+        let message = format!("the configuration of then cannot be read: {error}");
+        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
+    }
+    let Some(text) = view.document else {
+        let message = "no file said anything then";
+        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
+    };
+    print_stored(context, &text, origin)
+}
+
+fn print_stored(context: &mut Context, text: &str, origin: bool) -> Result<u8, CommandError> {
     if context.ui.json {
         context.ui.document(text.as_bytes());
         return Ok(exit::OK);
     }
-    let document = Document::parse(&text).map_err(|error| {
+    let document = Document::parse(text).map_err(|error| {
         CommandError::new("config", exit::FAILED, format!("it is not readable: {error}"))
     })?;
     let files: Vec<&str> = document.sources.iter().map(|source| source.name.as_str()).collect();

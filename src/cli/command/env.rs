@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::config::show_in_force;
+use super::read::ReadArgs;
 use super::{Runnable, daemon};
 use crate::cli::configuration::Configuration;
 use crate::cli::context::Context;
@@ -28,7 +30,7 @@ Examples:
   jr env                  # the environment that is meant here, as TOML
   jr env -e ci --origin   # another one, and where each value is from
   jr env list             # all of this machine; * marks the default
-  jr env show ci
+  jr env --at yesterday   # what was in force then
   jr env move dev --from ~/old/place
 
 Exit codes:
@@ -44,6 +46,8 @@ pub struct EnvArgs {
     /// Behind each value, the file and line that it is from
     #[arg(long)]
     origin: bool,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -119,6 +123,7 @@ impl Runnable for EnvArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
+            None if self.read.is_of_the_past() => show_in_force(context, &self.read, self.origin),
             None => print(context, self.all, self.origin),
             Some(Action::List) => list(context),
             Some(Action::Show { id }) => show(context, id.as_deref()),

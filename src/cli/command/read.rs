@@ -15,3 +15,10 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FILE.jrb")]
     pub bundle: Option<PathBuf>,
 }
+
+impl ReadArgs {
+    /// Whether it is not the environment as it is now.
+    pub fn is_of_the_past(&self) -> bool {
+        self.at.is_some() || self.bundle.is_some()
+    }
+}

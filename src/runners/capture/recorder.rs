@@ -22,6 +22,9 @@ use crate::runners::linux::packets::PacketPipes;
 const REARMS_PER_SECOND: u32 = 2_000;
 /// Between two looks at a file above that budget.
 const TICK_MS: u64 = 50;
+/// A file that nothing watches and nobody writes to is looked at ever more seldom: each look costs
+/// a wake, and there may be hundreds of such attempts. The longest wait is this many doublings.
+const QUIET_DOUBLINGS: u32 = 3;
 /// The same where the bound was exceeded in one tick.
 const FLOOD_TICK_MS: u64 = 5;
 /// The smallest hole worth making while it runs.
@@ -63,6 +66,8 @@ pub struct Recorder {
     window_ms: u64,
     rearms: u32,
     tick_at: Option<u64>,
+    /// Looks by the tick in a row that found nothing new.
+    quiet: u32,
     written: u64,
 }
 
@@ -88,6 +93,7 @@ impl Recorder {
             window_ms: 0,
             rearms: 0,
             tick_at: None,
+            quiet: 0,
             written: 0,
         };
         for missing in lost.into_iter().chain(lost_too) {
@@ -199,7 +205,8 @@ impl Recorder {
             stream.arm(watcher);
         }
         if !self.streams.iter().all(Stream::is_armed) {
-            self.tick_at = Some(now.boottime_ms + TICK_MS);
+            let wait_ms = TICK_MS << self.quiet.min(QUIET_DOUBLINGS);
+            self.tick_at = Some(now.boottime_ms + wait_ms);
         }
     }
 
@@ -227,7 +234,9 @@ impl Recorder {
                 }
                 return self.copy(now);
             }
+            let before = self.total();
             self.look(now);
+            self.quiet = if self.total() == before { self.quiet.saturating_add(1) } else { 0 };
             for place in 0..self.streams.len() {
                 if let Some(missing) = self.streams[place].check_path() {
                     self.tell_once(missing);
@@ -330,11 +339,16 @@ impl Recorder {
             }
             self.look(now);
         }
-        let written: u64 = self.streams.iter().map(Stream::written).sum();
+        let written = self.total();
         let is_flood = written - self.written.min(written) > self.bytes_max / 4;
         self.written = written;
         let wait_ms = if is_flood { FLOOD_TICK_MS } else { TICK_MS };
         self.tick_at = Some(now.boottime_ms + wait_ms);
+    }
+
+    /// Bytes written to both files so far.
+    fn total(&self) -> u64 {
+        self.streams.iter().map(Stream::written).sum()
     }
 
     fn entry(&self, at: Now) -> Entry {
@@ -373,4 +387,36 @@ pub fn fired(watcher: &OwnedFd) -> Vec<i32> {
         watches.push(event.wd());
     }
     watches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UnixMillis;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_nobody_writes_to_is_looked_at_ever_more_seldom_where_nothing_can_be_watched() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let base = directory.path().join("run.1");
+        let mut recorder = Recorder::create(&base, u64::MAX, Capture::File).expect("files");
+        let flags = rustix::event::EventfdFlags::CLOEXEC;
+        let no_watcher = rustix::event::eventfd(0, flags).expect("an eventfd");
+        let at = |boottime_ms: u64| Now { wall: UnixMillis(0), boottime_ms };
+        let mut now_ms = 1_000;
+        recorder.arm(no_watcher.as_fd(), at(now_ms));
+        let mut waits = Vec::new();
+        for look in 0..8 {
+            if look == 6 {
+                let path = StreamName::Stdout.path(&base);
+                let file = std::fs::File::options().append(true).open(path);
+                file.expect("there").write_all(b"news").expect("written");
+            }
+            let next_ms = recorder.next_tick().expect("it looks again");
+            waits.push(next_ms - now_ms);
+            now_ms = next_ms;
+            recorder.on_time(&no_watcher, at(now_ms));
+        }
+        assert_eq!(waits, [50, 100, 200, 400, 400, 400, 400, 50]);
+    }
 }

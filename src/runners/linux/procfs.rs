@@ -2,7 +2,7 @@
 //! reused; `pidfd` and `tree` say what does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read as _};
 
 /// What `/proc/PID/stat` says of a process (`proc_pid_stat(5)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,10 @@ impl Stat {
 
 /// Reads one process; `None` if there is none.
 pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
-    match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(text) => parse_stat(&text).map(Some).ok_or_else(|| io::Error::other("bad stat line")),
+    match read_stat(pid) {
+        Ok((text, length)) => parse_stat(text.get(..length).unwrap_or(&text))
+            .map(Some)
+            .ok_or_else(|| io::Error::other("bad stat line")),
         // ESRCH: it went between open and read.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
@@ -41,6 +43,17 @@ pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Longer than any such line.
+const STAT_BYTES: usize = 2_048;
+
+/// The line in one read: its size is not known beforehand, and looks at the whole of `/proc` are
+/// frequent enough that growing a buffer costs.
+fn read_stat(pid: u32) -> io::Result<([u8; STAT_BYTES], usize)> {
+    let mut text = [0; STAT_BYTES];
+    let length = std::fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+    Ok((text, length))
 }
 
 /// Whether a process ignores a signal (`SigIgn` of `proc_pid_status(5)`).

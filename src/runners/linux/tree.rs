@@ -196,8 +196,8 @@ impl Tree {
 
 /// All that descends from this process.
 fn descendants() -> Vec<Stat> {
-    let Ok(stats) = procfs::all() else { return Vec::new() };
-    procfs::descendants(&stats, &BTreeSet::from([std::process::id()]))
+    let pids = procfs::below(std::process::id()).into_iter();
+    pids.filter_map(|pid| procfs::stat(pid).ok().flatten()).collect()
 }
 
 /// Sends a signal to each process of a list that is proven as the module says.
