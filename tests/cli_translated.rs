@@ -43,6 +43,8 @@ fn a_chain_with_errors_comes_to_an_end_everywhere() {
     ];
     assert_eq!(project.states(), of(&expected));
     assert_eq!((project.attempts("process5"), project.attempts("process6")), (2, 2));
+    assert_eq!(project.item("process5")["restarts"], 1);
+    assert!(err(&up).contains("process1 was skipped"), "{}", err(&up));
     assert_eq!(
         project.json(&["history", "--name", "process2"])["items"][0]["started_at"],
         Value::Null

@@ -8,6 +8,8 @@ mod files;
 mod home;
 #[path = "real/ports.rs"]
 mod ports;
+#[path = "real/presets.rs"]
+mod presets;
 #[path = "real/project.rs"]
 mod project;
 #[path = "real/stack.rs"]

@@ -12,7 +12,7 @@ use super::phase::IllegalEvent;
 use super::run::Run;
 use super::service::hook;
 use super::service::spec::{HookMoment, Role};
-use super::service::state::Services;
+use super::service::state::{Ended, Services};
 use super::spec::Kind;
 use super::time::{BootId, UnixMillis};
 use super::waits::Waits;
@@ -318,7 +318,7 @@ impl State {
         let Some(outcome) = run.outcome else { return };
         self.waits.remove(&run);
         if let Some(role) = &run.spec.role {
-            self.services.end(role, id, outcome);
+            self.services.end(role, Ended { run: id, outcome, restarts: run.retries });
         }
         self.services.hooks.remove(&id);
         self.end_hook(&run, outcome);

@@ -40,7 +40,8 @@ fn view(state: &State, service: &Service, role: &Role, now: UnixMillis) -> Servi
     let ports: BTreeMap<String, u16> =
         ports.map(|(name, port)| (name.clone(), port.number)).collect();
     let main = service.spec.supervision.ports.first().and_then(|wish| ports.get(&wish.name));
-    let last = replica.and_then(|replica| replica.last).map(|last| last.run);
+    let last = replica.and_then(|replica| replica.last);
+    let last_restarts = last.map_or(0, |last| last.restarts);
     let live = run.filter(|run| run.attempt_lives);
     let process = live.and_then(|run| run.process.as_ref());
     let health = live.and_then(|run| run.health).map(|health| health.word().to_owned());
@@ -53,11 +54,11 @@ fn view(state: &State, service: &Service, role: &Role, now: UnixMillis) -> Servi
         health,
         reason,
         wanted: service.wanted && role.replica < service.spec.replicas,
-        run_id: run.map(|run| run.id).or(last).map(|run| run.to_string()),
+        run_id: run.map(|run| run.id).or(last.map(|last| last.run)).map(|run| run.to_string()),
         pid: process.map(|process| process.pid),
         url: main.filter(|_| process.is_some()).map(|port| url(service, *port)),
         ports,
-        restarts: run.map_or(0, |run| run.retries),
+        restarts: run.map_or(last_restarts, |run| run.retries),
         hostname: service.spec.hostname.clone(),
         depends_on: on.map(|dependency| dependency.service.to_string()).collect(),
         started_at: process.map(|process| rfc3339(process.at)),

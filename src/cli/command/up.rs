@@ -24,6 +24,8 @@ use crate::runners::linux::signals::Blocked;
 /// What ends a command that stays in the foreground.
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
+/// Of those that are not ready, so many are named.
+const SHOWN: usize = 4;
 /// The error where nothing is declared.
 const NO_SERVICES: &str = "no_services";
 /// Below the options.
@@ -217,7 +219,8 @@ pub fn finish(
     wait: Option<Option<u64>>,
 ) -> Result<u8, CommandError> {
     for item in items.iter().filter(|_| !context.ui.json) {
-        context.ui.status(&format!("{} {}: {}", item.action, item.service, item.reason));
+        let name = table::name_of_step(item, items);
+        context.ui.status(&format!("{} {name}: {}", item.action, item.reason));
     }
     let up =
         items.iter().filter(|item| matches!(item.action.as_str(), "start" | "restart" | "keep"));
@@ -239,7 +242,12 @@ pub fn finish(
         views.iter().filter(|view| standing(view) != Standing::Settled).collect();
     for view in bad.iter().filter(|_| !context.ui.json) {
         let why = view.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        context.ui.warn(&format!("{} is {}{why}", view.service, view.state));
+        let is = match view.state.as_str() {
+            "failed" => "has failed".to_owned(),
+            "skipped" => "was skipped".to_owned(),
+            state => format!("is {state}"),
+        };
+        context.ui.warn(&format!("{} {is}{why}", table::name_of(view, &views)));
     }
     let is_good = bad.is_empty();
     if context.ui.json {
@@ -260,6 +268,8 @@ fn progress(views: &[ServiceView]) -> String {
     let settled = views.iter().filter(|view| standing(view) == Standing::Settled).count();
     let open = views.iter().filter(|view| standing(view) != Standing::Settled);
     let open: Vec<String> =
-        open.map(|view| format!("{} ({})", view.service, view.state)).take(4).collect();
-    format!("{settled}/{} ready  {}", views.len(), open.join(", "))
+        open.map(|view| format!("{} ({})", table::name_of(view, views), view.state)).collect();
+    let more = if open.len() > SHOWN { ", …" } else { "" };
+    let open = open.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    format!("{settled}/{} ready  {open}{more}", views.len())
 }

@@ -67,7 +67,9 @@ fn request(
     declared.add_variables(place, wish.env_file.as_ref(), environment, &[], &mut common)?;
     let mut ports = ports(wish, declared.port_range());
     let mut command = words(wish.command.as_ref(), wish.args.as_deref());
+    let mut readiness = wish.readiness.clone();
     if command.is_empty() {
+        readiness.get_or_insert_with(preset::readiness);
         let preset = wish.preset.or_else(|| Preset::of_name(name));
         command = preset::command(declared, name, preset, wish, &mut ports, &mut common)?;
     }
@@ -79,7 +81,7 @@ fn request(
     let other = if oneshot { RestartPolicy::Never } else { RestartPolicy::default() };
     let probe = |key, probe| probes::probe(declared, name, key, probe, &ports, &common);
     let supervision = Supervision {
-        readiness: wish.readiness.as_ref().map(|ask| probe("readiness", ask)).transpose()?,
+        readiness: readiness.as_ref().map(|ask| probe("readiness", ask)).transpose()?,
         health: wish.health.as_ref().map(|ask| probe("health", ask)).transpose()?,
         depends_on: wish.depends_on.as_ref().map(dependencies).transpose()?.unwrap_or_default(),
         oneshot,

@@ -14,20 +14,24 @@ as() {
 own() {
     if [ "$(id -u)" = 0 ]; then chown postgres:postgres "$1"; fi
 }
+# Under another name until it is whole: this may be stopped at any moment.
 if [ ! -s "$1/PG_VERSION" ]; then
-    mkdir -p "$1"
-    own "$1"
+    rm -rf "$1.new"
+    mkdir -p "$1.new"
+    own "$1.new"
     if [ -n "${POSTGRES_PASSWORD:-}" ]; then
         (umask 077; printf '%s\n' "$POSTGRES_PASSWORD" >"$1.pw")
         own "$1.pw"
-        as initdb -D "$1" -U "$5" -A "$2" --pwfile="$1.pw" >&2
+        as initdb -D "$1.new" -U "$5" -A "$2" --pwfile="$1.pw" >&2
         rm -f "$1.pw"
     else
-        as initdb -D "$1" -U "$5" -A "$2" >&2
+        as initdb -D "$1.new" -U "$5" -A "$2" >&2
     fi
     if [ "$6" != postgres ]; then
-        echo "CREATE DATABASE \"$6\";" | as postgres --single -D "$1" postgres >&2
+        echo "CREATE DATABASE \"$6\";" | as postgres --single -D "$1.new" postgres >&2
     fi
+    if [ -d "$1" ]; then rmdir "$1"; fi
+    mv "$1.new" "$1"
 fi
 unset POSTGRES_PASSWORD
 set -- postgres -D "$1" -p "$PORT" -k "$1" -c listen_addresses="$3" -c max_connections="$4"

@@ -5,17 +5,27 @@ use std::collections::BTreeMap;
 use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
+use crate::config::schema::probe::{Probe, TcpProbe};
 use crate::config::schema::service::{Preset, Service};
+use crate::config::schema::values::Millis;
 use crate::daemon::protocol::Common;
-use crate::model::ByteString;
 use crate::model::service::spec::{MAIN_PORT, PortWish};
+use crate::model::{ByteString, Signal};
 
+/// Between two questions whether it is ready.
+const READY_INTERVAL_MS: u64 = 200;
 /// Where the script below finds the password.
 const PASSWORD: &str = "POSTGRES_PASSWORD";
 
 /// Makes the cluster where there is none, then becomes the server. `$1` data directory, `$2`
 /// authentication, `$3` addresses, `$4` clients, `$5` user, `$6` database.
 const POSTGRES: &str = include_str!("postgres.sh");
+
+/// How a preset is asked whether it is ready, where the configuration says nothing.
+pub fn readiness() -> Probe {
+    let interval = Some(Millis(READY_INTERVAL_MS));
+    Probe { tcp: Some(TcpProbe::default()), interval, ..Probe::default() }
+}
 
 /// The command of a preset; a port that it needs and that was not asked for is added.
 ///
@@ -58,6 +68,8 @@ pub fn command(
                 wish.user.as_deref().unwrap_or("postgres"),
                 wish.database.as_deref().unwrap_or("postgres"),
             ]);
+            // Fast: with TERM it waits until its clients have gone.
+            common.stop_signal.get_or_insert(Signal::INT);
             (5432, command)
         }
         Some(Preset::N8n) => (5678, words(&["sh", "-c", "N8N_PORT=\"$PORT\" exec n8n start"])),

@@ -7,6 +7,19 @@ fn name(service: &str, replica: u32, many: bool) -> String {
     if many { format!("{service}.{replica}") } else { service.to_owned() }
 }
 
+/// What people call a replica: by its number where there are several.
+pub fn name_of(view: &ServiceView, all: &[ServiceView]) -> String {
+    let is_other = |other: &&ServiceView| other.service == view.service;
+    name(&view.service, view.replica, all.iter().filter(is_other).count() > 1)
+}
+
+/// The same, of what is done with one.
+pub fn name_of_step(view: &StepView, all: &[StepView]) -> String {
+    let is_other =
+        |other: &StepView| other.service == view.service && other.replica != view.replica;
+    name(&view.service, view.replica, all.iter().any(is_other))
+}
+
 fn style(state: &str) -> Style {
     match state {
         "ready" => Style::Good,
@@ -21,10 +34,9 @@ pub fn services(views: &[ServiceView], medium: Medium) -> String {
     let rows: Vec<[String; 7]> = views
         .iter()
         .map(|view| {
-            let many = views.iter().filter(|other| other.service == view.service).count() > 1;
             let ports = view.ports.values().map(ToString::to_string).collect::<Vec<_>>().join(",");
             [
-                name(&view.service, view.replica, many),
+                name_of(view, views),
                 view.state.clone(),
                 view.pid.map(|pid| pid.to_string()).unwrap_or_default(),
                 ports,
@@ -82,12 +94,7 @@ pub fn ports(views: &[PortView], medium: Medium) -> String {
 pub fn steps(views: &[StepView], medium: Medium) -> String {
     let rows: Vec<[String; 3]> = views
         .iter()
-        .map(|view| {
-            let many = views
-                .iter()
-                .any(|other| other.service == view.service && other.replica != view.replica);
-            [view.action.clone(), name(&view.service, view.replica, many), view.reason.clone()]
-        })
+        .map(|view| [view.action.clone(), name_of_step(view, views), view.reason.clone()])
         .collect();
     let mut table = Table::new(&["ACTION", "SERVICE", "WHY"]).flexible(2);
     for row in &rows {

@@ -70,6 +70,8 @@ pub struct Ended {
     pub run: RunId,
     /// How.
     pub outcome: Outcome,
+    /// Attempts that it had after its first.
+    pub restarts: u32,
 }
 
 impl Services {
@@ -156,11 +158,11 @@ impl Services {
     }
 
     /// A run of a replica has ended.
-    pub(in crate::model) fn end(&mut self, role: &Role, run: RunId, outcome: Outcome) {
+    pub(in crate::model) fn end(&mut self, role: &Role, ended: Ended) {
         let Some(service) = self.known.get_mut(&role.service) else { return };
         let Some(replica) = service.replicas.get_mut(&role.replica) else { return };
-        replica.runs.retain(|standing| standing.run != run);
-        replica.last = Some(Ended { run, outcome });
+        replica.runs.retain(|standing| standing.run != ended.run);
+        replica.last = Some(ended);
         // What is too many keeps nothing.
         if replica.runs.is_empty() && role.replica >= service.spec.replicas {
             service.replicas.remove(&role.replica);
