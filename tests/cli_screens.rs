@@ -211,6 +211,9 @@ fn settle_line(line: &str, seq: &mut u32) -> String {
         (" system_ms=", "1"),
         ("  pid       ", "4711"),
         ("  memory    ", "4000"),
+        // With or without what script(1) types and the terminal echoes.
+        ("  output    ", "12"),
+        (" stdout_bytes=", "12"),
         ("  cpu       ", "1"),
         (" ms user, ", "1"),
         (", pid ", "4711"),
