@@ -1,4 +1,5 @@
-//! Notices that configuration files may have changed. //!
+//! Notices that configuration files may have changed.
+//!
 //! Directories are watched, not files: editors write another file and rename it. What is told is
 //! only that something happened; whoever is told waits until it is quiet and reads everything anew.
 
