@@ -52,6 +52,10 @@ impl Check<'_> {
     fn tell(&mut self, path: &[&str], problem: Problem) {
         // The nearest thing that stands in a file.
         let node = (1..=path.len()).rev().find_map(|n| find(&self.resolved.tree, &path[..n]));
+        self.tell_at(node, problem);
+    }
+
+    fn tell_at(&mut self, node: Option<&Node>, problem: Problem) {
         self.problems.push(match node {
             Some(node) => problem.at(node.origin.source, node.origin.key.clone()),
             None => problem,
@@ -89,13 +93,9 @@ impl Check<'_> {
     fn ports(&mut self) {
         let Some(range) = self.resolved.settings().ports else { return };
         if (range.first.is_some() || range.last.is_some()) && range.bounds().is_none() {
-            let node = find(&self.resolved.settings, &["ports"]);
             let message = "no port is between ports.first and ports.last";
-            let problem = Problem::error("out_of_range", message);
-            self.problems.push(match node {
-                Some(node) => problem.at(node.origin.source, node.origin.key.clone()),
-                None => problem,
-            });
+            let node = find(&self.resolved.settings, &["ports"]);
+            self.tell_at(node, Problem::error("out_of_range", message));
         }
     }
 

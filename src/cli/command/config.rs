@@ -182,16 +182,8 @@ fn show_recorded(
     context.enter()?;
     context.look(read)?;
     let recorded: RecordedView = context.read(&Query::Recorded { selector: run.to_owned() })?;
-    if let Some(error) = recorded.config_error {
-        let message =
-            format!("the configuration of {} cannot be read: {error}", recorded.run.run_id);
-        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
-    }
-    let Some(text) = recorded.config_document else {
-        let message = format!("no file said anything when {} was asked for", recorded.run.run_id);
-        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
-    };
-    print_stored(context, &text, origin)
+    let when = format!("when {} was asked for", recorded.run.run_id);
+    print_stored(context, recorded.config_document, recorded.config_error, &when, origin)
 }
 
 /// What was in force at a moment, or is by a bundle.
@@ -206,23 +198,29 @@ pub(super) fn show_in_force(
     context.enter()?;
     context.look(read)?;
     let view: InForceView = context.read(&Query::InForce)?;
-    if let Some(error) = view.error {
-        let message = format!("the configuration of then cannot be read: {error}");
-        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
-    }
-    let Some(text) = view.document else {
-        let message = "no file said anything then";
-        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
-    };
-    print_stored(context, &text, origin)
+    print_stored(context, view.document, view.error, "then", origin)
 }
 
-fn print_stored(context: &mut Context, text: &str, origin: bool) -> Result<u8, CommandError> {
+fn print_stored(
+    context: &mut Context,
+    text: Option<String>,
+    error: Option<String>,
+    when: &str,
+    origin: bool,
+) -> Result<u8, CommandError> {
+    if let Some(error) = error {
+        let message = format!("the configuration that held {when} cannot be read: {error}");
+        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
+    }
+    let Some(text) = text else {
+        let message = format!("no file said anything {when}");
+        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
+    };
     if context.ui.json {
         context.ui.document(text.as_bytes());
         return Ok(exit::OK);
     }
-    let document = Document::parse(text).map_err(|error| {
+    let document = Document::parse(&text).map_err(|error| {
         CommandError::new("config", exit::FAILED, format!("it is not readable: {error}"))
     })?;
     let files: Vec<&str> = document.sources.iter().map(|source| source.name.as_str()).collect();

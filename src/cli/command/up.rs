@@ -241,13 +241,7 @@ pub fn finish(
     let bad: Vec<&ServiceView> =
         views.iter().filter(|view| standing(view) != Standing::Settled).collect();
     for view in bad.iter().filter(|_| !context.ui.json) {
-        let why = view.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let is = match view.state.as_str() {
-            "failed" => "has failed".to_owned(),
-            "skipped" => "was skipped".to_owned(),
-            state => format!("is {state}"),
-        };
-        context.ui.warn(&format!("{} {is}{why}", table::name_of(view, &views)));
+        context.ui.warn(&format!("{} {}", table::name_of(view, &views), view.plight()));
     }
     let is_good = bad.is_empty();
     if context.ui.json {

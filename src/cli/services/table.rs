@@ -3,21 +3,25 @@
 use crate::cli::table::{Cell, Medium, Style, Table};
 use crate::projections::view::{PortView, ServiceView, StepView};
 
-fn name(service: &str, replica: u32, many: bool) -> String {
-    if many { format!("{service}.{replica}") } else { service.to_owned() }
+/// What people call a replica: by its number where there are several among `all`.
+fn name<'a>(service: &str, replica: u32, all: impl Iterator<Item = (&'a str, u32)>) -> String {
+    let mut others = all.filter(|(other, number)| *other == service && *number != replica);
+    match others.next() {
+        Some(_) => format!("{service}.{replica}"),
+        None => service.to_owned(),
+    }
 }
 
-/// What people call a replica: by its number where there are several.
+/// Of a service.
 pub fn name_of(view: &ServiceView, all: &[ServiceView]) -> String {
-    let is_other = |other: &&ServiceView| other.service == view.service;
-    name(&view.service, view.replica, all.iter().filter(is_other).count() > 1)
+    let all = all.iter().map(|other| (other.service.as_str(), other.replica));
+    name(&view.service, view.replica, all)
 }
 
-/// The same, of what is done with one.
+/// Of what is done with one.
 pub fn name_of_step(view: &StepView, all: &[StepView]) -> String {
-    let is_other =
-        |other: &StepView| other.service == view.service && other.replica != view.replica;
-    name(&view.service, view.replica, all.iter().any(is_other))
+    let all = all.iter().map(|other| (other.service.as_str(), other.replica));
+    name(&view.service, view.replica, all)
 }
 
 fn style(state: &str) -> Style {
@@ -61,16 +65,14 @@ pub fn ports(views: &[PortView], medium: Medium) -> String {
     let rows: Vec<[String; 7]> = views
         .iter()
         .map(|view| {
-            let many = views
-                .iter()
-                .any(|other| other.service == view.service && other.replica != view.replica);
+            let all = views.iter().map(|other| (other.service.as_str(), other.replica));
             let holder = view.holder.as_ref().map(|holder| {
                 let pid = holder.pid.map(|pid| format!("pid {pid} ")).unwrap_or_default();
                 let run = holder.run.map(|run| format!(" (run {run})")).unwrap_or_default();
                 format!("{pid}{}{run}", holder.command)
             });
             [
-                name(&view.service, view.replica, many),
+                name(&view.service, view.replica, all),
                 view.name.clone(),
                 view.requested.map_or_else(|| "any".to_owned(), |port| port.to_string()),
                 view.assigned.to_string(),

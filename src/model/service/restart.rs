@@ -47,10 +47,7 @@ pub fn after_attempt(
     }
     let was_stable = end.duration_ms.is_some_and(|ran_ms| ran_ms >= supervision.stable_ms);
     let streak = if was_stable { 1 } else { run.streak.saturating_add(1) };
-    if supervision.max_restarts.is_some_and(|most| streak > most) {
-        return over;
-    }
-    again(run, supervision, streak, now)
+    again(run, supervision, streak, outcome, now)
 }
 
 /// A command that was to come first failed: as if the attempt had.
@@ -60,17 +57,23 @@ pub fn not_prepared(state: &State, run: &Run, outcome: Outcome, now: Now) -> Vec
     match supervision.restart {
         RestartPolicy::Never => vec![Event::RunEnded { run: run.id, outcome }],
         RestartPolicy::Always | RestartPolicy::OnFailure | RestartPolicy::UnlessStopped => {
-            let streak = run.streak.saturating_add(1);
-            if supervision.max_restarts.is_some_and(|most| streak > most) {
-                return vec![Event::RunEnded { run: run.id, outcome }];
-            }
-            again(run, supervision, streak, now)
+            again(run, supervision, run.streak.saturating_add(1), outcome, now)
         }
     }
 }
 
-/// The `streak`th start in a row comes after the backoff's wait.
-fn again(run: &Run, supervision: &Supervision, streak: u32, now: Now) -> Vec<Event> {
+/// The `streak`th start in a row comes after the backoff's wait; if that is one too many, the run
+/// ends as its last attempt did.
+fn again(
+    run: &Run,
+    supervision: &Supervision,
+    streak: u32,
+    outcome: Outcome,
+    now: Now,
+) -> Vec<Event> {
+    if supervision.max_restarts.is_some_and(|most| streak > most) {
+        return vec![Event::RunEnded { run: run.id, outcome }];
+    }
     let wait_ms = supervision.backoff.delay_ms(run.id, streak);
     let at = UnixMillis(now.wall.0.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX)));
     let due = Due { at, boottime_ms: now.boottime_ms.saturating_add(wait_ms) };

@@ -31,9 +31,8 @@ impl Stat {
 /// Reads one process; `None` if there is none.
 pub fn stat(pid: u32) -> io::Result<Option<Stat>> {
     match read_stat(pid) {
-        Ok((text, length)) => parse_stat(text.get(..length).unwrap_or(&text))
-            .map(Some)
-            .ok_or_else(|| io::Error::other("bad stat line")),
+        Ok(None) => Err(io::Error::other("bad stat line")),
+        Ok(stat) => Ok(stat),
         // ESRCH: it went between open and read.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
@@ -50,10 +49,10 @@ const STAT_BYTES: usize = 2_048;
 
 /// The line in one read: its size is not known beforehand, and looks at the whole of `/proc` are
 /// frequent enough that growing a buffer costs.
-fn read_stat(pid: u32) -> io::Result<([u8; STAT_BYTES], usize)> {
+fn read_stat(pid: u32) -> io::Result<Option<Stat>> {
     let mut text = [0; STAT_BYTES];
     let length = std::fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
-    Ok((text, length))
+    Ok(parse_stat(text.get(..length).unwrap_or_default()))
 }
 
 /// Whether a process ignores a signal (`SigIgn` of `proc_pid_status(5)`).

@@ -210,7 +210,7 @@ pub(super) mod sound {
             }),
             shims: Gathered::Known(Vec::new()),
             left: Gathered::Known(LeftFacts { strays: Some(Vec::new()), ..LeftFacts::default() }),
-            services: Gathered::Known(Ok(Vec::new())),
+            services: Gathered::Known(Vec::new()),
             cgroups: Gathered::Known(CgroupFacts {
                 hierarchy: Hierarchy {
                     mode: Mode::Unified,

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::isolated::{Gathered, Pending, begin};
 use crate::daemon::place::{Keeping, Place};
 use crate::limits;
+use crate::projections::view::ServiceView;
 
 /// How far it looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub struct Facts {
     /// What is left without an owner.
     pub left: Gathered<left::LeftFacts>,
     /// Services that are wanted.
-    pub services: Gathered<Result<Vec<services::ServiceFacts>, String>>,
+    pub services: Gathered<Vec<ServiceView>>,
     /// Cgroups.
     pub cgroups: Gathered<cgroups::CgroupFacts>,
     /// Programs that runs or jr itself may need.
