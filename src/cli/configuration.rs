@@ -1,11 +1,14 @@
 //! The configuration that a command works under: found at once, read only where there is any.
 
 use std::cell::OnceCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::context::Globals;
 use super::error::CommandError;
 use super::exit;
+use crate::config::commit::commit_at;
 use crate::config::load::{Loaded, load_located};
 use crate::config::locate::{Located, Search};
 use crate::config::problem::{Problem, Severity};
@@ -14,7 +17,7 @@ use crate::config::schema::environment::EnvironmentType;
 use crate::config::select::{Chosen, DEFAULT, SelectError, Selection, select};
 use crate::config::tree::Table;
 use crate::daemon::place::{Base, Keeping, Place, PlaceError, PlaceVariables};
-use crate::model::EnvironmentId;
+use crate::model::{ByteString, EnvironmentId, GitCommit};
 
 /// What is wrong with a file as a whole; while that is so, nobody knows what it would have said.
 const OF_A_FILE: [&str; 7] =
@@ -192,6 +195,11 @@ impl Configuration {
             keeping: keeping(resolved),
         };
         Place::resolve(selection.id.clone(), variables, &base)
+    }
+
+    /// What is checked out where a run is asked for.
+    pub fn commit_at(&self, directory: &ByteString) -> Option<GitCommit> {
+        commit_at(Path::new(OsStr::from_bytes(directory.as_bytes())), self.home())
     }
 
     /// The home directory.

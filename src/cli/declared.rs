@@ -19,8 +19,8 @@ use crate::config::source::Layer;
 use crate::config::tree::find;
 use crate::daemon::protocol::Common;
 use crate::model::{
-    Backoff, ByteString, Capture, LockWish, OnInterrupt, QueueName, ResourceLimits, Retry, Strays,
-    batch_line, notation,
+    Backoff, ByteString, Capture, GitCommit, LockWish, OnInterrupt, QueueName, ResourceLimits,
+    Retry, Strays, batch_line, notation,
 };
 
 /// The environment that a run is asked for in.
@@ -132,6 +132,11 @@ impl<'a> Declared<'a> {
             lock: job.lock.as_ref().and_then(|lock| notation::lock(&lock.0).ok()),
             common,
         })
+    }
+
+    /// What is checked out in a directory.
+    pub(super) fn commit_at(&self, directory: &ByteString) -> Option<GitCommit> {
+        self.configuration.commit_at(directory)
     }
 
     /// Where a value stands.

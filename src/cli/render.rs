@@ -217,7 +217,9 @@ pub fn show(view: &ShowView, now: &Zoned, medium: Medium, verbose: bool) -> Stri
         fact("label", &format!("{key}={value}"), Style::Plain);
     }
     let config = config_words(run);
-    for (name, value) in [("config", &config), ("parent", &run.parent), ("key", &view.key)] {
+    for (name, value) in
+        [("config", &config), ("commit", &run.commit), ("parent", &run.parent), ("key", &view.key)]
+    {
         if let Some(value) = value {
             fact(name, value, Style::Plain);
         }
@@ -422,6 +424,7 @@ pub(super) mod tests {
             image: None,
             queue: None,
             config: None,
+            commit: None,
             created_at: "2026-11-20T10:00:00.000Z".to_owned(),
             started_at: Some("2026-11-20T10:00:01.000Z".to_owned()),
             ended_at: None,

@@ -10,6 +10,7 @@ use super::locate::{Located, Search};
 use super::merge::merge;
 use super::parse;
 use super::problem::{Problem, did_you_mean, has_errors};
+use super::regular;
 use super::schema;
 use super::shape::Shape;
 use super::source::{Layer, Origin, Source};
@@ -269,15 +270,7 @@ fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> 
 /// Why it is not read.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
     let unreadable = |error: &std::io::Error| Problem::error("unreadable", error.to_string());
-    // Not blocking: a FIFO in the place of a file must not hold anybody up.
-    let flags =
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
-    let file = std::fs::File::from(file.map_err(|errno| unreadable(&errno.into()))?);
-    let data = file.metadata().map_err(|error| unreadable(&error))?;
-    if !data.is_file() {
-        return Err(Problem::error("unreadable", "not a regular file"));
-    }
+    let (file, data) = regular::open(path).map_err(|error| unreadable(&error))?;
     check_trust(&data)?;
     let mut bytes = Vec::new();
     let limit = limits::CONFIG_BYTES as u64 + 1;

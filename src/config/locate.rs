@@ -143,17 +143,11 @@ impl Search {
 
     /// The nearest directory upwards with a project's file.
     fn project(&self) -> Option<PathBuf> {
-        let mut device = None;
-        for directory in self.directory.ancestors() {
-            let here = std::fs::metadata(directory).ok()?.dev();
-            if *device.get_or_insert(here) != here {
-                return None;
-            }
+        for directory in upwards(&self.directory, self.home.as_deref()) {
             if PROJECT_FILES.iter().any(|name| is_there(&directory.join(name))) {
                 return Some(directory.to_owned());
             }
-            let is_root = directory.join(".git").exists();
-            if is_root || self.home.as_deref() == Some(directory) {
+            if directory.join(".git").exists() {
                 return None;
             }
         }
@@ -173,6 +167,21 @@ impl Search {
         out.dedup();
         out
     }
+}
+
+/// A directory and those above it, up to home, or to where another file system begins.
+pub(super) fn upwards<'a>(
+    directory: &'a Path,
+    home: Option<&'a Path>,
+) -> impl Iterator<Item = &'a Path> {
+    let (mut device, mut is_over) = (None, false);
+    directory.ancestors().take_while(move |directory| {
+        let here = std::fs::metadata(directory).map(|data| data.dev());
+        let is_inside = here.is_ok_and(|here| *device.get_or_insert(here) == here);
+        let goes_on = is_inside && !is_over;
+        is_over = home == Some(*directory);
+        goes_on
+    })
 }
 
 /// Whether anything has that name: also what cannot be read, but no directory.

@@ -3,8 +3,10 @@
 //! ```text
 //! locate ─▶ load (trusted? TOML? conforms?) ─▶ merge ─▶ select an environment ─▶ resolve
 //! ```
+//! [`commit`] reads what is checked out beside them.
 
 pub mod check;
+pub mod commit;
 pub mod conform;
 pub mod document;
 pub mod edit;
@@ -17,6 +19,7 @@ pub mod merge;
 pub mod parse;
 pub mod print;
 pub mod problem;
+pub mod regular;
 pub mod resolve;
 pub mod save;
 pub mod schema;

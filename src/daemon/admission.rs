@@ -2,15 +2,19 @@
 //! engine hears of them. A crash in between leaves files that nothing refers to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
 
 use super::declaration::{self, Key, surroundings};
-use super::place::Place;
+use super::place::{Place, PlaceVariables};
 use super::protocol::{BatchRequest, Common, Continue, RunRequest, ServiceRequest, UpRequest};
 use super::server::Refusal;
 use super::views_loop::Questions;
+use crate::config::commit::commit_at;
 use crate::config::document::Document;
 use crate::limits;
 use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
@@ -19,7 +23,7 @@ use crate::model::id::check_run_name;
 use crate::model::secret::{self, LineSecrets, Secrets};
 use crate::model::service::spec::ServiceSpec;
 use crate::model::{
-    ByteString, Capture, Command, Dependency, Digest, Kind, Resolution, RunId, RunSpec,
+    ByteString, Capture, Command, Dependency, Digest, GitCommit, Kind, Resolution, RunId, RunSpec,
     ServiceName, Signal, Strays, batch_line,
 };
 use crate::projections::BatchLineState;
@@ -93,22 +97,30 @@ impl Admission {
     /// The command of a run that repeats `parent`.
     pub(super) async fn run_again(
         &self,
-        asked: RunRequest,
+        mut asked: RunRequest,
         parent: RunId,
     ) -> Result<Command, Refusal> {
         let this = self.clone();
-        let again = blocking(move || this.run_now(asked, Vec::new(), Some(parent))).await?;
+        let again = blocking(move || {
+            asked.common.commit = commit_of(&asked.common);
+            this.run_now(asked, Vec::new(), Some(parent))
+        });
+        let again = again.await?;
         Ok(again.1)
     }
 
     /// The command of a batch that repeats lines of `parent`.
     pub(super) async fn batch_again(
         &self,
-        asked: BatchRequest,
+        mut asked: BatchRequest,
         parent: RunId,
     ) -> Result<Command, Refusal> {
         let this = self.clone();
-        blocking(move || this.batch_now(asked, Some(parent))).await
+        blocking(move || {
+            asked.common.commit = commit_of(&asked.common);
+            this.batch_now(asked, Some(parent))
+        })
+        .await
     }
 
     fn run_now(
@@ -185,6 +197,8 @@ impl Admission {
         let mut common = request.common.clone();
         common.variables = surroundings(asked.surroundings.clone(), &common.variables);
         common.config.clone_from(&asked.config);
+        // It may be another one at each start.
+        common.commit = None;
         let stored = self.store_variables(&common)?;
         // Those of the surroundings are among them.
         let secrets = Secrets { variables: stored.secrets, ..masked.secrets };
@@ -380,8 +394,15 @@ fn spec_of(
         limits: common.limits,
         variable_files: common.variable_files.clone(),
         config: config_of(common),
+        commit: common.commit,
         ..RunSpec::default()
     })
+}
+
+/// The commit of a run that is done again: its directory is known here, and not to the client.
+fn commit_of(common: &Common) -> Option<GitCommit> {
+    let home = PlaceVariables::of_process().home.map(PathBuf::from);
+    commit_at(Path::new(OsStr::from_bytes(common.cwd.as_bytes())), home.as_deref())
 }
 
 /// The digest of its document: what its blob is named by.

@@ -146,6 +146,8 @@ pub fn digest(masked: &Masked, key: &Key) -> Digest {
     let mut bare = masked.request.clone();
     // Which file said something is no part of what it says.
     bare.common.config = None;
+    // What is checked out belongs to a start of it.
+    bare.common.commit = None;
     let mut hasher = blake3::Hasher::new_keyed(key);
     let secrets = &masked.secrets;
     let lines = secrets.lines.values().flat_map(|line| line.arguments.values());

@@ -1,16 +1,17 @@
 //! What a shim needs for a start: the run's spec with its variables and secrets put together.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::DirBuilder;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::{Mode, OFlags};
 
 use super::declaration::{self, Words};
 use super::place::Place;
+use crate::config::regular;
 use crate::limits;
 use crate::log::{Blobs, Secrets as SecretFiles, codec};
 use crate::model::event::SpawnError;
@@ -269,14 +270,11 @@ fn add_from_files(spec: &RunSpec, variables: &mut Variables) -> Result<(), Spawn
 /// What a file says, without the end of its last line. Not blocking: a FIFO in its place must not
 /// hold up everybody's starts.
 pub fn secret_file(path: &ByteString) -> Option<ByteString> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path.as_bytes(), flags, Mode::empty()).ok()?;
-    let file = std::fs::File::from(file);
-    let is_file = file.metadata().is_ok_and(|data| data.is_file());
+    let (file, _) = regular::open(Path::new(OsStr::from_bytes(path.as_bytes()))).ok()?;
     let mut bytes = Vec::new();
     let limit = limits::SECRET_FILE_BYTES + 1;
     file.take(limit).read_to_end(&mut bytes).ok()?;
-    let fits = is_file && (bytes.len() as u64) < limit && !bytes.contains(&0);
+    let fits = (bytes.len() as u64) < limit && !bytes.contains(&0);
     let value = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let value = value.strip_suffix(b"\r").unwrap_or(value);
     fits.then(|| ByteString::from(value.to_vec()))

@@ -39,8 +39,8 @@ use crate::log::stat::Stat;
 use crate::log::verify::Verified;
 use crate::model::spec::WindowSize;
 use crate::model::{
-    ByteString, Capture, CommandId, Condition, Digest, LockWish, OnInterrupt, Pruned, QueueName,
-    ResourceLimits, Retry, RunId, Signal, Strays,
+    ByteString, Capture, CommandId, Condition, Digest, GitCommit, LockWish, OnInterrupt, Pruned,
+    QueueName, ResourceLimits, Retry, RunId, Signal, Strays,
 };
 use crate::projections::view::RunView;
 
@@ -156,6 +156,10 @@ pub struct Common {
     /// The configuration that a run was asked for under which this one repeats.
     #[serde(default)]
     pub repeated_config: Option<Digest>,
+    /// What HEAD is in the working directory. Left out where there is none: what is declared is told
+    /// apart by its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitCommit>,
 }
 
 /// A batch.

@@ -136,6 +136,8 @@ fn common(spec: &RunSpec, captured: Variables, asked: &RerunRequest) -> Result<C
         variable_files: spec.variable_files.clone(),
         config: None,
         repeated_config: spec.config,
+        // What is there now; the older run says what was.
+        commit: None,
     })
 }
 

@@ -4,7 +4,7 @@
 //! label are damaged.
 
 use super::codec::{self, DecodeError};
-use super::versions::{is_known, v1};
+use super::versions::{self, is_known, v1, v2};
 use crate::model::Event;
 
 /// Which shape a payload has.
@@ -68,7 +68,9 @@ pub fn shape_of(event: &Event) -> Shape {
         Event::PortConflict { .. } => 44,
         Event::RestartRequested { .. } => 45,
     };
-    Shape { kind, version: 1 }
+    // The last version of a kind is the one that is written.
+    let version = versions::kind(kind).and_then(|line| line.versions.last()).copied();
+    Shape { kind, version: version.unwrap_or(1) }
 }
 
 /// Appends the payload of `event` to `bytes`.
@@ -148,8 +150,8 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
 fn encode_of_run(event: &Event, bytes: &mut Vec<u8>) -> usize {
     let run = event.run().map_or(0, crate::model::RunId::to_u64);
     match event {
-        Event::RunAdmitted { spec, .. } => {
-            codec::encode_into(&v1::RunAdmitted { run, spec: spec.as_ref().into() }, bytes)
+        Event::RunAdmitted { run, spec } => {
+            codec::encode_into(&v2::RunAdmitted::of(*run, spec), bytes)
         }
         Event::AttemptIntended { attempt, ports, .. } => {
             let (attempt, ports) = (*attempt, ports.clone());
@@ -267,7 +269,7 @@ fn encode_of_service(event: &Event, bytes: &mut Vec<u8>) -> usize {
     let service = event.service().map_or_else(String::new, |name| name.as_str().to_owned());
     match event {
         Event::ServiceDeclared { service, spec } => {
-            codec::encode_into(&v1::ServiceDeclared::of(service, spec), bytes)
+            codec::encode_into(&v2::ServiceDeclared::of(service, spec), bytes)
         }
         Event::ServiceWanted { asker, .. } => {
             let asker = asker.clone().map(Into::into);
@@ -302,7 +304,8 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         4 => lift::<v1::DaemonStopped>(bytes),
         5 => lift::<v1::RecoveryFinished>(bytes),
         6 => lift::<v1::ClockJumped>(bytes),
-        7 => lift::<v1::RunAdmitted>(bytes),
+        7 if shape.version == 1 => lift::<v1::RunAdmitted>(bytes),
+        7 => lift::<v2::RunAdmitted>(bytes),
         9 => lift::<v1::AttemptIntended>(bytes),
         10 => lift::<v1::AttemptStarted>(bytes),
         11 => lift::<v1::AttemptEnded>(bytes),
@@ -329,7 +332,8 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         22 => lift::<v1::ServiceWanted>(bytes),
         23 => lift::<v1::ServiceUnwanted>(bytes),
         24 => lift::<v1::HealthChanged>(bytes),
-        42 => lift::<v1::ServiceDeclared>(bytes),
+        42 if shape.version == 1 => lift::<v1::ServiceDeclared>(bytes),
+        42 => lift::<v2::ServiceDeclared>(bytes),
         43 => lift::<v1::ServiceForgotten>(bytes),
         44 => lift::<v1::PortConflict>(bytes),
         45 => lift::<v1::RestartRequested>(bytes),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
+use super::commit::GitCommit;
 use super::digest::Digest;
 use super::id::{LockName, QueueName, RunId};
 use super::service::spec::{HookMoment, Role};
@@ -208,6 +209,9 @@ pub struct RunSpec {
     pub variable_files: Vec<(ByteString, ByteString)>,
     /// The configuration that it was asked for under; `None` is what jr brings along.
     pub config: Option<Digest>,
+    /// What HEAD of the working directory's repository was when it was asked for, where the client
+    /// found one.
+    pub commit: Option<GitCommit>,
     /// Of a service: which replica of which.
     pub role: Option<Role>,
     /// Of a command beside a service's run, its parent: at which moment.
@@ -261,6 +265,7 @@ impl Default for RunSpec {
             limits: ResourceLimits::default(),
             variable_files: Vec::new(),
             config: None,
+            commit: None,
             role: None,
             hook: None,
             user: None,

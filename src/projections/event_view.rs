@@ -182,7 +182,8 @@ fn admission(spec: &RunSpec) -> Fields {
         "line": spec.line.as_ref().map(ByteString::to_text), "timeout_ms": spec.timeout_ms,
         "retry": spec.retry, "ok_codes": spec.ok_codes, "after": spec.after, "lock": spec.lock,
         "on_interrupt": spec.on_interrupt, "tty": spec.tty.is_some(), "capture": spec.capture,
-        "limits": spec.limits, "config": spec.config, "variable_files": spec.variable_files,
+        "limits": spec.limits, "config": spec.config, "commit": spec.commit,
+        "variable_files": spec.variable_files,
     }))
 }
 

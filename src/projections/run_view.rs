@@ -40,6 +40,7 @@ pub fn run_view(
         image: None,
         queue: spec.queue.as_ref().map(ToString::to_string),
         config: spec.config.map(|digest| digest.to_string()),
+        commit: spec.commit.map(|commit| commit.to_string()),
         created_at: rfc3339(run.created_at),
         started_at: run.started_at.map(rfc3339),
         ended_at: run.ended_at.map(rfc3339),

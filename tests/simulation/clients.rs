@@ -7,8 +7,8 @@ use jr::model::command::BatchLine;
 use jr::model::event::StopReason;
 use jr::model::{
     Backoff, ByteString, Cause, Command, CommandId, Condition, ConfigSource, Dependency, Digest,
-    Input, Kind, LockBusy, LockWish, OnInterrupt, QueueName, Request, Resolution, Retry, RunId,
-    RunSpec, Signal,
+    GitCommit, Input, Kind, LockBusy, LockWish, OnInterrupt, QueueName, Request, Resolution, Retry,
+    RunId, RunSpec, Signal,
 };
 
 use super::chance::Chance;
@@ -187,8 +187,17 @@ fn spec(run: RunId, chance: &mut Chance) -> RunSpec {
         lock: chance.one_in(4).then(|| lock(chance)),
         on_interrupt: on_interrupt(chance),
         key,
+        commit: commit(run.to_u64()),
         ..RunSpec::default()
     }
+}
+
+/// What is checked out where somebody asks, if anything is.
+pub(crate) fn commit(number: u64) -> Option<GitCommit> {
+    let byte = u8::try_from(1 + number % 250).expect("small");
+    let length = if number.is_multiple_of(8) { 32 } else { 20 };
+    let commit = GitCommit::from_bytes(&[byte; 32][..length]);
+    commit.filter(|_| !number.is_multiple_of(3))
 }
 
 impl World {
@@ -205,7 +214,8 @@ impl World {
                 self.clients.budget -= 1;
                 let id = u128::from(self.chance.next()) << 64 | u128::from(self.chance.next());
                 let id = CommandId::from_chance(id);
-                let command = self.clients.command(&mut self.chance);
+                let mut command = self.clients.command(&mut self.chance);
+                services::check_out(&mut command, id);
                 self.clients.asked.push(Asked { id, command, sent_to: 0, answered: false });
                 count
             }

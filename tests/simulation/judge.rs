@@ -7,7 +7,7 @@ use jr::model::command::KeyHolder;
 use jr::model::event::LostReason;
 use jr::model::{
     Action, Checker, Command, CommandId, Condition, Digest, Engine, Envelope, Event, ExitStatus,
-    Kind, Outcome, Pruning, QueueName, Reply, Request, Run, RunId, State,
+    GitCommit, Kind, Outcome, Pruning, QueueName, Reply, Request, Run, RunId, RunSpec, State,
 };
 
 use jr::model::service::plan::{Step, Verb};
@@ -49,6 +49,10 @@ pub(crate) struct Judge {
     pinned_by: BTreeSet<CommandId>,
     /// Configurations that clients brought.
     brought: BTreeMap<CommandId, Option<Digest>>,
+    /// What was checked out where clients asked; of services, by their names.
+    checked_out: BTreeMap<CommandId, Command>,
+    /// What the log says of each run.
+    commits: BTreeMap<RunId, Option<GitCommit>>,
     /// Stops of what nobody knew.
     unknown: BTreeSet<(RunId, CommandId)>,
     acknowledged: BTreeSet<RunId>,
@@ -101,6 +105,11 @@ impl Judge {
     pub(crate) fn asked(&mut self, request: &Request, head: &State) {
         if let Command::Configure { resolution } = &request.command {
             self.brought.insert(request.cause.command, resolution.config);
+        }
+        if let command @ (Command::Run { .. } | Command::Batch { .. } | Command::Up { .. }) =
+            &request.command
+        {
+            self.checked_out.insert(request.cause.command, command.clone());
         }
         if matches!(request.command, Command::Pin { .. }) {
             // To pin what is pinned changes nothing.
@@ -175,6 +184,27 @@ impl Judge {
         Err(format!("law 4: {key:?} ended as {status:?}; in truth {truth:?}, record {record:?}"))
     }
 
+    /// A run has the commit of the command that asked for it, and a hook that of its service's run.
+    fn commit_arrived(&mut self, run: RunId, spec: &RunSpec, cause: Option<CommandId>) -> Verdict {
+        let asked = cause.and_then(|cause| self.checked_out.get(&cause));
+        let parent = spec.parent.and_then(|parent| self.commits.get(&parent));
+        let expected = match (asked, &spec.role) {
+            _ if spec.hook.is_some() => parent.copied().flatten(),
+            (Some(Command::Run { spec, .. } | Command::Batch { spec, .. }), None) => spec.commit,
+            (Some(Command::Up { wish, .. }), Some(role)) => {
+                // What runs stays as it was declared.
+                let is_taken = !wish.leave_running || spec.commit.is_some();
+                wish.commits.get(&role.service).copied().filter(|_| is_taken)
+            }
+            _ => return Err(format!("{run} was admitted by no command: {spec:?}")),
+        };
+        self.commits.insert(run, spec.commit);
+        if spec.commit == expected {
+            return Ok(());
+        }
+        Err(format!("{run} was asked for at {expected:?}, and is recorded at {:?}", spec.commit))
+    }
+
     /// A group is durable.
     pub(crate) fn durable(&mut self, group: &[Envelope]) -> Verdict {
         for envelope in group {
@@ -188,6 +218,7 @@ impl Judge {
             let cause = envelope.cause.map(|cause| cause.command);
             match &envelope.event {
                 Event::RunAdmitted { run, spec } => {
+                    self.commit_arrived(*run, spec, cause)?;
                     self.admitted.insert(*run, cause);
                     if spec.kind == Kind::Batch {
                         self.batches.insert(*run);

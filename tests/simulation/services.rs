@@ -11,12 +11,13 @@ use jr::model::service::spec::{
     ServiceSpec, Supervision,
 };
 use jr::model::{
-    AttemptEnd, Backoff, ByteString, Command, Digest, Event, ExitStatus, Input, Kind, Observation,
-    OnInterrupt, RunId, RunSpec, ServiceName, SpawnError, State,
+    AttemptEnd, Backoff, ByteString, Command, CommandId, Digest, Event, ExitStatus, Input, Kind,
+    Observation, OnInterrupt, RunId, RunSpec, ServiceName, SpawnError, State,
 };
 
 use super::World;
 use super::chance::Chance;
+use super::clients::commit;
 use super::machine::Key;
 
 /// Services that may be declared; each depends on earlier ones only.
@@ -68,6 +69,16 @@ pub(crate) fn command(chance: &mut Chance) -> Command {
             Command::Up { wish, asker: None }
         }
     }
+}
+
+/// Where each is declared, another commit is checked out at each command.
+pub(crate) fn check_out(command: &mut Command, id: CommandId) {
+    let Command::Up { wish, .. } = command else { return };
+    let bytes: [u8; 8] = id.to_bytes()[8..].try_into().expect("8 bytes");
+    let numbers = u64::from_be_bytes(bytes) >> 8..;
+    let names = wish.declared.iter().map(|(name, _)| name.clone());
+    wish.commits =
+        names.zip(numbers).filter_map(|(name, number)| Some((name, commit(number)?))).collect();
 }
 
 fn condition(chance: &mut Chance) -> ServiceCondition {

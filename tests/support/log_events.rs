@@ -45,8 +45,17 @@ pub(crate) fn spec(number: u64) -> RunSpec {
         lock: number.is_multiple_of(11).then(lock),
         tty: number.is_multiple_of(13).then_some(WindowSize { rows: 24, columns: 300 }),
         limits: ResourceLimits { memory_bytes: Some(1 << 30), ..ResourceLimits::default() },
+        commit: (!number.is_multiple_of(3)).then(|| commit(number)),
         ..RunSpec::default()
     }
+}
+
+/// SHA-256 where the number is even.
+pub(crate) fn commit(number: u64) -> GitCommit {
+    let byte = u8::try_from(number % 250).expect("small") + 1;
+    let bytes = [byte; 32];
+    let length = if number.is_multiple_of(2) { 32 } else { 20 };
+    GitCommit::from_bytes(&bytes[..length]).expect("a commit")
 }
 
 fn retry(times: u32, first_ms: u64) -> Retry {
@@ -515,6 +524,7 @@ prop_compose! {
                 .into_iter()
                 .collect(),
             config: variables,
+            commit: memory_bytes.map(commit),
             role: None,
             hook: None,
             user: None,

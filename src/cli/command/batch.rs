@@ -93,7 +93,8 @@ impl Runnable for BatchArgs {
         };
         let declared = Declared::of(&context.configuration)?;
         let declared = declared.map(|declared| declared.common()).unwrap_or_default();
-        let request = self.into_request(lines, declared)?;
+        let mut request = self.into_request(lines, declared)?;
+        request.common.commit = context.configuration.commit_at(&request.common.cwd);
         context.bring_up()?;
         let answer = context.open("/v1/batch", &request)?;
         let heeded: &[Signal] = if context.place.is_isolated() { &ENDING } else { &[Signal::INT] };

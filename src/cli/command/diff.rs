@@ -39,7 +39,7 @@ Exit codes:
   0 they are the same; 1 they differ; 2 a word could mean several runs;
   3 no such run";
 
-/// Compare two runs: command, environment, labels, outcome, output; or two moments
+/// Compare two runs: command, environment, config, commit, outcome, output; or two moments
 ///
 /// Between two moments: the runs that something happened to, and the queues that differ.
 /// Of two batches also what became of each line.
@@ -243,6 +243,7 @@ fn differences(old: &RecordedView, new: &RecordedView) -> Result<Vec<Difference>
     }
     compare_maps("variables", &variables(old), &variables(new), &mut compare)?;
     compare_maps("config", &settings(old)?, &settings(new)?, &mut compare)?;
+    compare("commit", json(&a.commit)?, json(&b.commit)?);
     compare_maps("labels", &a.labels, &b.labels, &mut compare)?;
     compare("attempt", json(a.attempt)?, json(b.attempt)?);
     compare("state", json(&a.state)?, json(&b.state)?);

@@ -9,7 +9,7 @@ use crate::cli::error::CommandError;
 use crate::cli::report::facts::Host;
 use crate::cli::{exit, text};
 use crate::daemon::protocol::{
-    BatchRequest, RerunItem, RerunReply, RerunRequest, RunLine, RunRequest,
+    BatchRequest, Common, RerunItem, RerunReply, RerunRequest, RunLine, RunRequest,
 };
 use crate::daemon::rerun::{self, RerunError};
 use crate::model::event::Outcome;
@@ -64,7 +64,7 @@ fn admit(
         }
         let mut request: BatchRequest =
             rerun::batch(spec, variables, lines, asked, command_id()?).map_err(refused)?;
-        request.common.cwd = directory(request.common.cwd, context)?;
+        put_in_directory(&mut request.common, context)?;
         return first_line(context, "/v1/batch", &request).map(Some);
     }
     if asked.failed && !run.outcome.is_some_and(Outcome::is_failure) {
@@ -72,7 +72,7 @@ fn admit(
     }
     let mut request: RunRequest =
         rerun::run(spec, variables, asked, command_id()?).map_err(refused)?;
-    request.common.cwd = directory(request.common.cwd, context)?;
+    put_in_directory(&mut request.common, context)?;
     first_line(context, "/v1/run", &request).map(Some)
 }
 
@@ -87,6 +87,13 @@ fn first_line(
         RunLine::Admitted { run_id, .. } => Ok(run_id),
         _ => Err(CommandError::new("protocol", exit::UNAVAILABLE, "the daemon admitted nothing")),
     }
+}
+
+/// Where it runs here, and what is checked out there.
+fn put_in_directory(common: &mut Common, context: &Context) -> Result<(), CommandError> {
+    common.cwd = directory(std::mem::take(&mut common.cwd), context)?;
+    common.commit = context.configuration.commit_at(&common.cwd);
+    Ok(())
 }
 
 /// The same directory, or this one.

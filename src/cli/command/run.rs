@@ -124,7 +124,8 @@ impl Runnable for RunArgs {
             keys = DetachKeys::none();
         }
         let declared = Declared::of(&context.configuration)?;
-        let request = self.into_request(context.ui.json, declared.as_ref())?;
+        let mut request = self.into_request(context.ui.json, declared.as_ref())?;
+        request.common.commit = context.configuration.commit_at(&request.common.cwd);
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
     }
 }

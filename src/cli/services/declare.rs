@@ -58,6 +58,7 @@ fn request(
     common.labels.extend(wish.labels.clone().unwrap_or_default());
     common.limits = merged(common.limits, wish.limits.as_ref());
     common.cwd = directory(declared, name, wish).into();
+    common.commit = declared.commit_at(&common.cwd);
     common.stop_signal = wish.stop_signal.map(|signal| signal.0);
     common.grace_ms = wish.graceful_timeout.map(|millis| millis.0);
     common.ok_codes = wish.success_exit_codes.clone().map(|codes| codes.0).unwrap_or_default();

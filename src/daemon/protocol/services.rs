@@ -84,8 +84,10 @@ pub struct PlanReply {
 impl UpRequest {
     /// What is wished, over what was declared.
     pub fn wish(&self, declared: Vec<(ServiceName, Arc<ServiceSpec>)>) -> Wish {
+        let commit = |one: &ServiceRequest| Some((one.service.clone(), one.common.commit?));
         Wish {
             declared,
+            commits: self.services.iter().filter_map(commit).collect(),
             overrides: self.overrides.clone(),
             names: self.names.clone(),
             with_dependencies: self.with_dependencies,

@@ -2,13 +2,12 @@
 //! it what it holds already, changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind, Read as _};
+use std::fs::Metadata;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
+use crate::config::regular::open;
 use crate::limits;
 
 /// Clocks of file systems stand still for some milliseconds: what changed shortly before it was
@@ -109,14 +108,6 @@ fn differ(before: Print, now: Print) -> bool {
     before != now && before != Print::Unread && now != Print::Unread
 }
 
-/// A regular file, without waiting for whoever may be at the other end of something else.
-pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let found = file.metadata()?;
-    if found.is_file() { Ok((file, found)) } else { Err(ErrorKind::InvalidInput.into()) }
-}
-
 /// What a file holds; `None` if there is none.
 pub(super) fn print_of(path: &Path, stamp: &Stamp) -> Option<Print> {
     let rough = Print::Rough { size: stamp.size, modified: stamp.modified };
@@ -202,7 +193,7 @@ mod tests {
     fn big_files_are_told_apart_by_size_and_time() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("big");
-        let file = File::create(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
         let print = |size: u64| {
             file.set_len(size).unwrap();
             print_of(&path, &Stamp::from(&file.metadata().unwrap())).unwrap()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::contents::open;
+use crate::config::regular::open;
 use crate::limits;
 
 /// What nobody means who watches a directory.

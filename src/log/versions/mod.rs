@@ -4,6 +4,7 @@
 
 mod bytes;
 pub mod v1;
+pub mod v2;
 
 pub use self::bytes::Bytes;
 
@@ -30,7 +31,7 @@ pub const KINDS: [KindLine; 45] = [
     line(4, "daemon_stopped", &[1]),
     line(5, "recovery_finished", &[1]),
     line(6, "clock_jumped", &[1]),
-    line(7, "run_admitted", &[1]),
+    line(7, "run_admitted", &[1, 2]),
     line(8, "run_rejected", &[]),
     line(9, "attempt_intended", &[1]),
     line(10, "attempt_started", &[1]),
@@ -65,7 +66,7 @@ pub const KINDS: [KindLine; 45] = [
     line(39, "runs_pruned", &[1]),
     line(40, "run_pinned", &[1]),
     line(41, "config_rejected", &[1]),
-    line(42, "service_declared", &[1]),
+    line(42, "service_declared", &[1, 2]),
     line(43, "service_forgotten", &[1]),
     line(44, "port_conflict", &[1]),
     line(45, "restart_requested", &[1]),
@@ -93,6 +94,12 @@ mod tests {
             assert_eq!(KINDS.iter().filter(|other| other.name == line.name).count(), 1);
         }
         assert_eq!((kind(0), kind(46)), (None, None));
-        assert!(is_known(7, 1) && !is_known(7, 2) && !is_known(8, 1) && !is_known(0, 1));
+        assert!(
+            is_known(7, 1)
+                && is_known(7, 2)
+                && !is_known(7, 3)
+                && !is_known(8, 1)
+                && !is_known(0, 1)
+        );
     }
 }

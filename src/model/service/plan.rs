@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::spec::{MAIN_PORT, PortRelease, PortWish, Role, ServiceSpec, UnwantedReason};
 use super::state::{Replica, Service};
 use crate::model::command::Rejection;
+use crate::model::commit::GitCommit;
 use crate::model::event::{Asker, Event, Outcome};
 use crate::model::id::{RunId, ServiceName};
 use crate::model::phase::Phase;
@@ -22,6 +23,10 @@ pub struct Wish {
     pub declared: Vec<(ServiceName, Arc<ServiceSpec>)>,
     /// Host names and ports above what is declared.
     pub overrides: BTreeMap<ServiceName, Override>,
+    /// What is checked out now where they are declared: it is of the runs that begin, and not of what
+    /// a service is.
+    #[serde(default)]
+    pub commits: BTreeMap<ServiceName, GitCommit>,
     /// Those that are to be up.
     pub names: Vec<ServiceName>,
     /// And all that they depend on.
@@ -413,9 +418,11 @@ impl<'a> Planner<'a> {
             }
         };
         let name = if spec.replicas > 1 { role.to_string() } else { role.service.to_string() };
-        let role = Some(role.clone());
+        // Of what stays as it was, nobody has looked at the directory.
+        let commit = self.wish.commits.get(&role.service).filter(|_| self.takes(&role.service));
+        let (role, commit) = (Some(role.clone()), commit.copied());
         let parent = parent.filter(|parent| is_kept(self.state, *parent));
-        let spec = Arc::new(RunSpec { name, parent, role, ..(*spec.run).clone() });
+        let spec = Arc::new(RunSpec { name, parent, role, commit, ..(*spec.run).clone() });
         self.plan.events.push(Event::RunAdmitted { run, spec });
         run
     }

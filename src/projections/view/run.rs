@@ -70,6 +70,10 @@ pub struct RunView {
     /// blake3 of the configuration that it was asked for under; `null` where no file said anything.
     #[serde(default)]
     pub config: Option<String>,
+    /// What HEAD of its directory's git repository was when it was asked for; `null` where none was
+    /// found. Local changes are not seen.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Admission.
     pub created_at: String,
     /// First process.

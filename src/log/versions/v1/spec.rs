@@ -270,6 +270,7 @@ impl TryFrom<RunSpec> for spec::RunSpec {
             limits: stored.limits.into(),
             variable_files: byte_strings(stored.variable_files),
             config: stored.config.map(Digest),
+            commit: None,
             role: stored.role.map(TryInto::try_into).transpose()?,
             hook: stored.hook.map(Into::into),
             user: stored.user,

@@ -1,0 +1,8 @@
+//! Version 2 of the kinds that have one. Frozen, as [`super::v1`] is.
+//!
+//! Each is what version 1 was, and after it the commit: payloads have no names, so that the bytes
+//! of a struct within a struct are its fields, and what is added comes last.
+
+mod commit;
+
+pub use commit::{Commit, RunAdmitted, ServiceDeclared};
