@@ -138,8 +138,8 @@ pub const RETENTION_EVENTS: u64 = 10_000;
 /// A HEAD, a ref or another file of one line in a git repository: a path of the kernel's greatest
 /// length, and some words.
 pub const GIT_FILE_BYTES: u64 = 8 << 10;
-/// A repository's `packed-refs`: some 60,000 refs. It is read where a branch was packed and has got no
-/// commit since, and takes a millisecond then.
+/// A repository's `packed-refs`: some 60,000 refs. It is read where a branch was packed and has got
+/// no commit since, and takes a millisecond or two then.
 pub const GIT_PACKED_REFS_BYTES: u64 = 4 << 20;
 /// A file that holds the value of a variable.
 pub const SECRET_FILE_BYTES: u64 = 64 << 10;

@@ -102,7 +102,7 @@ impl Admission {
     ) -> Result<Command, Refusal> {
         let this = self.clone();
         let again = blocking(move || {
-            asked.common.commit = commit_of(&asked.common);
+            asked.common.commit = commit_of(&asked.common.cwd);
             this.run_now(asked, Vec::new(), Some(parent))
         });
         let again = again.await?;
@@ -117,7 +117,7 @@ impl Admission {
     ) -> Result<Command, Refusal> {
         let this = self.clone();
         blocking(move || {
-            asked.common.commit = commit_of(&asked.common);
+            asked.common.commit = commit_of(&asked.common.cwd);
             this.batch_now(asked, Some(parent))
         })
         .await
@@ -181,6 +181,22 @@ impl Admission {
             let key = service_key(&this.place).map_err(|error| not_stored(&error))?;
             let service = |request: &ServiceRequest| this.service_now(&asked, request, &key);
             asked.services.iter().map(service).collect()
+        })
+        .await
+    }
+
+    /// What is checked out where services run.
+    pub(super) async fn commits(
+        &self,
+        directories: BTreeMap<ServiceName, ByteString>,
+    ) -> Result<BTreeMap<ServiceName, GitCommit>, Refusal> {
+        blocking(move || {
+            let mut looked: BTreeMap<ByteString, Option<GitCommit>> = BTreeMap::new();
+            let commit = |(name, directory): (ServiceName, ByteString)| {
+                let found = looked.entry(directory).or_insert_with_key(commit_of);
+                Some((name, (*found)?))
+            };
+            Ok(directories.into_iter().filter_map(commit).collect())
         })
         .await
     }
@@ -399,10 +415,10 @@ fn spec_of(
     })
 }
 
-/// The commit of a run that is done again: its directory is known here, and not to the client.
-fn commit_of(common: &Common) -> Option<GitCommit> {
+/// The commit of what was described before: its directory is known here, and not to the client.
+fn commit_of(directory: &ByteString) -> Option<GitCommit> {
     let home = PlaceVariables::of_process().home.map(PathBuf::from);
-    commit_at(Path::new(OsStr::from_bytes(common.cwd.as_bytes())), home.as_deref())
+    commit_at(Path::new(OsStr::from_bytes(directory.as_bytes())), home.as_deref())
 }
 
 /// The digest of its document: what its blob is named by.

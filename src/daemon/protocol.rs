@@ -156,8 +156,8 @@ pub struct Common {
     /// The configuration that a run was asked for under which this one repeats.
     #[serde(default)]
     pub repeated_config: Option<Digest>,
-    /// What HEAD is in the working directory. Left out where there is none: what is declared is told
-    /// apart by its text.
+    /// What HEAD is in the working directory. Left out where there is none: what is declared is
+    /// told apart by its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<GitCommit>,
 }

@@ -3,7 +3,7 @@
 //! Questions come through the same mailbox as records, after them: whoever was told of an event
 //! finds it in what is asked next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::log::Reader;
 
 use crate::model::command::KeyHolder;
-use crate::model::{BootId, Event, Outcome, Run, RunId};
+use crate::model::{BootId, ByteString, Event, Outcome, Run, RunId, ServiceName};
 use crate::projections::query::{Document, Query, QueryError, Question};
 use crate::projections::view::RunView;
 use crate::projections::{BatchLineState, Policy, Scope, Stored, Views, ViewsError, answer};
@@ -51,6 +51,8 @@ pub enum ToViews {
     Facts(Option<String>, Vec<RunId>, oneshot::Sender<Result<Facts, QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
+    /// Where services run.
+    Directories(Vec<ServiceName>, oneshot::Sender<BTreeMap<ServiceName, ByteString>>),
     /// Where a prune by this policy cuts, and what is to be kept before that now.
     PruneCut(Policy, oneshot::Sender<Result<PruneCut, QueryError>>),
     /// Of what lies before a place: these, and the lines of those that are batches.
@@ -130,6 +132,13 @@ impl Questions {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::BatchLines(batch, reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Where services run; those that nobody knows are left out.
+    pub async fn directories(&self, names: Vec<ServiceName>) -> BTreeMap<ServiceName, ByteString> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::Directories(names, reply));
+        answer.await.unwrap_or_default()
     }
 
     /// Where a prune by this policy cuts, and what is to be kept before that now.
@@ -306,6 +315,14 @@ impl ViewsLoop {
             ToViews::BatchLines(batch, reply) => {
                 let lines = self.views.batch_lines(batch).map_err(QueryError::from);
                 let _gone = reply.send(lines);
+            }
+            ToViews::Directories(names, reply) => {
+                let known = &self.views.state().services.known;
+                let directory = |name: ServiceName| {
+                    let directory = known.get(&name)?.spec.run.cwd.clone();
+                    Some((name, directory))
+                };
+                let _gone = reply.send(names.into_iter().filter_map(directory).collect());
             }
             ToViews::PruneCut(policy, reply) => {
                 let now = clock::now().wall;

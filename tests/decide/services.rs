@@ -11,9 +11,9 @@ use jr::model::service::spec::{
     Supervision,
 };
 use jr::model::{
-    Action, Backoff, ByteString, Command, Digest, Event, ExitStatus, Finding, Kind, Observation,
-    OnInterrupt, Outcome, Phase, Reply, Run, RunId, RunReason, RunSpec, ServiceName, SpawnError,
-    State,
+    Action, Backoff, ByteString, Command, Digest, Event, ExitStatus, Finding, GitCommit, Kind,
+    Observation, OnInterrupt, Outcome, Phase, Reply, Run, RunId, RunReason, RunSpec, ServiceName,
+    SpawnError, State,
 };
 
 use crate::fixture::{BOOT, Fixture, NEXT_BOOT, end, exited, kinds, process};
@@ -102,6 +102,27 @@ fn phase(jr: &Fixture, service: &str) -> Phase {
 fn at(jr: &Fixture, service: &str) -> (RunId, u32) {
     let live = run(jr, service);
     (live.id, live.attempt)
+}
+
+/// What is checked out is of each start, and a service is the same whatever it is.
+#[test]
+fn a_run_of_a_service_has_the_commit_of_the_command_that_began_it() {
+    let mut jr = Fixture::new();
+    let commit = |byte: u8| GitCommit::from_bytes(&[byte; 20]).expect("a commit");
+    let at = |byte: u8| [(name("web"), commit(byte))].into_iter().collect();
+    let web = || ("web", spec(1, supervision()));
+    let names = || vec![name("web")];
+    wish(&mut jr, &[web()], Wish { names: names(), commits: at(1), ..Wish::default() });
+    assert_eq!(run(&jr, "web").spec.commit, Some(commit(1)));
+    assert_eq!(jr.state().services.known[&name("web")].spec.run.commit, None);
+    let again = Wish { names: names(), commits: at(2), ..Wish::default() };
+    let (events, steps) = wish(&mut jr, &[web()], again);
+    assert_eq!((events, verbs(&steps)), (Vec::new(), vec![("web", Verb::Keep)]));
+    let anew = Wish { names: names(), commits: at(3), anew: true, ..Wish::default() };
+    wish(&mut jr, &[], anew);
+    assert_eq!(run(&jr, "web").spec.commit, Some(commit(3)));
+    wish(&mut jr, &[], Wish { names: names(), anew: true, ..Wish::default() });
+    assert_eq!(run(&jr, "web").spec.commit, None, "nobody looked");
 }
 
 fn started(jr: &mut Fixture, service: &str) -> Vec<Event> {

@@ -8,7 +8,7 @@ use super::routes::{Answered, ask};
 use super::run::configure;
 use super::{Peer, Shared};
 use crate::daemon::protocol::{DownRequest, PlanReply, UpRequest};
-use crate::model::{Command, Reply};
+use crate::model::{Command, Reply, ServiceName};
 use crate::projections::services::step_view;
 
 /// `POST /v1/up`.
@@ -21,7 +21,15 @@ pub(super) async fn up(shared: &Shared, peer: Peer, request: Request<Incoming>) 
         configure(shared, cause, asked.config.as_ref()).await?;
     }
     let declared = shared.admission.services(&asked).await?;
-    let command = Command::Up { wish: asked.wish(declared), asker };
+    let mut wish = asked.wish(declared);
+    // Of what was declared before, the client does not know where it runs.
+    let is_declared = |name: &ServiceName| asked.services.iter().any(|one| one.service == *name);
+    let others: Vec<_> = wish.names.iter().filter(|name| !is_declared(name)).cloned().collect();
+    if !others.is_empty() {
+        let directories = shared.questions.directories(others).await;
+        wish.commits.extend(shared.admission.commits(directories).await?);
+    }
+    let command = Command::Up { wish, asker };
     let reply = ask(shared, cause, command).await;
     drop(held);
     planned(reply?)

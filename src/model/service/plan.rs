@@ -23,8 +23,8 @@ pub struct Wish {
     pub declared: Vec<(ServiceName, Arc<ServiceSpec>)>,
     /// Host names and ports above what is declared.
     pub overrides: BTreeMap<ServiceName, Override>,
-    /// What is checked out now where they are declared: it is of the runs that begin, and not of what
-    /// a service is.
+    /// What is checked out now where they run: it is of the runs that begin, and not of what a
+    /// service is.
     #[serde(default)]
     pub commits: BTreeMap<ServiceName, GitCommit>,
     /// Those that are to be up.
@@ -418,7 +418,7 @@ impl<'a> Planner<'a> {
             }
         };
         let name = if spec.replicas > 1 { role.to_string() } else { role.service.to_string() };
-        // Of what stays as it was, nobody has looked at the directory.
+        // Where a declaration does not count, it may be of another directory.
         let commit = self.wish.commits.get(&role.service).filter(|_| self.takes(&role.service));
         let (role, commit) = (Some(role.clone()), commit.copied());
         let parent = parent.filter(|parent| is_kept(self.state, *parent));
