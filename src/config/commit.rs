@@ -182,6 +182,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    const NONE: &str = "none";
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     const LONG: &str = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
@@ -208,39 +209,39 @@ mod tests {
             std::fs::write(path, bytes).expect("writes");
         }
 
-        fn at(&self, directory: &str) -> Option<String> {
+        fn at(&self, directory: &str) -> String {
             std::fs::create_dir_all(self.path(directory)).expect("makes");
-            commit_at(&self.path(directory), None).map(|commit| commit.to_string())
+            shown(commit_at(&self.path(directory), None))
         }
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
+    fn shown(commit: Option<GitCommit>) -> String {
+        commit.map_or_else(|| NONE.to_owned(), |commit| commit.to_string())
     }
 
     #[test]
     fn a_branch_is_a_loose_file_or_a_packed_line() {
         let tree = Tree::new(&[("p/.git/HEAD", "ref: refs/heads/main\n")]);
-        assert_eq!(tree.at("p"), None, "nothing was committed yet");
+        assert_eq!(tree.at("p"), NONE, "nothing was committed yet");
         let packed = format!(
             "# pack-refs with: peeled fully-peeled sorted \n{A} refs/heads/a/main\n\
              {A} refs/heads/main2\n{B} refs/heads/main\n^{A}\n{A} refs/tags/v1\n"
         );
         tree.write("p/.git/packed-refs", packed.as_bytes());
-        assert_eq!(tree.at("p"), some(B));
+        assert_eq!(tree.at("p"), B);
         tree.write("p/.git/refs/heads/main", format!("{A}\n").as_bytes());
-        assert_eq!(tree.at("p"), some(A), "the loose one is newer");
-        assert_eq!(tree.at("p/deep/er"), some(A));
-        assert_eq!(tree.at("p/.git/refs"), some(A));
-        assert_eq!(tree.at("q"), None);
+        assert_eq!(tree.at("p"), A, "the loose one is newer");
+        assert_eq!(tree.at("p/deep/er"), A);
+        assert_eq!(tree.at("p/.git/refs"), A);
+        assert_eq!(tree.at("q"), NONE);
     }
 
     #[test]
     fn a_detached_head_is_itself_in_both_hashes() {
         let tree = Tree::new(&[("p/.git/HEAD", A), ("q/.git/HEAD", &format!("{LONG}\r\n"))]);
-        assert_eq!((tree.at("p"), tree.at("q")), (some(A), some(LONG)));
+        assert_eq!([tree.at("p"), tree.at("q")], [A, LONG]);
         tree.write("p/.git/HEAD", "0".repeat(40).as_bytes());
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
     }
 
     #[test]
@@ -249,13 +250,13 @@ mod tests {
             ("p/.git/HEAD", "ref: refs/heads/team/x/y\n"),
             ("p/.git/refs/heads/team/x/y", A),
         ]);
-        assert_eq!(tree.at("p"), some(A));
+        assert_eq!(tree.at("p"), A);
         let name = b"refs/heads/\xff\xfe";
         tree.write("p/.git/HEAD", &[b"ref:", &name[..]].concat());
         tree.write("p/.git/packed-refs", &[B.as_bytes(), b" ", name].concat());
-        assert_eq!(tree.at("p"), some(B));
+        assert_eq!(tree.at("p"), B);
         std::fs::create_dir_all(tree.path("p/.git").join(OsStr::from_bytes(name))).expect("makes");
-        assert_eq!(tree.at("p"), some(B), "an empty directory stands in its place");
+        assert_eq!(tree.at("p"), B, "an empty directory stands in its place");
     }
 
     #[test]
@@ -271,9 +272,9 @@ mod tests {
         ]);
         let own = tree.path("p/.git/worktrees/w");
         tree.write("w/.git", format!("gitdir: {}\n", own.display()).as_bytes());
-        assert_eq!((tree.at("p"), tree.at("w/sub"), tree.at("r")), (some(A), some(B), some(B)));
+        assert_eq!([tree.at("p"), tree.at("w/sub"), tree.at("r")], [A, B, B]);
         tree.write("p/.git/worktrees/w/HEAD", b"ref: refs/bisect/bad");
-        assert_eq!(tree.at("w"), some(A));
+        assert_eq!(tree.at("w"), A);
     }
 
     #[test]
@@ -283,22 +284,22 @@ mod tests {
             ("p/sub/.git", "gitdir: ../.git/modules/sub\n"),
             ("p/.git/modules/sub/HEAD", B),
         ]);
-        assert_eq!((tree.at("p"), tree.at("p/sub/src")), (some(A), some(B)));
+        assert_eq!([tree.at("p"), tree.at("p/sub/src")], [A, B]);
     }
 
     #[test]
     fn old_repositories_have_a_link_for_a_head() {
         let tree = Tree::new(&[("p/.git/refs/heads/master", A)]);
         symlink("refs/heads/master", tree.path("p/.git/HEAD")).expect("links");
-        assert_eq!(tree.at("p"), some(A));
+        assert_eq!(tree.at("p"), A);
         std::fs::remove_file(tree.path("p/.git/refs/heads/master")).expect("removes");
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         tree.write("p/.git/packed-refs", format!("{B} refs/heads/master\n").as_bytes());
-        assert_eq!(tree.at("p"), some(B));
+        assert_eq!(tree.at("p"), B);
         symlink("../outside", tree.path("p/link")).expect("links");
         tree.write("outside/.git/HEAD", A.as_bytes());
-        assert_eq!(tree.at("p/link"), some(A), "where it leads to, not where it lies");
-        assert_eq!(tree.at("p/link/../p"), some(B));
+        assert_eq!(tree.at("p/link"), A, "where it leads to, not where it lies");
+        assert_eq!(tree.at("p/link/../p"), B);
     }
 
     #[test]
@@ -309,13 +310,13 @@ mod tests {
             ("p/.git/refs/heads/b", "ref: refs/heads/c"),
             ("p/.git/refs/heads/c", A),
         ]);
-        assert_eq!(tree.at("p"), some(A));
+        assert_eq!(tree.at("p"), A);
         tree.write("p/.git/refs/heads/c", b"ref: refs/heads/a");
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         symlink("HEAD", tree.path("p/.git/HEAD2")).expect("links");
         std::fs::remove_file(tree.path("p/.git/HEAD")).expect("removes");
         symlink("HEAD2", tree.path("p/.git/HEAD")).expect("links");
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
     }
 
     #[test]
@@ -336,18 +337,18 @@ mod tests {
         let tree = Tree::new(&[("p/.git/HEAD2", A), ("p/.git/refs/a", A)]);
         for text in garbage {
             tree.write("p/.git/HEAD", text.as_bytes());
-            assert_eq!(tree.at("p"), None, "{text:?}");
+            assert_eq!(tree.at("p"), NONE, "{text:?}");
         }
         tree.write("p/.git/HEAD", b"ref: refs/heads/main");
         tree.write("p/.git/packed-refs", format!("{A} refs/heads/main\n").as_bytes());
         tree.write("p/.git/refs/heads/main", &[0xff; 40]);
-        assert_eq!(tree.at("p"), None, "the packed one is older than what is broken");
+        assert_eq!(tree.at("p"), NONE, "the packed one is older than what is broken");
         for text in ["", "x", "gitdir: ", "gitdir: gone", "gitdir: .", "gitdir: a\0b"] {
             tree.write("p/sub/.git", text.as_bytes());
-            assert_eq!(tree.at("p/sub"), None, "{text:?}");
+            assert_eq!(tree.at("p/sub"), NONE, "{text:?}");
         }
         std::fs::create_dir_all(tree.path("p/empty/.git")).expect("makes");
-        assert_eq!(tree.at("p/empty"), None);
+        assert_eq!(tree.at("p/empty"), NONE);
         assert_eq!(commit_at(&tree.path("gone"), None), None);
     }
 
@@ -360,18 +361,18 @@ mod tests {
         let tree = Tree::new(&[("p/.git/refs/heads/main", A), ("q/x", "")]);
         fifo(tree.path("q/.git"));
         fifo(tree.path("p/.git/HEAD"));
-        assert_eq!((tree.at("p"), tree.at("q")), (None, None));
+        assert_eq!([tree.at("p"), tree.at("q")], [NONE, NONE]);
         std::fs::remove_file(tree.path("p/.git/HEAD")).expect("removes");
         tree.write("p/.git/HEAD", b"ref: refs/heads/side");
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         fifo(tree.path("p/.git/packed-refs"));
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         fifo(tree.path("p/.git/commondir"));
         tree.write("p/.git/HEAD", A.as_bytes());
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         let tree = Tree::new(&[("p/.git/x", "")]);
         symlink("/dev/zero", tree.path("p/.git/HEAD")).expect("links");
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
     }
 
     #[test]
@@ -382,13 +383,13 @@ mod tests {
             file.expect("opens").set_len(bytes).expect("grows");
         };
         grow("p/.git/HEAD", 1 << 40);
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
         tree.write("p/.git/HEAD", b"ref: refs/heads/main");
         tree.write("p/.git/packed-refs", format!("{A} refs/heads/main\n").as_bytes());
         grow("p/.git/packed-refs", limits::GIT_PACKED_REFS_BYTES);
-        assert_eq!(tree.at("p"), some(A));
+        assert_eq!(tree.at("p"), A);
         grow("p/.git/packed-refs", limits::GIT_PACKED_REFS_BYTES + 1);
-        assert_eq!(tree.at("p"), None);
+        assert_eq!(tree.at("p"), NONE);
     }
 
     #[test]
@@ -398,11 +399,11 @@ mod tests {
         let from = |directory: &str, home: &str| {
             let (directory, home) = (real.join(directory), real.join(home));
             std::fs::create_dir_all(&directory).expect("makes");
-            commit_at(&directory, Some(&home)).map(|commit| commit.to_string())
+            shown(commit_at(&directory, Some(&home)))
         };
-        assert_eq!(from("home/deep", "home"), None);
-        assert_eq!(from("home", "home"), None);
-        assert_eq!(from("other", "home"), some(A));
-        assert_eq!(from("dots/x", "dots"), some(B), "home itself counts");
+        assert_eq!(from("home/deep", "home"), NONE);
+        assert_eq!(from("home", "home"), NONE);
+        assert_eq!(from("other", "home"), A);
+        assert_eq!(from("dots/x", "dots"), B, "home itself counts");
     }
 }

@@ -39,7 +39,7 @@ Exit codes:
   0 they are the same; 1 they differ; 2 a word could mean several runs;
   3 no such run";
 
-/// Compare two runs: command, environment, config, commit, outcome, output; or two moments
+/// Compare two runs: command, environment, commit, outcome, output; or two moments
 ///
 /// Between two moments: the runs that something happened to, and the queues that differ.
 /// Of two batches also what became of each line.

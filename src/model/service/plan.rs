@@ -422,7 +422,7 @@ impl<'a> Planner<'a> {
         let commit = self.wish.commits.get(&role.service).filter(|_| self.takes(&role.service));
         let (role, commit) = (Some(role.clone()), commit.copied());
         let parent = parent.filter(|parent| is_kept(self.state, *parent));
-        let spec = Arc::new(RunSpec { name, parent, role, commit, ..(*spec.run).clone() });
+        let spec = Arc::new(RunSpec { name, parent, commit, role, ..(*spec.run).clone() });
         self.plan.events.push(Event::RunAdmitted { run, spec });
         run
     }
