@@ -113,6 +113,57 @@ fn the_flag_goes_before_the_variable_before_the_project_before_the_default() {
 }
 
 #[test]
+fn the_mode_is_the_option_then_the_variable_then_the_file_then_main() {
+    let project = Project::new("default_mode = \"main\"\n");
+    let shown = |variable: Option<&str>, words: &[&str]| -> (String, String) {
+        let mut command = project.command(&[words, &["--json", "config", "show"]].concat());
+        let output = command.envs(variable.map(|mode| ("JR_DEFAULT_MODE", mode))).output();
+        let shown: Value = serde_json::from_slice(&output.expect("starts").stdout).expect("JSON");
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (word(&shown["default_mode"]), word(&shown["origins"]["default_mode"]))
+    };
+    let pair = |mode: &str, from: &str| (mode.to_owned(), from.to_owned());
+    let file = project.path().join("jr.toml").display().to_string() + ":1";
+    assert_eq!(shown(None, &[]), pair("main", &file));
+    assert_eq!(shown(Some("trees"), &[]), pair("trees", "$JR_DEFAULT_MODE"));
+    for words in [&["--mode", "main"][..], &["--mode=main"], &["--main"]] {
+        assert_eq!(shown(Some("trees"), words), pair("main", "--mode"), "{words:?}");
+    }
+    assert_eq!(shown(Some("main"), &["--trees"]), pair("trees", "--mode"));
+    assert_eq!(shown(None, &["--mode", "trees"]), pair("trees", "--mode"));
+    let printed = project.ok(&["config", "show", "--origin", "--trees"]);
+    assert!(printed.contains("default_mode = \"trees\"  # --mode\n"), "{printed}");
+    project.write("jr.toml", "");
+    assert_eq!(shown(None, &[]), pair("main", ""));
+    for words in [
+        &["--mode", "tree", "ps"][..],
+        &["--main", "ps", "--trees"],
+        &["ps", "--main", "--mode", "main"],
+    ] {
+        let (exit, told) = error_of(&project.jr(words));
+        assert!(exit == 2 && told.contains("main") && told.contains("trees"), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn a_mode_of_the_line_outlives_a_change_of_the_files() {
+    let project = Project::new("default_mode = \"main\"\n");
+    project.ok(&["--trees", "run", "--", "true"]);
+    let stored = |run: &str| project.json(&["config", "show", "--run", run]);
+    let run = project.json(&["show", "last"])["run_id"].clone();
+    let first = stored(run.as_str().expect("an id"));
+    assert_eq!(first["settings"]["default_mode"], "trees", "{first}");
+    assert_eq!(first["search"]["mode"], "trees", "{first}");
+    project.write("jr.toml", "default_mode = \"main\"\nlabels = { a = \"b\" }\n");
+    let event = until("the change to be in force", || {
+        let events = project.events("config_resolved");
+        events.get(1).cloned().ok_or_else(|| format!("{events:?}"))
+    });
+    let sources = event["sources"].as_array().expect("a list");
+    assert!(sources.iter().any(|source| source["name"] == "--mode"), "{event}");
+}
+
+#[test]
 fn a_default_must_be_declared_and_there_is_one() {
     let project =
         Project::new("[project]\ndefault_env = \"devv\"\n[environments.dev]\ntype = \"local\"\n");
@@ -580,6 +631,10 @@ fn a_shell_is_offered_what_is_declared() {
     let foreign = |words: &[&str]| project.ok(words).starts_with("command ");
     assert!(foreign(&["__complete", "zsh", "b", "run", "--"]));
     assert!(foreign(&["__complete", "zsh", "x", "run"]));
+    for words in [["zsh", "", "--mode"], ["fish", "", "--mode"], ["bash", "jr up --mode ", ""]] {
+        let offered = project.ok(&[&["__complete"], &words[..]].concat());
+        assert_eq!(offered, "words\nmain\ntrees", "{words:?}");
+    }
     let environments = project.ok(&["__complete", "zsh", "", "-e"]);
     assert!(environments.lines().any(|line| line == "ci"), "{environments}");
 }

@@ -44,16 +44,18 @@ impl Configuration {
     /// The working directory is gone.
     pub fn find(globals: &Globals) -> Result<Self, CommandError> {
         let moved = globals.directory.is_some();
-        Self::of(globals.environment.as_deref(), &globals.config, moved)
+        Self::of(globals.environment.as_deref(), globals.mode.said()?, &globals.config, moved)
     }
 
     fn of(
         environment: Option<&str>,
+        mode: Option<&str>,
         extra: &[PathBuf],
         is_moved: bool,
     ) -> Result<Self, CommandError> {
         let search = Search::of_process(extra);
         let search = search.map_err(|error| CommandError::io("the working directory", &error))?;
+        let search = Search { mode: mode.map(str::to_owned), ..search };
         let located = search.locate();
         let flag = environment.map(str::to_owned);
         let (extra, loaded, resolved) = (extra.to_vec(), OnceCell::new(), OnceCell::new());
@@ -67,7 +69,8 @@ impl Configuration {
     pub fn add(&mut self, files: &[PathBuf]) -> Result<(), CommandError> {
         if !files.is_empty() {
             let extra = [self.extra.as_slice(), files].concat();
-            *self = Self::of(self.flag.as_deref(), &extra, self.is_moved)?;
+            let (flag, mode) = (self.flag.as_deref(), self.search.mode.as_deref());
+            *self = Self::of(flag, mode, &extra, self.is_moved)?;
         }
         Ok(())
     }
@@ -77,7 +80,7 @@ impl Configuration {
     /// # Errors
     /// As [`Self::find`].
     pub fn again(&self) -> Result<Self, CommandError> {
-        Self::of(self.flag.as_deref(), &self.extra, true)
+        Self::of(self.flag.as_deref(), self.search.mode.as_deref(), &self.extra, true)
     }
 
     /// The place that was handed to this process, if it is of what is named, and nobody says by a
@@ -87,9 +90,10 @@ impl Configuration {
         Place::handed_over(named).filter(|_| !self.is_moved && self.extra.is_empty())
     }
 
-    /// Whether any file, or a variable that stands for one, is in use.
+    /// Whether any file, or a variable or option that stands for one, is in use.
     pub fn has_files(&self) -> bool {
-        !self.located.files.is_empty() || self.search.default_mode.is_some()
+        let said = self.search.default_mode.is_some() || self.search.mode.is_some();
+        said || !self.located.files.is_empty()
     }
 
     /// What the files say.

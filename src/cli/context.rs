@@ -22,6 +22,7 @@ use super::command::read::ReadArgs;
 use super::configuration::Configuration;
 use super::error::CommandError;
 use super::exit;
+use super::mode::ModeArgs;
 use super::offline;
 use super::ui::{Color, Ui};
 
@@ -43,6 +44,8 @@ pub struct Globals {
     /// One more configuration file, on top of the others
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) mode: ModeArgs,
     /// Print one JSON document
     #[arg(long, global = true)]
     pub json: bool,
@@ -64,6 +67,7 @@ impl Globals {
             environment: environment.map(str::to_owned),
             directory: directory.map(PathBuf::from),
             config: Vec::new(),
+            mode: ModeArgs::default(),
             json: false,
             color: Color::Never,
             quiet: true,

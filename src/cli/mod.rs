@@ -17,6 +17,7 @@ pub mod exit;
 pub mod foreground;
 pub mod keys;
 pub mod limits;
+pub mod mode;
 pub mod offline;
 pub mod output;
 pub mod progress;
@@ -130,7 +131,9 @@ fn first_word(words: &[OsString]) -> Option<&str> {
     while let Some(word) = words.next().flatten() {
         match word {
             // Values of their own.
-            "-e" | "--env" | "-C" | "--directory" | "--config" | "--color" => drop(words.next()),
+            "-e" | "--env" | "-C" | "--directory" | "--config" | "--mode" | "--color" => {
+                let _value = words.next();
+            }
             // Help is about everything unless a command came first.
             "--" | "-h" | "--help" | "help" => return None,
             option if option.starts_with('-') => {}
@@ -223,6 +226,8 @@ mod tests {
             ("jr -- ps", None),
             ("jr", None),
             ("jr --color never history", Some("history")),
+            ("jr --mode trees up", Some("up")),
+            ("jr --trees up", Some("up")),
         ] {
             assert_eq!(first_word(&words(line)), expected, "{line}");
         }

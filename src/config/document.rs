@@ -36,7 +36,7 @@ pub struct Document {
 /// A file in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSource {
-    /// Path, `packaged` or a variable.
+    /// Path, `packaged`, a variable or an option.
     pub name: String,
     /// Its layer.
     pub layer: String,
@@ -53,6 +53,9 @@ pub struct StoredSearch {
     pub extra: Vec<String>,
     /// `JR_DEFAULT_MODE`.
     pub default_mode: Option<String>,
+    /// `--mode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
 }
 
 /// The word of the schema.
@@ -82,6 +85,7 @@ impl Document {
                 directory,
                 extra: search.extra.iter().map(|path| text(path)).collect(),
                 default_mode: search.default_mode.clone(),
+                mode: search.mode.clone(),
             },
         }
     }

@@ -78,7 +78,10 @@ pub fn load_instead(search: &Search, located: Located, instead: Option<(&Path, &
         loaded.add_bytes(found.layer, Some(found.path), &name, bytes, None);
     }
     if let Some(mode) = &search.default_mode {
-        loaded.add_variable("JR_DEFAULT_MODE", &["default_mode"], mode);
+        loaded.add_value(Layer::Variable, "$JR_DEFAULT_MODE", &["default_mode"], mode);
+    }
+    if let Some(mode) = &search.mode {
+        loaded.add_value(Layer::Flag, "--mode", &["default_mode"], mode);
     }
     loaded
 }
@@ -204,8 +207,8 @@ impl Loaded {
         self.trees.push(tree);
     }
 
-    /// One value that a variable of the process sets.
-    fn add_variable(&mut self, name: &str, path: &[&str], value: &str) {
+    /// One value that a variable of the process or an option sets.
+    fn add_value(&mut self, layer: Layer, name: &str, path: &[&str], value: &str) {
         let source = self.sources.len();
         let origin = Origin::new(source, 0..0, 0..0);
         let mut node = Node { value: Value::Text(value.to_owned()), origin: origin.clone() };
@@ -216,8 +219,7 @@ impl Loaded {
         let tree = Table::from([(path[0].to_owned(), node)]);
         let (tree, problems) = conform(source, tree, schema::json_schema());
         self.problems.extend(problems);
-        let name = format!("${name}");
-        self.add_source(Layer::Variable, None, &name, "", blank(), tree, false);
+        self.add_source(layer, None, name, "", blank(), tree, false);
     }
 }
 

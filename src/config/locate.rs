@@ -44,6 +44,8 @@ pub struct Search {
     pub environment: Option<String>,
     /// `JR_DEFAULT_MODE`.
     pub default_mode: Option<String>,
+    /// `--mode`, which goes before it.
+    pub mode: Option<String>,
 }
 
 /// A file that is there.
@@ -91,6 +93,7 @@ impl Search {
             extra,
             environment: text("JR_ENV"),
             default_mode: text("JR_DEFAULT_MODE"),
+            mode: None,
         })
     }
 
@@ -104,6 +107,7 @@ impl Search {
             directory: PathBuf::from(&stored.directory),
             extra: stored.extra.iter().map(PathBuf::from).collect(),
             default_mode: stored.default_mode.clone(),
+            mode: stored.mode.clone(),
             environment: None,
             ..own
         }

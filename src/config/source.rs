@@ -27,6 +27,8 @@ pub enum Layer {
     Extra,
     /// An environment variable.
     Variable,
+    /// An option.
+    Flag,
 }
 
 impl Layer {
@@ -42,6 +44,7 @@ impl Layer {
             Self::ProjectLocal => "project_local",
             Self::Extra => "extra",
             Self::Variable => "variable",
+            Self::Flag => "flag",
         }
     }
 }
@@ -53,7 +56,7 @@ pub struct Source {
     pub layer: Layer,
     /// Its path; `None` for what is no file.
     pub path: Option<PathBuf>,
-    /// As people are told: the path, `packaged` or a variable.
+    /// As people are told: the path, `packaged`, a variable or an option.
     pub name: String,
     /// Its text, without a byte order mark.
     pub text: Arc<str>,

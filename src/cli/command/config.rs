@@ -132,7 +132,7 @@ impl Runnable for ConfigArgs {
     }
 }
 
-/// The mode that holds where neither a variable nor a file says one.
+/// The mode that holds where no option, variable or file says one.
 const MODE_DEFAULT: &str = "main";
 
 fn show(context: &mut Context, origin: bool) -> u8 {
