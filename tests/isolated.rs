@@ -130,6 +130,92 @@ fn much_output_is_whole() {
     nothing.assert_nothing_left();
 }
 
+/// A directory whose configuration keeps no run but the newest, with these services.
+fn forgetful(nothing: &Nothing, services: &str) -> PathBuf {
+    let directory = nothing.own("project");
+    std::fs::create_dir_all(directory.join(".git")).expect("made");
+    let text = format!("[retention]\nkeep_runs = 1\n{services}");
+    std::fs::write(directory.join("jr.toml"), text).expect("written");
+    directory
+}
+
+/// The one directory of an isolated command that lives.
+fn directory_of(nothing: &Nothing) -> PathBuf {
+    until("a directory", || {
+        let left = nothing.left();
+        let up = left.first().filter(|path| path.join("output").is_dir());
+        up.cloned().ok_or_else(|| format!("{left:?}"))
+    })
+}
+
+#[test]
+fn a_batch_that_lives_is_whole_whatever_its_configuration_lets_go() {
+    let nothing = Nothing::new();
+    let project = forgetful(&nothing, "");
+    let go = nothing.own("go");
+    let last = format!("until [ -e {} ]; do sleep 0.01; done\n", go.display());
+    let lines = "echo hello\n".repeat(29) + "exit 3\n" + &last;
+    let words = ["-C", &project.display().to_string(), "batch", "-j2"];
+    let mut client = nothing.spawn(&words);
+    client.child().stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+    let hellos = || outputs(&nothing).iter().filter(|text| *text == "hello\n").count();
+    directory_of(&nothing);
+    until_so("all lines but the last", || hellos() == 29);
+    // What nothing names goes last: then the prune is over.
+    let blob = directory_of(&nothing).join("blobs/ab").join("c".repeat(62));
+    std::fs::create_dir_all(blob.parent().expect("has one")).expect("made");
+    std::fs::write(&blob, "named by nobody").expect("written");
+    until_so("a prune", || !blob.exists());
+    assert_eq!(hellos(), 29);
+    std::fs::write(&go, "").expect("written");
+    let output = client.output();
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 1, "{said}");
+    assert!(said.contains("failed (3)  sh -c 'exit 3'"), "{said}");
+    assert!(said.contains("31 lines, 30 succeeded, 1 failed"), "{said}");
+    nothing.assert_nothing_left();
+}
+
+/// What the runs of the one command that lives have written.
+fn outputs(nothing: &Nothing) -> Vec<String> {
+    let directories = std::fs::read_dir(directory_of(nothing).join("output")).expect("readable");
+    let within = |directory: std::fs::DirEntry| std::fs::read_dir(directory.path()).ok();
+    let files = directories.flatten().filter_map(within).flatten().flatten();
+    let files =
+        files.map(|file| file.path()).filter(|path| path.extension() == Some("out".as_ref()));
+    files.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+}
+
+#[test]
+fn what_services_leave_behind_goes_while_they_live() {
+    let nothing = Nothing::new();
+    let services = "\
+[services.flaps]
+command = \"echo $JR_ATTEMPT >> attempts; exit 1\"
+backoff = { initial = \"10ms\", max = \"10ms\" }
+hooks = { before_start = \"echo hook $(wc -l < attempts)\" }
+[services.stays]
+command = \"echo stays; echo $$ > ../stays; while :; do sleep 1000; done\"
+";
+    let project = forgetful(&nothing, services);
+    std::fs::write(project.join("attempts"), "").expect("written");
+    let mut client = nothing.spawn(&["-C", &project.display().to_string(), "up"]);
+    let stays = nothing.pid("stays");
+    let has = |line: &str| outputs(&nothing).iter().any(|text| text == line);
+    until_so("a hook", || has("hook 1\n"));
+    until_so("its output to go", || !has("hook 1\n"));
+    assert!(lives(stays) && has("stays\n"));
+    let before = std::fs::metadata(project.join("attempts")).expect("there").len();
+    until_so("another attempt", || {
+        std::fs::metadata(project.join("attempts")).expect("there").len() > before
+    });
+    client.signal(Signal::INT);
+    let output = client.output();
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(!lives(stays));
+    nothing.assert_nothing_left();
+}
+
 #[test]
 fn a_batch_counts_its_failures_and_can_fail_fast() {
     let nothing = Nothing::new();

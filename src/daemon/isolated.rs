@@ -4,6 +4,7 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::message::ToEngine;
 use super::place::Place;
 use super::server::{self, Entrance};
 use super::start;
+use super::upkeep;
 use crate::model::Signal;
 use crate::model::event::DaemonStopReason;
 use crate::runners::bond::{self, Bond};
@@ -100,11 +102,13 @@ fn serve(
     let started = start::start(place, RunOptions::default())?;
     let (shared, threads, _) = lifecycle::share(place, started);
     let (engine, mut failed) = (shared.engine.clone(), threads.failed.clone());
+    let upkeep = upkeep::run(Arc::clone(&shared));
     runtime.block_on(async {
         // Whoever waits has perhaps gone already.
         let _gone = ready.send(());
         tokio::select! {
             () = server::serve(Entrance::Door(guests), shared, std::future::pending()) => {}
+            () = upkeep => {}
             _ = failed.changed() => return,
         }
         let (done, ended) = oneshot::channel();

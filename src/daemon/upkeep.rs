@@ -1,5 +1,5 @@
-//! What the daemon does by itself because the configuration says so: goes on with what was
-//! interrupted, once, and lets old history go, now and then.
+//! What a daemon, or a command that is one, does by itself because the configuration says so: goes
+//! on with what was interrupted, once, and lets old history go, now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
