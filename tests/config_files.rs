@@ -12,7 +12,7 @@ use jr::config::resolve::{Resolved, resolve};
 use jr::config::schema::environment::EnvironmentType;
 use jr::config::select::{Chosen, select};
 use jr::config::source::place_of;
-use jr::config::tree::find;
+use jr::config::tree::{Value, find};
 use jr::limits;
 
 /// Places of all priorities, in a directory of its own.
@@ -199,6 +199,93 @@ fn services_and_their_runtime_load_as_they_stand() {
     assert!(web.readiness.as_ref().is_some_and(|check| check.tcp.is_some()));
 }
 
+#[test]
+fn a_later_file_may_ask_a_service_in_another_way() {
+    let machine = Machine::new();
+    let project = "home/work/project";
+    machine.write(
+        &format!("{project}/jr.toml"),
+        "\
+[services.a]
+command = \"x\"
+[services.a.readiness]
+http = { path = \"/ready\", timeout = \"2s\" }
+interval = \"3s\"
+[services.a.health]
+checkType = { type = \"tcp\", port = 1 }
+[services.b]
+command = \"x\"
+readiness = { output = \"up\" }
+health = { http = { path = \"/a\", status = 204 } }
+[environments.ci]
+type = \"local\"
+[environments.ci.services.b]
+health = { command = \"true\", initial_delay = \"1s\" }
+",
+    );
+    machine.write(
+        &format!("{project}/jr.local.toml"),
+        "\
+[services.a.readiness]
+type = { tcp = { port = 7 } }
+timeout = \"1s\"
+[services.a.health]
+failure_threshold = 2
+[services.b]
+readiness = { notify = true }
+health = { http = { path = \"/b\" } }
+",
+    );
+    let loaded = machine.load();
+    let local = sound(&loaded, "local");
+    let all = local.environment.services.as_ref().expect("services");
+    let (a, b) = (&all["a"], &all["b"]);
+    let probe = a.readiness.as_ref().expect("a check");
+    assert!(probe.http.is_none() && probe.tcp.is_some(), "{probe:?}");
+    assert_eq!(probe.interval.map(|time| time.0), Some(3_000), "what belongs to no way stays");
+    assert_eq!(probe.timeout.map(|time| time.0), Some(1_000));
+    let place = |path: &[&str]| from(&loaded, &local, &[&["services"], path].concat());
+    assert_eq!(place(&["a", "readiness", "tcp", "port"]), "project/jr.local.toml:2");
+    assert_eq!(place(&["a", "readiness", "interval"]), "project/jr.toml:5");
+    let probe = a.health.as_ref().expect("a check");
+    assert!(probe.tcp.is_some() && probe.failure_threshold == Some(2), "{probe:?}");
+    let probe = b.readiness.as_ref().expect("a check");
+    assert!(probe.output.is_none() && probe.notify == Some(true), "{probe:?}");
+    // The same way is merged as ever.
+    let http = b.health.as_ref().and_then(|probe| probe.http.as_ref()).expect("a request");
+    assert!(http.path.as_deref() == Some("/b") && http.status.is_some(), "{http:?}");
+    // So it is between all environments and one of them.
+    let ci = sound(&loaded, "ci");
+    let probe = ci.environment.services.as_ref().and_then(|all| all["b"].health.as_ref());
+    let probe = probe.expect("a check");
+    assert!(probe.http.is_none() && probe.exec.is_some(), "{probe:?}");
+    // Within one file two ways are a mistake, and a later file may mend it.
+    let both = "[services.a]\ncommand = \"x\"\nhealth = { http = {}, tcp = {} }\n";
+    assert_eq!(errors(both), [(3, "bad_probe")]);
+    machine.write(&format!("{project}/jr.toml"), both);
+    machine.write(&format!("{project}/jr.local.toml"), "[services.a.health.unix]\npath = \"s\"\n");
+    sound(&machine.load(), "local");
+}
+
+#[test]
+fn a_later_file_may_take_a_secret_from_elsewhere() {
+    let machine = Machine::new();
+    let job = |says: &str| format!("[jobs.a]\ncommand = \"x\"\nenvironment = {{ A = {says} }}\n");
+    let says = ["{ env = \"A\" }", "{ file = \"a\" }", "{ value = \"a\", secret = true }", "\"a\""];
+    for (below, above) in says.iter().flat_map(|below| says.iter().map(move |above| (below, above)))
+    {
+        machine.write("home/work/project/jr.toml", job(below));
+        machine.write("home/work/project/jr.local.toml", job(above));
+        let loaded = machine.load();
+        let local = sound(&loaded, "local");
+        let found = find(&local.tree, &["jobs", "a", "environment", "A"]).expect("there");
+        let alone = load_bytes("x", job(above).into_bytes(), None);
+        let alone = sound(&alone, "local");
+        let alone = find(&alone.tree, &["jobs", "a", "environment", "A"]).expect("there");
+        assert_eq!(found.to_json(), alone.to_json(), "{above} over {below}");
+    }
+}
+
 /// Line and code of each error.
 fn errors(text: impl Into<Vec<u8>>) -> Vec<(usize, &'static str)> {
     let loaded = load_bytes("x", text.into(), None);
@@ -276,8 +363,17 @@ fn what_files_say_together_has_a_place_too() {
     );
     machine
         .write("home/work/project/jr.toml", "[jobs.x]\nenv = { A = { env = \"A\" }, B = \"b\" }\n");
-    let loaded = machine.load();
+    let mut loaded = machine.load();
     assert!(!loaded.has_errors());
+    // As if these two did not exclude each other: no files can say that, so it is put there.
+    let file = find(&loaded.trees[1], &["jobs", "x", "environment", "A", "file"]).cloned();
+    let mut node = loaded.merged.get_mut("jobs").expect("jobs");
+    for key in ["x", "environment", "A"] {
+        let Value::Table(table) = &mut node.value else { panic!("no table") };
+        node = table.get_mut(key).expect("there");
+    }
+    let Value::Table(secret) = &mut node.value else { panic!("no table") };
+    secret.insert("file".to_owned(), file.expect("there"));
     let (resolved, problems) = resolve(&loaded, &select(&loaded, None, None).expect("one"));
     let [problem] = problems.as_slice() else { panic!("{problems:?}") };
     assert!(

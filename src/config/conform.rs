@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::problem::{Problem, did_you_mean};
 use super::schema::values::FORMATS;
 use super::shape::{Kind, Shape, snake_case};
+use super::source::Alternative;
 use super::spelling;
 use super::tree::{Node, Table, Value};
 use crate::model::id::is_name;
@@ -37,9 +38,11 @@ impl Conform {
                 continue;
             };
             let span = node.origin.key.clone();
-            let Some(node) = self.value(node.with_unit(key.unit), key.shape, key.name) else {
-                continue;
-            };
+            let value = self.value(node.with_unit(key.unit), key.shape, key.name);
+            let Some(mut node) = value else { continue };
+            let alternative = shape.alternative(key.name);
+            node.origin.alternative =
+                alternative.map(|number| Alternative { number, replaces: false });
             match out.get_mut(key.name) {
                 None => drop(out.insert(key.name.to_owned(), node)),
                 // `environment` beside `environments`: both hold tables by name.

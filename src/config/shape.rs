@@ -155,6 +155,15 @@ impl<'a> Shape<'a> {
         })
     }
 
+    /// Which of the alternatives that exclude each other a key belongs to.
+    pub fn alternative(self, name: &str) -> Option<usize> {
+        let alternatives = self.get("x-alternatives").and_then(Json::as_array)?;
+        let has = |keys: &Json| {
+            keys.as_array().is_some_and(|keys| keys.iter().any(|key| key.as_str() == Some(name)))
+        };
+        alternatives.iter().position(has)
+    }
+
     /// Of a table whose keys are free: what each holds.
     pub fn values(self) -> Option<Self> {
         let values = self.get("additionalProperties").filter(|values| values.is_object())?;

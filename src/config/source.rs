@@ -88,12 +88,23 @@ pub struct Origin {
     pub value: Range<usize>,
     /// It is a table that was laid over something else: of tables below that nothing shows through.
     pub replaces: bool,
+    /// Of keys that exclude each other it is one.
+    pub alternative: Option<Alternative>,
+}
+
+/// A key of a table in which keys exclude each other, such as `http` and `tcp` of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// Which of them it belongs to: keys of one number go together.
+    pub number: usize,
+    /// It was laid over another one: of alternatives below that none shows through.
+    pub replaces: bool,
 }
 
 impl Origin {
     /// There.
     pub fn new(source: usize, key: Range<usize>, value: Range<usize>) -> Self {
-        Self { source, key, value, replaces: false }
+        Self { source, key, value, replaces: false, alternative: None }
     }
 }
 

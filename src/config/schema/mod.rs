@@ -1,9 +1,11 @@
 //! What a configuration file may say, in types. The JSON schema, the checks, the spellings that are
 //! accepted and the table in `docs/configuration.md` come from them.
 //!
-//! Three notes of ours stand in the schema beside the standard's words:
+//! Four notes of ours stand in the schema beside the standard's words:
 //! - `x-aliases`: other names of a key; `name:s` holds seconds, `name:ms` milliseconds.
 //! - `x-word-aliases`: other words for a choice.
+//! - `x-alternatives`: lists of keys; those of one list exclude those of the others, so that in a
+//!   later file one list takes the place of another (`config::merge`).
 //! - `format`: one of [`values::FORMATS`].
 
 pub mod environment;

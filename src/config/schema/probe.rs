@@ -11,6 +11,9 @@ use super::values::{Millis, Port, Words};
 /// `output`, `unix` and `notify`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend(
+    "x-alternatives" = [["http"], ["tcp"], ["exec"], ["output"], ["unix"], ["notify"]]
+))]
 pub struct Probe {
     /// A request over HTTP.
     pub http: Option<HttpProbe>,

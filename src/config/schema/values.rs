@@ -158,6 +158,7 @@ pub enum Variable {
 /// A value written into the file that is nobody else's business.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-alternatives" = [["value", "secret"], ["env"], ["file"]]))]
 pub struct LiteralSecret {
     /// The value.
     pub value: String,
@@ -169,6 +170,7 @@ pub struct LiteralSecret {
 /// A secret that a variable holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-alternatives" = [["value", "secret"], ["env"], ["file"]]))]
 pub struct SecretVariable {
     /// Name of the variable of the command that asks.
     pub env: String,
@@ -177,6 +179,7 @@ pub struct SecretVariable {
 /// A secret that a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-alternatives" = [["value", "secret"], ["env"], ["file"]]))]
 pub struct SecretFile {
     /// Path of the file; relative to the directory of the configuration file. One line end at its
     /// end is not part of the value.
