@@ -33,7 +33,7 @@ use super::upkeep;
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
-use crate::runners::linux::{clock, sockets};
+use crate::runners::linux::{clock, sockets, text};
 
 /// How a daemon is to live.
 #[derive(Clone, Copy, Debug)]
@@ -234,6 +234,7 @@ async fn watch_for_end(
     let look = Duration::from_millis((options.idle_exit_ms / 8).clamp(20, 5_000));
     let mut tick = tokio::time::interval(look);
     let mut idle_since = clock::boottime_ms();
+    let mut settling = Settling::default();
     loop {
         let reason = tokio::select! {
             () = next(&mut terminate) => Some(DaemonStopReason::Asked),
@@ -245,6 +246,7 @@ async fn watch_for_end(
             _ = failed.changed() => return,
             _ = tick.tick() => {
                 jump.look(&engine);
+                settling.look(*shared.applied.borrow());
                 let now = clock::boottime_ms();
                 // What only its memory has would be gone with it.
                 let busy = shared.place.is_in_memory()
@@ -283,6 +285,24 @@ async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
             signal.recv().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Gets by with less memory once nothing has happened between two looks.
+#[derive(Default)]
+struct Settling {
+    seen: u64,
+    is_settled: bool,
+}
+
+impl Settling {
+    fn look(&mut self, head: u64) {
+        let is_quiet = head == self.seen;
+        if is_quiet && !self.is_settled {
+            text::let_go();
+        }
+        self.is_settled = is_quiet;
+        self.seen = head;
     }
 }
 

@@ -33,7 +33,7 @@ use super::watching::Watching;
 use crate::limits;
 use crate::model::action::Watch;
 use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
-use crate::model::{Action, Observation, RunId, RunSpec};
+use crate::model::{Action, Observation, QueueName, RunId, RunSpec, Slots};
 use crate::runners::linux::clock;
 use crate::runners::ports::{self, Busy};
 use crate::runners::process::{self, Fenced, Setup, ShimHandle};
@@ -66,20 +66,32 @@ pub struct Pool {
     shims: BTreeMap<u32, Shim>,
     holders: BTreeMap<AttemptId, u32>,
     attaching: BTreeMap<RunId, mpsc::Sender<RunLine>>,
+    /// Who begins when.
+    slots: Slots<Begin>,
     seen: Vec<Observation>,
     next_shim: u32,
     /// Since a shim last said hello.
     stillborn: u32,
 }
 
+/// An attempt that is to begin.
+struct Begin {
+    id: AttemptId,
+    spec: Arc<RunSpec>,
+    given: Given,
+    /// It says by itself when it is ready.
+    notifies: bool,
+}
+
 impl Pool {
-    /// A pool with the shims that recovery found alive, and what each holds.
+    /// A pool with the shims that recovery found alive, what each holds, and whose slots that takes.
     pub fn new(
         place: Place,
         engine: Mailbox<ToEngine>,
         orders: Orders,
         adopted: Vec<(u32, ShimHandle, Vec<AttemptId>)>,
         next_shim: u32,
+        occupied: Vec<(AttemptId, QueueName)>,
     ) -> Self {
         let launcher = Launcher::new(place.clone());
         let finder = Finder::new(&place);
@@ -96,10 +108,14 @@ impl Pool {
             shims: BTreeMap::new(),
             holders: BTreeMap::new(),
             attaching: BTreeMap::new(),
+            slots: Slots::new(),
             seen: Vec::new(),
             next_shim,
             stillborn: 0,
         };
+        for (AttemptId { run, attempt }, queue) in occupied {
+            pool.slots.occupy((run, attempt), queue);
+        }
         for (id, handle, holds) in adopted {
             pool.holders.extend(holds.iter().map(|attempt| (*attempt, id)));
             let kept_for = holds.last().map(|attempt| attempt.run);
@@ -145,6 +161,7 @@ impl Pool {
     /// Hears the shims and passes on what they saw.
     fn listen(&mut self) {
         self.read_shims();
+        self.fill_slots();
         if !self.seen.is_empty() {
             self.engine.post(ToEngine::Observed(std::mem::take(&mut self.seen)));
         }
@@ -167,42 +184,41 @@ impl Pool {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Start { run, attempt, spec, ports, passed, notifies, main_pid } => {
+            Action::Start { run, attempt, spec, ports, passed, notifies, main_pid, slot } => {
                 let id = AttemptId { run, attempt };
-                let is_new = !self.holders.contains_key(&id);
-                if let Some(role) = spec.role.as_ref().filter(|_| is_new) {
-                    self.watching.starts(&role.service);
+                let given = Given { ports, passed, notify: None, main_pid };
+                let begin = Begin { id, spec, given, notifies };
+                match slot {
+                    None => self.begin(begin),
+                    Some(slot) => self.slots.offer((run, attempt), slot, begin),
                 }
-                let is_shared = spec.user.is_some();
-                let notify = notifies && is_new;
-                let notify = notify.then(|| self.prober.make_socket(id, is_shared)).flatten();
-                self.start(id, &spec, &Given { ports, passed, notify, main_pid });
             }
+            Action::Resize { queue, limit } => self.slots.resize(&queue, limit),
             Action::Watch(watch) => self.watch(*watch),
             Action::FindPorts { run, role, wishes, avoid } => {
                 let ports = self.finder.find(&role, &wishes, avoid);
-                self.seen.push(Observation::PortsFound { run, ports });
+                self.see(Observation::PortsFound { run, ports });
             }
             Action::Stop { run, attempt, signal, grace_ms } => {
                 let id = AttemptId { run, attempt };
                 let stop = ToShim::Stop(Stop { id, signal, grace_ms });
                 if !self.send_to_holder(id, &stop) {
                     // It never left this thread, and the engine starts nothing that stops.
-                    self.seen.push(Observation::StartWithdrawn { run, attempt });
+                    self.see(Observation::StartWithdrawn { run, attempt });
                 }
             }
             Action::Signal { run, attempt, signal } => {
                 let id = AttemptId { run, attempt };
                 if !self.send_to_holder(id, &ToShim::Signal(id, signal)) {
                     let errno = Some(NO_PROCESS);
-                    self.seen.push(Observation::SignalDelivered { run, attempt, signal, errno });
+                    self.see(Observation::SignalDelivered { run, attempt, signal, errno });
                 }
             }
             Action::Pause { run, attempt } => {
                 let id = AttemptId { run, attempt };
                 if !self.send_to_holder(id, &ToShim::Pause(id)) {
                     // It never left this thread, and the engine starts nothing that is held.
-                    self.seen.push(Observation::StartWithdrawn { run, attempt });
+                    self.see(Observation::StartWithdrawn { run, attempt });
                 }
             }
             Action::Unpause { run, attempt } => {
@@ -219,6 +235,36 @@ impl Pool {
             // The engine's thread keeps them from here.
             Action::Prune(_) | Action::TellPruned(_) => {}
         }
+    }
+
+    /// Begins what has a slot: what is over has given its own back.
+    fn fill_slots(&mut self) {
+        while let Some(begin) = self.slots.take_next() {
+            self.begin(begin);
+        }
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        let Begin { id, spec, mut given, notifies } = begin;
+        let is_new = !self.holders.contains_key(&id);
+        if let Some(role) = spec.role.as_ref().filter(|_| is_new) {
+            self.watching.starts(&role.service);
+        }
+        let is_shared = spec.user.is_some();
+        let notify = notifies && is_new;
+        given.notify = notify.then(|| self.prober.make_socket(id, is_shared)).flatten();
+        self.start(id, &spec, &given);
+    }
+
+    /// What goes to the engine. What is over gives back its slot.
+    fn see(&mut self, observation: Observation) {
+        if let Observation::ProcessEnded { run, attempt, .. }
+        | Observation::StartWithdrawn { run, attempt }
+        | Observation::ShimLost { run, attempt, .. } = observation
+        {
+            self.slots.free((run, attempt));
+        }
+        self.seen.push(observation);
     }
 
     fn watch(&mut self, watch: Watch) {
@@ -260,7 +306,7 @@ impl Pool {
                 let now = clock::now().wall;
                 let end = AttemptEnd::unmeasured(ExitStatus::NotStarted(error), now);
                 let AttemptId { run, attempt } = id;
-                self.seen.push(Observation::ProcessEnded { run, attempt, end });
+                self.see(Observation::ProcessEnded { run, attempt, end });
                 return;
             }
         };
@@ -293,7 +339,7 @@ impl Pool {
             }
             let AttemptId { run, attempt } = id;
             let (number, holder) = (*number, ports::holder(*number));
-            self.seen.push(Observation::PortHeld { run, attempt, number, holder });
+            self.see(Observation::PortHeld { run, attempt, number, holder });
             return Err(SpawnError::PortTaken(number));
         }
         Ok(())
@@ -340,6 +386,7 @@ impl Pool {
     }
 
     fn forget(&mut self, id: AttemptId) {
+        self.slots.free((id.run, id.attempt));
         let Some(number) = self.holders.remove(&id) else { return };
         self.let_go(number, id.run);
         let free = self.shims.values().filter(|shim| shim.is_free()).count();
@@ -443,7 +490,7 @@ impl Pool {
             | FromShim::Skipped(..)
             | FromShim::InputTaken(..) => return,
         };
-        self.seen.push(observation);
+        self.see(observation);
     }
 
     /// The connection is gone: the shim is dead, or left as it was told.
@@ -515,7 +562,7 @@ impl Pool {
                 }
                 (None, None) => Observation::StartWithdrawn { run, attempt: number },
             };
-            self.seen.push(observation);
+            self.see(observation);
         }
         self.holders.retain(|_, holder| *holder != id);
     }

@@ -24,9 +24,11 @@ use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
 use crate::config::document::Document;
 use crate::log::{Blobs, MemoryFolder, Reader, SegmentHeader, Store, segments};
-use crate::model::{BootId, Engine, Finding, Input, Observation, RunId, State};
+use crate::model::{BootId, Engine, Finding, Input, Observation, QueueName, RunId, State};
 use crate::projections::{Views, ViewsError};
 use crate::runners::linux::clock;
+use crate::runners::process::ShimHandle;
+use crate::runners::protocol::AttemptId;
 
 /// Stack of a thread; only what is touched takes memory.
 const STACK_BYTES: usize = 2 << 20;
@@ -90,7 +92,8 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let views_loop =
         ViewsLoop::new(views, reader, place.clone(), boot, inbox_of_views, applied_sender);
     let (adopted, next_shim) = (found.adopted, found.next_shim);
-    let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim);
+    let taken = occupied(engine.state(), &adopted);
+    let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim, taken);
     let begin = beginning(place, boot, found.findings);
     let admission = Admission::new(place.clone());
     let (engine_of, asked, stores) = (inbox.clone(), questions.clone(), admission.clone());
@@ -132,6 +135,22 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
         news,
         threads,
     })
+}
+
+/// Attempts that shims hold and the log sees alive, each with the queue whose slot it has. Those
+/// that turn out to be over give it back as soon as the engine has said so.
+fn occupied(
+    state: &State,
+    adopted: &[(u32, ShimHandle, Vec<AttemptId>)],
+) -> Vec<(AttemptId, QueueName)> {
+    let held = adopted.iter().flat_map(|(_, _, holds)| holds);
+    let of_queue = held.filter_map(|id| {
+        let run = state.runs.get(&id.run)?;
+        let lives = run.attempt_lives && run.attempt == id.attempt;
+        let queue = run.spec.queue.as_ref().filter(|_| lives)?;
+        Some((*id, queue.clone()))
+    });
+    of_queue.collect()
 }
 
 /// What the threads beside the engine's do.

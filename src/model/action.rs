@@ -2,11 +2,12 @@
 
 use super::command::Rejection;
 use super::event::{LostReason, Process};
-use super::id::{CommandId, RunId};
+use super::id::{CommandId, QueueName, RunId};
 use super::observation::Pruned;
 use super::service::plan::Step;
 use super::service::spec::{Health, PortWish, Role, Supervision};
 use super::signal::Signal;
+use super::slots::Slot;
 use super::spec::RunSpec;
 use super::state::Pruning;
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// An effect. The shell performs it; what comes of it returns as an observation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Give the attempt to a shim. Idempotent by (run, attempt).
+    /// Give the attempt to a shim, once there is a slot for it. Idempotent by (run, attempt).
     Start {
         /// Which run.
         run: RunId,
@@ -31,6 +32,15 @@ pub enum Action {
         notifies: bool,
         /// Of a command beside a service: the service's own process, where it lives.
         main_pid: Option<u32>,
+        /// Where it gets its slot; at once without one.
+        slot: Option<Slot>,
+    },
+    /// A queue has another number of slots for what was given ahead of them.
+    Resize {
+        /// Which.
+        queue: QueueName,
+        /// 0 while it is paused.
+        limit: u32,
     },
     /// Find free ports for a replica that is about to begin.
     FindPorts {

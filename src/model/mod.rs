@@ -37,6 +37,7 @@ pub mod schedule;
 pub mod secret;
 pub mod service;
 pub mod signal;
+pub mod slots;
 pub mod spec;
 pub mod state;
 pub mod time;
@@ -60,6 +61,7 @@ pub use observation::{Finding, Observation, Pruned};
 pub use phase::{IllegalEvent, Phase};
 pub use run::Run;
 pub use signal::Signal;
+pub use slots::{Slot, Slots};
 pub use spec::{
     Backoff, Capture, Condition, Dependency, Kind, LockBusy, LockWish, OnInterrupt, ResourceLimits,
     Retry, RunSpec, Strays, WindowSize,

@@ -14,6 +14,7 @@ use super::phase::Phase;
 use super::run::Run;
 use super::service::spec::{Health, HookMoment, RestartPolicy, RestartReason, UnwantedReason};
 use super::service::{hook, restart};
+use super::slots::Slot;
 use super::spec::{Kind, OnInterrupt};
 use super::state::{Batch, State};
 use super::time::{Now, UnixMillis};
@@ -228,6 +229,14 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
             live.and_then(|run| watch(state, run)).into_iter().collect()
         }
         Event::RestartRequested { run, .. } => with_attempt_of(state, *run, again),
+        Event::QueueSet { queue, .. }
+        | Event::QueuePaused { queue, .. }
+        | Event::QueueUnpaused { queue, .. } => {
+            let is_paused =
+                state.waits.queues.get(queue).is_some_and(|queue| queue.paused.is_some());
+            let limit = if is_paused { 0 } else { state.limit(queue) };
+            vec![Action::Resize { queue: queue.clone(), limit }]
+        }
         Event::RunEnded { .. }
         | Event::RunAdmitted { .. }
         | Event::AttemptIntended { .. }
@@ -249,9 +258,6 @@ pub fn actions(state: &State, event: &Event) -> Vec<Action> {
         | Event::ConfigResolved { .. }
         | Event::ConfigRejected { .. }
         | Event::RunPinned { .. }
-        | Event::QueueSet { .. }
-        | Event::QueuePaused { .. }
-        | Event::QueueUnpaused { .. }
         | Event::RestartScheduled { .. }
         | Event::RunQueued { .. }
         | Event::RunPaused { .. }
@@ -393,5 +399,9 @@ pub fn start(state: &State, run: &Run) -> Action {
     let of = run.spec.hook.and(run.spec.parent).and_then(|parent| state.runs.get(&parent));
     let process = of.filter(|of| of.attempt_lives).and_then(|of| of.process.as_ref());
     let main_pid = process.map(|process| process.pid);
-    Action::Start { run: run.id, attempt: run.attempt, spec, ports, passed, notifies, main_pid }
+    let place = run.first_seq;
+    let slot = run.spec.queue.clone();
+    let slot = slot.map(|queue| Slot { limit: state.limit(&queue), queue, place });
+    let (run, attempt) = (run.id, run.attempt);
+    Action::Start { run, attempt, spec, ports, passed, notifies, main_pid, slot }
 }

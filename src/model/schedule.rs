@@ -95,6 +95,12 @@ impl<'a> Picked<'a> {
     }
 }
 
+/// Whether the end of another line of its batch may cancel it.
+fn hangs_on_others(state: &State, run: &Run) -> bool {
+    let batch = state.batch_of(run).and_then(|batch| state.runs.get(&batch));
+    batch.is_some_and(|batch| batch.spec.fail_fast)
+}
+
 /// Attempts that were given to the runners: memory of this daemon only. After its death the
 /// next one asks the shims.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,7 +122,8 @@ impl Dispatched {
         self.0.contains_key(&run)
     }
 
-    /// The intended attempts that now get a slot, in the order of their places.
+    /// The intended attempts that are now given out, in the order of their places: those for free
+    /// slots and some ahead, which the runners' side begins as others end.
     pub fn next<'a>(&self, state: &'a State) -> Vec<&'a Run> {
         let mut starts = Vec::new();
         let queues = state.waits.queues.iter().filter(|(_, queue)| queue.paused.is_none());
@@ -135,13 +142,17 @@ impl Dispatched {
     ) {
         let taken = queue.attempts.values().filter(|run| self.contains(**run)).count();
         let free = limit.saturating_sub(taken);
-        if free == 0 {
+        let ahead = (limit + limits::STARTS_AHEAD).saturating_sub(taken);
+        if ahead == 0 {
             return;
         }
         let intended = queue.attempts.values().filter(|run| !self.contains(**run));
         let live = intended.filter_map(|run| state.runs.get(run));
         // What is being stopped or held never gets a slot: its withdrawal is on the way.
         let wanted = |run: &&Run| run.phase == Phase::Starting && !run.pause_wanted;
-        starts.extend(live.filter(wanted).take(free));
+        // What the end before it may cancel is given only once that is known.
+        let fits = |(place, run): &(usize, &Run)| *place < free || !hangs_on_others(state, run);
+        let given = live.filter(wanted).take(ahead).enumerate().take_while(fits);
+        starts.extend(given.map(|(_, run)| run));
     }
 }

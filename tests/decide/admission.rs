@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jr::limits;
 use jr::model::command::KeyHolder;
-use jr::model::{Action, ByteString, Command, ExitStatus, Rejection, Reply, RunSpec};
+use jr::model::{Action, ByteString, Command, ExitStatus, Rejection, Reply, RunSpec, Slot};
 
 use crate::fixture::{Fixture, at_once, exited, id, job, keyed, kinds};
 
@@ -39,6 +39,7 @@ fn a_start_carries_all_that_was_asked_for() {
         passed: Vec::new(),
         notifies: false,
         main_pid: None,
+        slot: Some(Slot { queue: "default".parse().expect("a name"), limit: 2, place: 4 }),
     };
     assert_eq!(jr.actions(), [start]);
 }

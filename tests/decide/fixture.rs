@@ -7,7 +7,7 @@ use jr::model::event::{Process, StopReason, Tracking};
 use jr::model::{
     Action, AttemptEnd, BootId, ByteString, Cause, Command, CommandId, Engine, Envelope, Event,
     ExitStatus, Finding, Input, Kind, Now, Observation, Outcome, PausedBy, Phase, QueueName, Reply,
-    Request, RunId, RunSpec, Signal, State, UnixMillis,
+    Request, RunId, RunSpec, Signal, Slots, State, UnixMillis,
 };
 use jr::model::{Checker, Release};
 
@@ -23,6 +23,8 @@ pub(crate) struct Fixture {
     actions: Vec<Action>,
     replies: Vec<Reply>,
     now: Now,
+    slots: Slots<RunId>,
+    begun: Vec<RunId>,
 }
 
 impl Fixture {
@@ -37,8 +39,16 @@ impl Fixture {
 
     fn over(state: State) -> Self {
         let checker = Checker::from_snapshot(state.clone());
-        let (actions, replies) = (Vec::new(), Vec::new());
-        Self { engine: Engine::new(state), checker, commands: 0, actions, replies, now: NOW }
+        Self {
+            engine: Engine::new(state),
+            checker,
+            commands: 0,
+            actions: Vec::new(),
+            replies: Vec::new(),
+            now: NOW,
+            slots: Slots::new(),
+            begun: Vec::new(),
+        }
     }
 
     fn begin(&mut self, boot: BootId) {
@@ -62,6 +72,10 @@ impl Fixture {
 
     /// One input, durable at once. What it brings, in short.
     pub(crate) fn feed(&mut self, input: Input) -> Vec<Event> {
+        self.begun.clear();
+        if let Input::Observed(seen) = &input {
+            self.free(seen);
+        }
         let envelopes: Vec<Envelope> = self.engine.step(input, self.now).expect("legal");
         for envelope in &envelopes {
             self.checker.feed(envelope).expect("lawful");
@@ -71,10 +85,14 @@ impl Fixture {
         self.actions.clear();
         for release in releases {
             match release {
-                Release::Act(action) => self.actions.push(action),
+                Release::Act(action) => {
+                    self.give(&action);
+                    self.actions.push(action);
+                }
                 Release::Say(answer) => self.replies.push(answer.reply),
             }
         }
+        self.begun.extend(std::iter::from_fn(|| self.slots.take_next()));
         assert_eq!(self.checker.state(), self.engine.state(), "replay equals live");
         envelopes.into_iter().map(|envelope| envelope.event).collect()
     }
@@ -84,6 +102,13 @@ impl Fixture {
     }
 
     pub(crate) fn found(&mut self, run: RunId, finding: Finding) -> Vec<Event> {
+        let live = self.state().runs.get(&run);
+        let place = live.and_then(|live| Some((live.attempt, live.spec.queue.clone()?)));
+        if let Finding::Running { .. } | Finding::Held = finding
+            && let Some((attempt, queue)) = place
+        {
+            self.slots.occupy((run, attempt), queue);
+        }
         self.feed(Input::Found { run, finding })
     }
 
@@ -113,13 +138,37 @@ impl Fixture {
         &self.actions
     }
 
-    /// Runs that the last input starts.
+    /// Runs that the last input starts, those given ahead when they get a slot.
     pub(crate) fn starts(&self) -> Vec<RunId> {
-        let start = |action: &Action| match action {
-            Action::Start { run, .. } => Some(*run),
-            _ => None,
-        };
-        self.actions.iter().filter_map(start).collect()
+        self.begun.clone()
+    }
+
+    /// As the runners' side does before the engine hears of it.
+    fn free(&mut self, seen: &Observation) {
+        if let Observation::ProcessEnded { run, attempt, .. }
+        | Observation::StartWithdrawn { run, attempt }
+        | Observation::ShimLost { run, attempt, .. } = seen
+        {
+            self.slots.free((*run, *attempt));
+        }
+        self.begun.extend(std::iter::from_fn(|| self.slots.take_next()));
+    }
+
+    fn give(&mut self, action: &Action) {
+        match action {
+            Action::Start { run, slot: None, .. } => self.begun.push(*run),
+            Action::Start { run, attempt, slot: Some(slot), .. } => {
+                self.slots.offer((*run, *attempt), slot.clone(), *run);
+            }
+            Action::Resize { queue, limit } => self.slots.resize(queue, *limit),
+            Action::Stop { run, attempt, .. } | Action::Pause { run, attempt }
+                if self.slots.holds_back((*run, *attempt)) =>
+            {
+                self.slots.free((*run, *attempt));
+            }
+            Action::Forget { run, attempt } => self.slots.free((*run, *attempt)),
+            _ => {}
+        }
     }
 
     /// Runs that the last input stops in the world.

@@ -1,8 +1,8 @@
 //! Slots: who goes, who waits, and what a limit changes while things run.
 
-use jr::model::{Command, Rejection, Reply, RunSpec};
+use jr::model::{Command, Finding, Rejection, Reply, RunSpec};
 
-use crate::fixture::{Fixture, at_once, exited, id, job, kinds, queue};
+use crate::fixture::{BOOT, Fixture, at_once, exited, id, job, kinds, process, queue};
 
 fn limit(jr: &mut Fixture, name: &str, limit: u32) -> Reply {
     jr.ask(Command::SetQueue { queue: queue(name), limit }).1
@@ -88,12 +88,48 @@ fn a_queue_needs_a_slot() {
 fn a_withdrawn_start_goes_back_to_its_old_place() {
     let mut jr = Fixture::new();
     limit(&mut jr, "slow", 1);
-    jr.run(1, slow());
-    jr.run(2, slow());
+    for number in 1..=3 {
+        jr.run(number, slow());
+    }
     let events = jr.withdrawn(1);
     assert_eq!(kinds(&events), ["attempt_ended", "attempt_intended"]);
     assert_eq!(jr.state().runs[&id(1)].attempt, 2, "the number is spent");
+    assert_eq!(jr.starts(), [id(2)], "it was given ahead of its slot, which was free at once");
+    jr.ended(2, exited(0));
     assert_eq!(jr.starts(), [id(1)], "before the one that came later");
+}
+
+#[test]
+fn a_paused_queue_gives_nothing_that_was_given_ahead() {
+    let mut jr = Fixture::new();
+    limit(&mut jr, "slow", 1);
+    for number in 1..=3 {
+        jr.run(number, slow());
+    }
+    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: true });
+    jr.ended(1, exited(0));
+    assert_eq!(jr.starts(), []);
+    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: false });
+    assert_eq!(jr.starts(), [id(2)]);
+}
+
+#[test]
+fn a_daemon_that_takes_over_a_full_queue_starts_nothing_more() {
+    let mut jr = Fixture::new();
+    limit(&mut jr, "slow", 1);
+    for number in 1..=3 {
+        jr.run(number, slow());
+    }
+    jr.started(1);
+    let mut jr = jr.restart(BOOT);
+    jr.found(id(1), Finding::Running { process: process(), paused: None });
+    for number in 2..=3 {
+        jr.found(id(number), Finding::Unclaimed);
+    }
+    jr.recovered();
+    assert_eq!(jr.starts(), []);
+    jr.ended(1, exited(0));
+    assert_eq!(jr.starts(), [id(2)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use jr::model::action::Answer as Said;
 use jr::model::event::{DaemonStopReason, LostReason};
 use jr::model::{
     Action, BootId, Digest, Engine, Envelope, Finding, Input, Now, Observation, Phase, Pruning,
-    Release, Resolution, RunId,
+    Release, Resolution, RunId, Slots,
 };
 
 use super::World;
@@ -39,6 +39,8 @@ pub(crate) struct Daemon {
     refusals: BTreeSet<(u32, Key)>,
     to_find: VecDeque<Key>,
     watched: Watched,
+    /// Starts ahead of their slots.
+    slots: Slots<Start>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +161,7 @@ impl World {
             refusals: BTreeSet::new(),
             to_find,
             watched: Watched::default(),
+            slots: Slots::new(),
         });
         if fresh {
             let id = "local".parse().expect("a name");
@@ -192,6 +195,9 @@ impl World {
         for message in messages {
             match message {
                 FromShim::Saw(seen) => {
+                    if let Some(key) = over(&seen) {
+                        daemon.slots.free(key);
+                    }
                     if let Observation::StartWithdrawn { run, attempt } = seen {
                         // Whatever becomes of that shim, nobody else gets this start (seed 277).
                         daemon.given.remove(&(run, attempt));
@@ -204,6 +210,31 @@ impl World {
                 FromShim::GaveBack(start) => daemon.given_back.push((from, start)),
             }
         }
+        self.fill_slots();
+    }
+
+    /// What has a slot begins, before the engine has heard of the end that left it.
+    fn fill_slots(&mut self) {
+        while let Some(start) = self.daemon.as_mut().and_then(|daemon| daemon.slots.take_next()) {
+            self.give(start);
+        }
+    }
+
+    /// The end of an attempt that no shim tells.
+    fn report_over(&mut self, key: Key, seen: Observation) {
+        let daemon = self.daemon();
+        daemon.slots.free(key);
+        daemon.reported.insert(key);
+        daemon.mailbox.push(Input::Observed(seen));
+        self.fill_slots();
+    }
+
+    /// A start that no shim has is not to be.
+    fn withdraw(&mut self, (run, attempt): Key) {
+        let seen = Observation::StartWithdrawn { run, attempt };
+        self.daemon().slots.free((run, attempt));
+        self.daemon().mailbox.push(Input::Observed(seen));
+        self.fill_slots();
     }
 
     /// One input into the engine; what it decides is appended, what it releases is queued.
@@ -318,7 +349,8 @@ impl World {
                 self.daemon().mailbox.push(found);
             }
             Action::Watch(watch) => self.daemon().watched.watch(&watch),
-            Action::Start { run, attempt, spec, ports, .. } => {
+            Action::Resize { queue, limit } => self.daemon().slots.resize(&queue, limit),
+            Action::Start { run, attempt, spec, ports, slot, .. } => {
                 let key = run_key(run, attempt);
                 let given = self.daemon().given.contains_key(&key);
                 if !given && let Some(seen) = self.port_is_stolen(key, &spec, &ports) {
@@ -326,7 +358,12 @@ impl World {
                     self.daemon().mailbox.extend(seen);
                     return;
                 }
-                self.give(Start { key: run_key(run, attempt), spec });
+                let start = Start { key, spec };
+                match slot {
+                    None => self.give(start),
+                    Some(slot) => self.daemon().slots.offer(key, slot, start),
+                }
+                self.fill_slots();
             }
             Action::Stop { run, attempt, signal, grace_ms } => {
                 let key = (run, attempt);
@@ -335,10 +372,7 @@ impl World {
                         self.machine.send(shim, generation, ToShim::Stop { key, signal, grace_ms });
                     }
                     None if self.daemon().reported.contains(&key) => {}
-                    None => {
-                        let seen = Observation::StartWithdrawn { run, attempt };
-                        self.daemon().mailbox.push(Input::Observed(seen));
-                    }
+                    None => self.withdraw(key),
                 }
             }
             Action::Signal { run, attempt, signal } => {
@@ -352,10 +386,7 @@ impl World {
                 match self.daemon().given.get(&key).copied() {
                     Some(shim) => self.machine.send(shim, generation, ToShim::Pause(key)),
                     None if self.daemon().reported.contains(&key) => {}
-                    None => {
-                        let seen = Observation::StartWithdrawn { run, attempt };
-                        self.daemon().mailbox.push(Input::Observed(seen));
-                    }
+                    None => self.withdraw(key),
                 }
             }
             Action::Unpause { run, attempt } => {
@@ -366,6 +397,7 @@ impl World {
             }
             Action::Forget { run, attempt } => {
                 let key = (run, attempt);
+                self.daemon().slots.free(key);
                 self.daemon().watched.forget(key);
                 match self.daemon().given.remove(&key) {
                     Some(shim) => self.machine.send(shim, generation, ToShim::Forget(key)),
@@ -418,9 +450,7 @@ impl World {
         }
         if !wanted {
             // It was to be stopped or held meanwhile, and no shim has it.
-            let (run, attempt) = key;
-            let seen = Observation::StartWithdrawn { run, attempt };
-            self.daemon().mailbox.push(Input::Observed(seen));
+            self.withdraw(key);
             return;
         }
         let mut loads: BTreeMap<u32, usize> = BTreeMap::new();
@@ -473,15 +503,11 @@ impl World {
         self.daemon().given.remove(&key);
         let (run, attempt) = key;
         if let Some(end) = self.machine.exit_record(key) {
-            let seen = Observation::ProcessEnded { run, attempt, end };
-            self.daemon().reported.insert(key);
-            self.daemon().mailbox.push(Input::Observed(seen));
+            self.report_over(key, Observation::ProcessEnded { run, attempt, end });
         } else if self.machine.claimer(key).is_some() {
             self.fence(key)?;
             let reason = self.loss(shim);
-            let seen = Observation::ShimLost { run, attempt, reason };
-            self.daemon().reported.insert(key);
-            self.daemon().mailbox.push(Input::Observed(seen));
+            self.report_over(key, Observation::ShimLost { run, attempt, reason });
         } else {
             let live = self.daemon().engine.state().runs.get(&run);
             if let Some(live) = live.filter(|live| live.attempt_lives && live.attempt == attempt) {
@@ -537,7 +563,7 @@ impl World {
         self.connect(shim);
         match self.machine.ask(shim, key) {
             Answer::Running(process, paused) => {
-                self.daemon().given.insert(key, shim);
+                self.adopt(key, shim);
                 return Ok(Finding::Running { process, paused });
             }
             Answer::Held | Answer::Unknown => return Err(format!("{key:?} is claimed twice")),
@@ -557,7 +583,7 @@ impl World {
             self.connect(shim);
             match self.machine.ask(shim, key) {
                 Answer::Held => {
-                    self.daemon().given.insert(key, shim);
+                    self.adopt(key, shim);
                     return Ok(Finding::Held);
                 }
                 Answer::Running(..) => return Err(format!("{key:?} runs without a claim")),
@@ -568,9 +594,29 @@ impl World {
         Ok(Finding::Unclaimed)
     }
 
+    /// What an earlier daemon gave to a shim has its slot.
+    fn adopt(&mut self, key: Key, shim: u32) {
+        let daemon = self.daemon();
+        daemon.given.insert(key, shim);
+        let live = daemon.engine.state().runs.get(&key.0);
+        if let Some(queue) = live.and_then(|run| run.spec.queue.clone()) {
+            daemon.slots.occupy(key, queue);
+        }
+    }
+
     fn settle(&mut self, shim: u32) -> Result<(), String> {
         let done = self.machine.settle(shim, &mut self.chance);
         self.after_shim(shim, done)
+    }
+}
+
+/// The attempt that gives its slot back with what was seen.
+fn over(seen: &Observation) -> Option<Key> {
+    match seen {
+        Observation::ProcessEnded { run, attempt, .. }
+        | Observation::StartWithdrawn { run, attempt }
+        | Observation::ShimLost { run, attempt, .. } => Some((*run, *attempt)),
+        _ => None,
     }
 }
 

@@ -436,6 +436,14 @@ impl Judge {
             Action::Stop { run, attempt, .. } => {
                 self.stopped.contains(run) || self.restarted.contains(&(*run, *attempt))
             }
+            Action::Resize { queue: resized, .. } => self.log.iter().any(|envelope| {
+                matches!(
+                    &envelope.event,
+                    Event::QueueSet { queue, .. }
+                        | Event::QueuePaused { queue, .. }
+                        | Event::QueueUnpaused { queue, .. } if queue == resized
+                )
+            }),
             Action::FindPorts { run, .. } => self.admitted.contains_key(run),
             Action::Watch(watch) => {
                 let live = self.state().runs.get(&watch.run);

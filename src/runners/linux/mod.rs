@@ -19,5 +19,6 @@ pub mod signals;
 mod socket_diag;
 pub mod sockets;
 pub mod spawn;
+pub mod text;
 pub mod tree;
 pub mod wait;

@@ -23,7 +23,7 @@ use crate::model::{AttemptEnd, Now};
 use crate::runners::capture::recorder;
 use crate::runners::linux::clock::{self, BoottimeTimer};
 use crate::runners::linux::tree::Tree;
-use crate::runners::linux::{fds, signals, wait};
+use crate::runners::linux::{fds, signals, text, wait};
 use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShim, ViewerRequest};
 
 /// Connections at once; more are closed.
@@ -31,6 +31,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// A start waits so long for company, so that a daemon hears of a short command once, not twice.
 const NEWS_WAIT_MS: u64 = 2;
 const NEWS_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 * NEWS_WAIT_MS.cast_signed() };
+/// Nothing for so long, and a shim gets by with less memory.
+const SETTLE_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Clients whose standard input waits for their start.
 const ATTACHMENTS_MAX: usize = 8;
 
@@ -60,6 +62,8 @@ pub(super) struct Server {
     passed: Passed,
     /// A start that is not told yet: most likely its end comes with it.
     news: Option<(u64, FromShim)>,
+    /// Nothing has happened since it last let go of memory that it does not need while it waits.
+    is_settled: bool,
     attachments: BTreeMap<AttemptId, Option<OwnedFd>>,
     /// Since when the first start waits for its client.
     attach_since_ms: Option<(AttemptId, u64)>,
@@ -94,6 +98,7 @@ impl Server {
             running: None,
             passed: Passed::default(),
             news: None,
+            is_settled: false,
             attachments: BTreeMap::new(),
             attach_since_ms: None,
             idle_since_ms: None,
@@ -154,8 +159,11 @@ impl Server {
         if let Some(events) = &events {
             fds.push(PollFd::from_borrowed_fd(*events, PollFlags::PRI));
         }
-        let company = self.news.as_ref().map(|_| NEWS_WAIT);
-        let quiet = match poll(&mut fds, company.as_ref()) {
+        let patience = match self.news {
+            Some(_) => Some(NEWS_WAIT),
+            None => (!self.is_settled).then_some(SETTLE_WAIT),
+        };
+        let quiet = match poll(&mut fds, patience.as_ref()) {
             Ok(ready) => ready == 0,
             Err(rustix::io::Errno::INTR) => false,
             Err(errno) => return Err(errno.into()),
@@ -175,6 +183,10 @@ impl Server {
     /// One pass over all that is ready, then over what follows from it.
     fn turn(&mut self, ready: &Ready) {
         let now = clock::now();
+        self.is_settled = ready.quiet && self.news.is_none();
+        if self.is_settled {
+            text::let_go();
+        }
         let is_stale = |(since_ms, _): &(u64, FromShim)| now.boottime_ms > since_ms + NEWS_WAIT_MS;
         if ready.quiet || self.news.as_ref().is_some_and(is_stale) {
             self.tell_news();
