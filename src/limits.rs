@@ -63,8 +63,8 @@ pub const BATCH_LINES: usize = 100_000;
 pub const ENDED_WINDOW: u64 = 4_096;
 /// Intents that are durable ahead of a free slot, in each queue: a spawn then waits for no sync.
 pub const INTENTS_AHEAD: usize = 32;
-/// Starts of each queue that are given out ahead of its slots: when an attempt ends, the next begins
-/// before the engine has heard of it.
+/// Starts of each queue that are given out ahead of its slots: when an attempt ends, the next one
+/// begins before the engine has heard of it.
 pub const STARTS_AHEAD: usize = 4;
 /// Events that nobody waits for become durable so much later at most, in milliseconds.
 pub const GATHER_MS: u64 = 5;

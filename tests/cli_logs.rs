@@ -12,7 +12,7 @@ use rustix::process::Signal;
 /// The file of a stream of a run's first attempt.
 fn file(home: &Home, run: &str, ending: &str) -> PathBuf {
     let id = home.show(run)["run_id"].as_str().expect("an id").to_owned();
-    home.root().join("output").join(&id[..2]).join(format!("{id}.1.{ending}"))
+    home.root().join("output").join(&id[..1]).join(format!("{id}.1.{ending}"))
 }
 
 /// A follower whose lines are read one by one.

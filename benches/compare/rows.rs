@@ -288,7 +288,8 @@ fn head(jr: &Jr) -> Measured<u64> {
 /// What daemon and shim keep in memory.
 pub(crate) fn memories(plan: &Plan) -> Vec<Row> {
     let (idle, busy) = (plan.home("idle"), plan.home("many"));
-    let settle = || thread::sleep(Duration::from_secs(1));
+    // Until they have let go of what only their work needed.
+    let settle = || thread::sleep(Duration::from_secs(16));
     let daemon = |jr: &Jr| memory(jr.daemon()?);
     let after_one = idle.call(&["run", TRUE]).and_then(|()| {
         settle();

@@ -310,8 +310,13 @@ impl Place {
 
     /// Output of an attempt: `<base>.out`, `<base>.err`, `<base>.idx`.
     pub fn output(&self, run: RunId, attempt: u32) -> PathBuf {
-        let text = run.to_string();
-        self.outputs().join(&text[..2]).join(format!("{text}.{attempt}"))
+        self.outputs().join(Self::output_folder(run)).join(format!("{run}.{attempt}"))
+    }
+
+    /// The folder in `output/` of a run: 32 in all. More would have to be made by most runs of a
+    /// young environment, fewer get long.
+    pub fn output_folder(run: RunId) -> String {
+        run.to_string().chars().take(1).collect()
     }
 
     /// The daemon's socket.

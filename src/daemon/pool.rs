@@ -4,6 +4,7 @@
 //! one is made. The thread never waits for one shim: a mute or dead one is fenced by a thread of
 //! its own.
 
+mod fencing;
 mod shim;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
@@ -21,7 +21,6 @@ use tokio::sync::mpsc;
 use shim::{Shim, Standing};
 
 use super::launch::{Given, Launcher};
-use super::ledger::Ledger;
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine};
 use super::orders::Orders;
@@ -30,13 +29,12 @@ use super::ports::Finder;
 use super::probing::Prober;
 use super::protocol::RunLine;
 use super::watching::Watching;
-use crate::limits;
 use crate::model::action::Watch;
-use crate::model::event::{AttemptEnd, ExitStatus, LostReason, SpawnError};
+use crate::model::event::{AttemptEnd, ExitStatus, SpawnError};
 use crate::model::{Action, Observation, QueueName, RunId, RunSpec, Slots};
 use crate::runners::linux::clock;
 use crate::runners::ports::{self, Busy};
-use crate::runners::process::{self, Fenced, Setup, ShimHandle};
+use crate::runners::process::{Setup, ShimHandle};
 use crate::runners::protocol::{AttemptId, FromShim, Stop, ToShim};
 use crate::runners::shim::args::Args;
 
@@ -44,11 +42,6 @@ use crate::runners::shim::args::Args;
 const SPARE: usize = 8;
 /// How often silence is measured.
 const TICK_MS: i64 = 1_000;
-/// Shims in a row that died before their first word; more would not do better, so that what they
-/// were to start is given up. Their own words lie in `shims/<n>/shim.err`.
-const STILLBORN_MAX: u32 = 3;
-/// EIO.
-const IO_ERROR: i32 = 5;
 /// Orders between two looks at the shims.
 const ORDERS_IN_A_ROW: usize = 16;
 /// ESRCH: nothing there to get a signal.
@@ -84,7 +77,8 @@ struct Begin {
 }
 
 impl Pool {
-    /// A pool with the shims that recovery found alive, what each holds, and whose slots that takes.
+    /// A pool with the shims that recovery found alive, what each holds, and the slots that this
+    /// takes.
     pub fn new(
         place: Place,
         engine: Mailbox<ToEngine>,
@@ -491,89 +485,6 @@ impl Pool {
             | FromShim::InputTaken(..) => return,
         };
         self.see(observation);
-    }
-
-    /// The connection is gone: the shim is dead, or left as it was told.
-    fn gone(&mut self, id: u32) {
-        let Some(shim) = self.shims.get(&id) else { return };
-        if shim.holds.is_empty() && shim.state == Standing::Leaving {
-            self.bury(id);
-            return;
-        }
-        self.fence(id, LostReason::ShimDied);
-    }
-
-    fn look_for_mute(&mut self) {
-        let now = clock::boottime_ms();
-        let mute = |shim: &Shim| {
-            let due = shim.due_since_ms.is_some_and(|since| since + limits::SHIM_MUTE_MS < now);
-            due && shim.state != Standing::Fencing
-        };
-        let ids: Vec<u32> =
-            self.shims.iter().filter(|(_, shim)| mute(shim)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.fence(id, LostReason::ShimUnresponsive);
-        }
-    }
-
-    /// Ends the shim and its tree in a thread of its own; the answer comes as an order.
-    fn fence(&mut self, id: u32, reason: LostReason) {
-        let Some(shim) = self.shims.get_mut(&id) else { return };
-        shim.state = Standing::Fencing;
-        shim.due_since_ms = None;
-        let (directory, orders) = (self.place.shim(id), self.orders.clone());
-        let wait_ms = shim.fence_wait_ms();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(wait_ms));
-            let survivors = match process::fence(&directory) {
-                Ok(Fenced::Empty) => Some(Vec::new()),
-                Ok(Fenced::Survivors(survivors)) => Some(survivors),
-                // It cannot be proven to be ours, so it was not touched; look again later.
-                Err(_) => None,
-            };
-            orders.post(Order::Fenced { shim: id, reason, survivors });
-        });
-    }
-
-    /// The shim is gone: what its journal says is true, the rest is lost or never began.
-    fn fenced(&mut self, id: u32, reason: LostReason, survivors: Option<&[u32]>) {
-        if survivors.is_none_or(|survivors| !survivors.is_empty()) {
-            // Law 5: nothing follows while something of it may live.
-            self.fence(id, reason);
-            return;
-        }
-        let Some(mut shim) = self.shims.remove(&id) else { return };
-        shim.handle.try_reap();
-        if shim.handle.hello().is_none() {
-            self.stillborn += 1;
-        }
-        let ledger = Ledger::of(&self.place.shim(id), reason);
-        for attempt in &shim.holds {
-            let AttemptId { run, attempt: number } = *attempt;
-            let observation = match (ledger.end_of(*attempt), ledger.lost(*attempt)) {
-                (Some(end), _) => {
-                    Observation::ProcessEnded { run, attempt: number, end: end.clone() }
-                }
-                (None, Some(reason)) => Observation::ShimLost { run, attempt: number, reason },
-                (None, None) if self.stillborn >= STILLBORN_MAX => {
-                    let status = ExitStatus::NotStarted(SpawnError::Errno(IO_ERROR));
-                    let end = AttemptEnd::unmeasured(status, clock::now().wall);
-                    Observation::ProcessEnded { run, attempt: number, end }
-                }
-                (None, None) => Observation::StartWithdrawn { run, attempt: number },
-            };
-            self.see(observation);
-        }
-        self.holders.retain(|_, holder| *holder != id);
-    }
-
-    /// A shim that left: its directory and leaf go too, unless something of it still lives.
-    fn bury(&mut self, id: u32) {
-        if let Some(mut shim) = self.shims.remove(&id) {
-            shim.handle.try_reap();
-        }
-        // What stays is looked at again by the next daemon's recovery.
-        let _stays = process::remove(&self.place.shim(id));
     }
 
     /// Free shims end now, the others when they are; bound ones with all that they have, which is

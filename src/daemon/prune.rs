@@ -377,8 +377,7 @@ impl<'a> Outputs<'a> {
 
     fn each(&self, attempts: &[(RunId, u32)], visit: &mut dyn FnMut(&Path)) {
         for (run, attempt) in attempts {
-            let text = run.to_string();
-            if !self.there.contains(&text[..2]) {
+            if !self.there.contains(&Place::output_folder(*run)) {
                 continue;
             }
             let base = self.place.output(*run, *attempt);

@@ -7,9 +7,9 @@ use std::fs;
 /// cache, at about a microsecond for each 64 KiB (`fault_around_bytes`).
 ///
 /// The kernel maps 64 KiB around each fault, so that a process that has done a little of everything
-/// counts nearly all of its text as resident for ever (`RssFile` of `proc(5)`). For processes that wait
-/// for hours and of which there may be hundreds that is most of what they seem to need, and keeps
-/// the kernel from taking back what nobody uses.
+/// counts nearly all of its text as resident for ever (`RssFile` of `proc(5)`). For processes that
+/// wait for hours and of which there may be hundreds that is most of what they seem to need, and
+/// keeps the kernel from taking back what nobody uses.
 pub fn let_go() {
     let (Ok(exe), Ok(maps)) =
         (fs::read_link("/proc/self/exe"), fs::read_to_string("/proc/self/maps"))

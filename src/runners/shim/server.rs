@@ -1,13 +1,16 @@
 //! The shim's one loop: it waits for children, clocks, daemons and clients, and never for anybody
 //! in particular.
 
+mod ready;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketFlags;
+
+use ready::Ready;
 
 use super::args::Args;
 use super::book::{Answer, Book};
@@ -30,9 +33,6 @@ use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start, ToShi
 const CONNECTIONS_MAX: usize = 64;
 /// A start waits so long for company, so that a daemon hears of a short command once, not twice.
 const NEWS_WAIT_MS: u64 = 2;
-const NEWS_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 * NEWS_WAIT_MS.cast_signed() };
-/// Nothing for so long, and a shim gets by with less memory.
-const SETTLE_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Clients whose standard input waits for their start.
 const ATTACHMENTS_MAX: usize = 8;
 
@@ -69,19 +69,6 @@ pub(super) struct Server {
     attach_since_ms: Option<(AttemptId, u64)>,
     idle_since_ms: Option<u64>,
     is_exiting: bool,
-}
-
-/// What poll has found.
-#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor that is polled")]
-#[derive(Clone, Debug, Default)]
-struct Ready {
-    /// Nothing happened for as long as news may wait.
-    quiet: bool,
-    children: bool,
-    timer: bool,
-    watcher: bool,
-    listener: bool,
-    connections: Vec<bool>,
 }
 
 impl Server {
@@ -125,59 +112,6 @@ impl Server {
         }
         rustix::fs::flock(&self.parts.lock, rustix::fs::FlockOperation::Unlock)?;
         self.parts.bound.take().map_or(Ok(()), Bound::leave)
-    }
-
-    fn wait(&self) -> io::Result<Ready> {
-        let mut fds = vec![
-            PollFd::new(&self.children, PollFlags::IN),
-            PollFd::new(&self.timer, PollFlags::IN),
-            PollFd::new(&self.watcher, PollFlags::IN),
-            PollFd::new(&self.parts.listener, PollFlags::IN),
-        ];
-        for connection in &self.connections {
-            let write = if connection.wants_write() { PollFlags::OUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(connection, PollFlags::IN | write));
-        }
-        let first_other = fds.len();
-        if let Some(report) = self.running.as_ref().and_then(Running::report) {
-            fds.push(PollFd::new(report, PollFlags::IN));
-        }
-        if let Some(pipes) = self.running.as_ref().and_then(|running| running.recorder.pipes()) {
-            fds.push(PollFd::from_borrowed_fd(pipes, PollFlags::IN));
-        }
-        let terminal = self.running.as_ref().and_then(|running| running.terminal.as_ref());
-        if let Some(terminal) = terminal.filter(|terminal| terminal.is_open()) {
-            let mut flags = PollFlags::IN;
-            flags.set(PollFlags::OUT, viewers::wants_write(&self.connections));
-            fds.push(PollFd::new(terminal, flags));
-        }
-        let awaits_tree = match &self.running {
-            Some(running) => running.awaits_tree(),
-            None => !self.book.holds_nothing(),
-        };
-        let events = self.parts.tree.events().filter(|_| awaits_tree);
-        if let Some(events) = &events {
-            fds.push(PollFd::from_borrowed_fd(*events, PollFlags::PRI));
-        }
-        let patience = match self.news {
-            Some(_) => Some(NEWS_WAIT),
-            None => (!self.is_settled).then_some(SETTLE_WAIT),
-        };
-        let quiet = match poll(&mut fds, patience.as_ref()) {
-            Ok(ready) => ready == 0,
-            Err(rustix::io::Errno::INTR) => false,
-            Err(errno) => return Err(errno.into()),
-        };
-        let mut is_ready = fds[..first_other].iter().map(|fd| !fd.revents().is_empty());
-        let mut next = || is_ready.next().unwrap_or(false);
-        Ok(Ready {
-            quiet,
-            children: next(),
-            timer: next(),
-            watcher: next(),
-            listener: next(),
-            connections: is_ready.collect(),
-        })
     }
 
     /// One pass over all that is ready, then over what follows from it.
