@@ -33,6 +33,7 @@ use super::upkeep;
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
+use crate::runners::linux::arena::ARENA;
 use crate::runners::linux::{clock, sockets, text};
 
 /// How a daemon is to live.
@@ -61,6 +62,7 @@ const STARTING_LOOKS: u32 = 3;
 /// # Errors
 /// [`DaemonError`].
 pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
+    ARENA.close();
     detach();
     prepare(place)?;
     let Some(starting) = take_starting(place)? else { return Ok(()) };

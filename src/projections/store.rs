@@ -179,10 +179,8 @@ fn collect(
     start: &[u8],
 ) -> Result<Rows, ViewsError> {
     let mut rows: Rows = Vec::new();
-    for row in found {
-        if rows.len() == limit {
-            break;
-        }
+    // Nothing is fetched beyond: the next row may lie in a page of its own.
+    for row in found.take(limit) {
         let (key, value) = row.map_err(|error| failed(error.into()))?;
         let (key, value) = (key.value(), value.value());
         let value = unseal(table, key, value)?;

@@ -1,6 +1,7 @@
 //! Everything that only Linux has: pidfds, cgroups, `/proc`, clone3. Nothing else names `libc`.
 
 pub mod account;
+pub mod arena;
 pub mod carriers;
 pub mod cgroup;
 pub mod clock;

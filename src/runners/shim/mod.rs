@@ -29,8 +29,11 @@ mod terminal_viewers;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::runners::linux::arena::ARENA;
+
 /// `jr shim …`. Runs until nothing is held and nobody wants it any more.
 pub fn main() -> ExitCode {
+    ARENA.close();
     let outcome = args::Args::parse(std::env::args_os().skip(2))
         .map_err(|error| std::io::Error::other(error.to_string()))
         .and_then(|args| setup::prepare(&args))
