@@ -194,7 +194,10 @@ fn services_and_their_runtime_load_as_they_stand() {
     let web = &local.environment.services.as_ref().expect("services")["web"];
     assert_eq!(web.graceful_timeout.map(|time| time.0), Some(5_000), "below a check, too");
     let health = web.health.as_ref().expect("a check");
-    assert_eq!(health.http.as_ref().and_then(|http| http.timeout).map(|time| time.0), Some(1_000));
+    assert_eq!(
+        health.http.as_ref().and_then(|http| http.table().timeout).map(|time| time.0),
+        Some(1_000)
+    );
     assert_eq!(health.failure_threshold, Some(3));
     assert!(web.readiness.as_ref().is_some_and(|check| check.tcp.is_some()));
 }
@@ -253,6 +256,7 @@ health = { http = { path = \"/b\" } }
     assert!(probe.output.is_none() && probe.notify == Some(true), "{probe:?}");
     // The same way is merged as ever.
     let http = b.health.as_ref().and_then(|probe| probe.http.as_ref()).expect("a request");
+    let http = http.table();
     assert!(http.path.as_deref() == Some("/b") && http.status.is_some(), "{http:?}");
     // So it is between all environments and one of them.
     let ci = sound(&loaded, "ci");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
-use crate::config::schema::probe::{Probe, TcpProbe};
+use crate::config::schema::probe::{Probe, TcpProbe, TcpWish};
 use crate::config::schema::service::{Preset, Service};
 use crate::config::schema::values::Millis;
 use crate::daemon::protocol::Common;
@@ -24,7 +24,7 @@ const POSTGRES: &str = include_str!("postgres.sh");
 /// How a preset is asked whether it is ready, where the configuration says nothing.
 pub fn readiness() -> Probe {
     let interval = Some(Millis(READY_INTERVAL_MS));
-    Probe { tcp: Some(TcpProbe::default()), interval, ..Probe::default() }
+    Probe { tcp: Some(TcpWish::Table(TcpProbe::default())), interval, ..Probe::default() }
 }
 
 /// The command of a preset; a port that it needs and that was not asked for is added.

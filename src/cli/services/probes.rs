@@ -39,11 +39,13 @@ pub fn probe(
     };
     let mut timeout: Option<Millis> = wish.timeout;
     let way = if let Some(http) = &wish.http {
+        let http = http.table();
         timeout = timeout.or(http.timeout);
-        ProbeWay::Http(http_probe(http, ports).map_err(fail)?)
+        ProbeWay::Http(http_probe(&http, ports).map_err(fail)?)
     } else if let Some(tcp) = &wish.tcp {
+        let tcp = tcp.table();
         timeout = timeout.or(tcp.timeout);
-        tcp_probe(tcp, ports).map_err(fail)?
+        tcp_probe(&tcp, ports).map_err(fail)?
     } else if let Some(exec) = &wish.exec {
         let command = match exec {
             ExecWish::Command(command) => words(Some(command), None),
@@ -55,10 +57,10 @@ pub fn probe(
         regex::Regex::new(&pattern).map_err(|error| fail(format!("output: {error}")))?;
         ProbeWay::Output { pattern }
     } else if let Some(unix) = &wish.unix {
-        let path = unix.path.clone().unwrap_or_default();
+        let path = unix.path();
         let place = ["services", name, key, "unix", "path"];
         let path = if path.starts_with('~') {
-            declared.path_of(&place, &path)
+            declared.path_of(&place, path)
         } else {
             std::path::PathBuf::from(common.cwd.to_text()).join(path)
         };

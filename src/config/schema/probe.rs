@@ -16,9 +16,9 @@ use super::values::{Millis, Port, Words};
 ))]
 pub struct Probe {
     /// A request over HTTP.
-    pub http: Option<HttpProbe>,
+    pub http: Option<HttpWish>,
     /// A connection over TCP.
-    pub tcp: Option<TcpProbe>,
+    pub tcp: Option<TcpWish>,
     /// A command that exits with 0.
     #[schemars(extend("x-aliases" = ["command"]))]
     pub exec: Option<ExecWish>,
@@ -26,7 +26,7 @@ pub struct Probe {
     #[schemars(extend("x-aliases" = ["log", "output_line"]))]
     pub output: Option<OutputWish>,
     /// A connection over a Unix socket.
-    pub unix: Option<UnixProbe>,
+    pub unix: Option<UnixWish>,
     /// It says so itself, by `sd_notify(3)`.
     pub notify: Option<bool>,
     /// Before the first question.
@@ -44,6 +44,69 @@ pub struct Probe {
     /// So many right answers in a row make it healthy.
     #[schemars(range(min = 1))]
     pub success_threshold: Option<u32>,
+}
+
+/// Where a request goes, or a table with it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum HttpWish {
+    /// A URL, or a path on its own port.
+    Target(String),
+    /// The same.
+    Table(HttpProbe),
+}
+
+impl HttpWish {
+    /// As a table.
+    pub fn table(&self) -> HttpProbe {
+        match self {
+            Self::Target(path) if path.starts_with('/') => {
+                HttpProbe { path: Some(path.clone()), ..HttpProbe::default() }
+            }
+            Self::Target(url) => HttpProbe { url: Some(url.clone()), ..HttpProbe::default() },
+            Self::Table(table) => table.clone(),
+        }
+    }
+}
+
+/// A port, or a table with it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TcpWish {
+    /// The port.
+    Port(Port),
+    /// The same.
+    Table(TcpProbe),
+}
+
+impl TcpWish {
+    /// As a table.
+    pub fn table(&self) -> TcpProbe {
+        match self {
+            Self::Port(port) => TcpProbe { port: Some(port.clone()), ..TcpProbe::default() },
+            Self::Table(table) => table.clone(),
+        }
+    }
+}
+
+/// The path of a socket, or a table with it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UnixWish {
+    /// The path.
+    Path(String),
+    /// The same.
+    Table(UnixProbe),
+}
+
+impl UnixWish {
+    /// The path.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Path(path) => path,
+            Self::Table(table) => table.path.as_deref().unwrap_or_default(),
+        }
+    }
 }
 
 /// A request over HTTP/1.1.
@@ -146,4 +209,21 @@ pub struct OutputProbe {
 pub struct UnixProbe {
     /// The socket, relative to the service's directory.
     pub path: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_may_be_said_in_one_word() {
+        let read = |text: &str| toml::from_str::<Probe>(text).expect("a probe");
+        let http = |text: &str| read(text).http.expect("a request").table();
+        assert_eq!(http("http = '/healthz'").path.as_deref(), Some("/healthz"));
+        assert_eq!(http("http = 'http://a:1/'").url.as_deref(), Some("http://a:1/"));
+        assert_eq!(http("http.path = '/b'").path.as_deref(), Some("/b"));
+        let tcp = read("tcp = 8199").tcp.expect("a connection").table();
+        assert_eq!(tcp.port, Some(Port::Fixed(8199)));
+        assert_eq!(read("unix = 'run/s'").unix.expect("a connection").path(), "run/s");
+    }
 }
