@@ -241,6 +241,10 @@ fn no_secret_is_in_a_bundle() {
         let found = archive.windows(form.len()).any(|part| part == form);
         assert!(!found, "{}", String::from_utf8_lossy(&form));
     }
+    let bare = home.path().join("bare.jrb");
+    home.ok(&["debug-report", "-o", bare.to_str().expect("text")]);
+    let told = text(&elsewhere(&["logs", "leaky"], &bare).stderr);
+    assert!(told.contains("which the bundle has not"), "{told}");
     let printed = text(&elsewhere(&["logs", "leaky"], &path).stdout);
     assert!(printed.starts_with("plain [secret]"), "{printed}");
     let mut command = home.command(&["--json", "debug-report", "--include-output"]);

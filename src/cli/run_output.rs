@@ -28,6 +28,15 @@ pub fn open_output(view: &OutputView) -> io::Result<Output> {
     }
 }
 
+/// Of output that was printed, where so much of it is there.
+fn what_is_left(left: Option<u64>, is_bundle: bool) -> String {
+    match left {
+        Some(left) => format!("{left} are left"),
+        None if is_bundle => "which the bundle has not (debug-report --include-output)".to_owned(),
+        None => "is gone".to_owned(),
+    }
+}
+
 /// The last that both streams of an attempt have, for who looks for words in it.
 pub fn tail(view: &OutputView, bytes_max: u64) -> String {
     let Ok(output) = open_output(view) else { return String::new() };
@@ -173,9 +182,9 @@ impl RunOutput {
             };
             let left = output.kept(*stream).end;
             if let Some(printed) = printed.filter(|printed| *printed > left) {
-                let is_gone = !stream.path(Path::new(&view.base)).exists();
-                let of = if is_gone { "is gone".to_owned() } else { format!("{left} are left") };
-                let words = format!("{printed} bytes were printed, {of}");
+                let is_there = stream.path(Path::new(&view.base)).exists();
+                let left = what_is_left(is_there.then_some(left), context.printing().is_none());
+                let words = format!("{printed} bytes were printed, {left}");
                 context.ui.warn(&self.about(attempt, *stream, &words));
             }
         }
