@@ -341,13 +341,12 @@ impl Engine {
                             .extend(react::hook_consequences(state, &ended, *outcome, step.now));
                         let more = react::service_consequences(state, &ended, *outcome, &hooks);
                         following.extend(more);
-                        self.finding_ports.remove(&ended.id);
-                        for forget in self.kept_ends.release(ended.id) {
-                            self.hold(seq, Release::Act(forget));
-                        }
-                        if let Some(action) = react::secrets_to_drop(&self.state, &ended) {
-                            self.hold(seq, Release::Act(action));
-                        }
+                        let mut admitted = following.iter().chain(&waiting);
+                        let has_heir = admitted.any(|event| match event {
+                            Event::RunAdmitted { spec, .. } => spec.secrets == ended.spec.secrets,
+                            _ => false,
+                        });
+                        self.let_go_of(&ended, seq, has_heir);
                     }
                     if let Some(batch) = batch {
                         let more = react::batch_consequences(&self.state, batch, *outcome);
@@ -362,6 +361,19 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// What was kept for a run that has ended; its secrets not where a command that comes after it
+    /// has them too (seed 827).
+    fn let_go_of(&mut self, ended: &Run, seq: u64, has_heir: bool) {
+        self.finding_ports.remove(&ended.id);
+        for forget in self.kept_ends.release(ended.id) {
+            self.hold(seq, Release::Act(forget));
+        }
+        let drop = react::secrets_to_drop(&self.state, ended).filter(|_| !has_heir);
+        if let Some(action) = drop {
+            self.hold(seq, Release::Act(action));
+        }
     }
 
     /// A pause of an attempt that was not given to a shim gives it back. Whatever is asked

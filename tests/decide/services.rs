@@ -485,6 +485,30 @@ fn a_command_comes_before_each_start_and_one_in_place_of_the_signal() {
     assert_eq!(signal, Some(jr::model::Signal::CONT), "the command does what a signal would");
 }
 
+/// Seed 827: the command after the last run of an older declaration found its secrets gone.
+#[test]
+fn a_command_after_the_end_keeps_the_secrets_until_it_has_ended() {
+    let mut jr = Fixture::new();
+    let owner = crate::fixture::id(900);
+    let hooks = [(HookMoment::AfterStop, vec![ByteString::from("tidy")])];
+    let hooked = Supervision { hooks: hooks.into(), ..supervision() };
+    let plain = spec(1, hooked.clone());
+    let run = RunSpec { secrets: Some(owner), ..(*plain.run).clone() };
+    up(&mut jr, &[("web", ServiceSpec { run: Arc::new(run), ..plain })]);
+    started(&mut jr, "web");
+    let old = at(&jr, "web").0;
+    up(&mut jr, &[("web", spec(2, hooked))]);
+    let drops = Action::DropSecrets { owner };
+    let gone = end(ExitStatus::Signalled(jr::model::Signal::TERM));
+    let events = jr.see(Observation::ProcessEnded { run: old, attempt: 1, end: gone });
+    assert!(kinds(&events).contains(&"run_admitted"), "{:?}", kinds(&events));
+    assert!(!jr.actions().contains(&drops), "the command has them");
+    let hook = jr.state().runs.values().find(|run| run.spec.hook.is_some()).expect("it lives").id;
+    jr.see(Observation::ProcessStarted { run: hook, attempt: 1, process: process() });
+    jr.see(Observation::ProcessEnded { run: hook, attempt: 1, end: end(exited(0)) });
+    assert!(jr.actions().contains(&drops), "nothing has them any more");
+}
+
 #[test]
 fn sockets_are_kept_open_until_the_next_attempt_has_them() {
     let mut jr = Fixture::new();
