@@ -2,7 +2,7 @@
 //! back, then that of libc.
 //!
 //! musl maps and unmaps some pages for nearly each size of an allocation that comes and goes. Of a
-//! command that takes one millisecond that is a third (docs/decisions/0014). Whoever lives long
+//! short command that was about a fifth of the time (docs/decisions/0014). Whoever lives long
 //! closes the arena first, so that nothing of it stays taken.
 #![expect(unsafe_code, reason = "a global allocator")]
 
