@@ -2,7 +2,8 @@
 //! writes them from pipes.
 //!
 //! A watch that stays armed slows the writer by half, so each watch fires once and is armed again
-//! from a budget; above it the files are looked at in ticks.
+//! from a budget; above it the files are looked at in ticks. Bytes count against the budget too:
+//! order matters among lines, and a flood of blocks is not held up by following each of them.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -18,8 +19,10 @@ use crate::model::event::{OutputEnd, OutputLossReason};
 use crate::model::{Capture, Now};
 use crate::runners::linux::packets::PacketPipes;
 
-/// Watches armed again in one second, before ticks take over.
-const REARMS_PER_SECOND: u32 = 2_000;
+/// What watches armed again may cost in one second, before ticks take over: each costs one, and
+/// another one for so many bytes that were written since the last.
+const FOLLOW_COST_PER_SECOND: u64 = 2_000;
+const FOLLOW_BYTES_PER_COST: u64 = 1 << 10;
 /// Between two looks at a file above that budget.
 const TICK_MS: u64 = 50;
 /// A file that nothing watches and nobody writes to is looked at ever more seldom: each look costs
@@ -64,11 +67,13 @@ pub struct Recorder {
     told_pruned: u64,
     told_dropped: u64,
     window_ms: u64,
-    rearms: u32,
+    /// Of [`FOLLOW_COST_PER_SECOND`], in this window.
+    spent: u64,
     tick_at: Option<u64>,
     /// Looks by the tick in a row that found nothing new.
     quiet: u32,
-    written: u64,
+    /// [`Self::total`] when it was followed last.
+    followed: u64,
 }
 
 impl Recorder {
@@ -91,10 +96,10 @@ impl Recorder {
             told_pruned: 0,
             told_dropped: 0,
             window_ms: 0,
-            rearms: 0,
+            spent: 0,
             tick_at: None,
             quiet: 0,
-            written: 0,
+            followed: 0,
         };
         for missing in lost.into_iter().chain(lost_too) {
             recorder.tell_once(missing);
@@ -328,22 +333,28 @@ impl Recorder {
     fn follow(&mut self, watcher: &OwnedFd, now: Now) {
         if now.boottime_ms.saturating_sub(self.window_ms) >= 1_000 {
             self.window_ms = now.boottime_ms;
-            self.rearms = 0;
+            self.spent = 0;
         }
-        while self.rearms < REARMS_PER_SECOND {
-            self.rearms += 1;
+        let mut grown = self.take_growth();
+        while self.spent < FOLLOW_COST_PER_SECOND {
+            self.spent += 1 + grown / FOLLOW_BYTES_PER_COST;
             self.arm(watcher.as_fd(), now);
             // What was written between the look and the arming raises no event.
             if !self.observe() {
                 return;
             }
             self.look(now);
+            grown = self.take_growth();
         }
-        let written = self.total();
-        let is_flood = written - self.written.min(written) > self.bytes_max / 4;
-        self.written = written;
+        let is_flood = grown > self.bytes_max / 4;
         let wait_ms = if is_flood { FLOOD_TICK_MS } else { TICK_MS };
         self.tick_at = Some(now.boottime_ms + wait_ms);
+    }
+
+    /// Bytes written since the last call.
+    fn take_growth(&mut self) -> u64 {
+        let total = self.total();
+        total.saturating_sub(std::mem::replace(&mut self.followed, total))
     }
 
     /// Bytes written to both files so far.
@@ -393,7 +404,33 @@ pub fn fired(watcher: &OwnedFd) -> Vec<i32> {
 mod tests {
     use super::*;
     use crate::model::UnixMillis;
+    use std::fs::File;
     use std::io::Write as _;
+
+    /// Writes `piece` again and again, each time followed by what the shim does then, until it
+    /// looks by the tick: how many writes were followed one by one.
+    fn writes_followed(piece: &[u8], writes_max: usize) -> usize {
+        let directory = tempfile::tempdir().expect("a directory");
+        let base = directory.path().join("run.1");
+        let mut recorder = Recorder::create(&base, u64::MAX, Capture::File).expect("files");
+        let watcher = watcher().expect("a watcher");
+        let now = Now { wall: UnixMillis(0), boottime_ms: 500 };
+        recorder.arm(watcher.as_fd(), now);
+        let mut child = File::from(recorder.fds()[0].try_clone_to_owned().expect("a descriptor"));
+        (0..writes_max)
+            .find(|_| {
+                child.write_all(piece).expect("written");
+                recorder.on_events(&watcher, &fired(&watcher), now);
+                recorder.next_tick().is_some()
+            })
+            .unwrap_or(writes_max)
+    }
+
+    #[test]
+    fn lines_are_followed_one_by_one_and_a_flood_of_blocks_is_not() {
+        assert_eq!(writes_followed(b"a line\n", 1_500), 1_500);
+        assert_eq!(writes_followed(&[b'x'; 1 << 16], 1_500), 31);
+    }
 
     #[test]
     fn what_nobody_writes_to_is_looked_at_ever_more_seldom_where_nothing_can_be_watched() {
