@@ -71,7 +71,8 @@ impl Conform {
     fn unknown(&mut self, written: &str, node: &Node, shape: Shape<'_>, whose: &str) {
         let message = format!("unknown key {written:?} in {whose}");
         let mut problem = Problem::error("unknown_key", message);
-        let suggestion = did_you_mean(&snake_case(written), shape.keys()).map_or_else(
+        let known = shape.keys().chain(shape.other_keys());
+        let suggestion = did_you_mean(&snake_case(written), known).map_or_else(
             || format!("it takes {}", shape.keys().collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean {near:?}?"),
         );

@@ -142,6 +142,12 @@ impl<'a> Shape<'a> {
         self.properties().into_iter().flat_map(|keys| keys.keys().map(String::as_str))
     }
 
+    /// What its keys are also called.
+    pub fn other_keys(self) -> impl Iterator<Item = &'a str> {
+        let schemas = self.properties().into_iter().flat_map(Map::values);
+        schemas.flat_map(aliases).map(|(alias, _)| alias)
+    }
+
     /// What a key of a file means here: by its name in any spelling, or by one of its other names.
     pub fn key(self, written: &str) -> Option<Key<'a>> {
         let properties = self.properties()?;
