@@ -141,10 +141,31 @@ impl State {
             return Err(IllegalEvent::Seq { expected, found: envelope.seq });
         }
         self.apply_event(envelope)?;
+        self.pass(envelope);
+        Ok(())
+    }
+
+    /// Takes the next record of a run that keeps its records while those around it are gone: also
+    /// the declaration of the service that it is a run of.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]: it cannot follow what is kept of that run.
+    pub fn apply_kept(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        if matches!(envelope.event, Event::RunAdmitted { .. }) {
+            let run = self.admitted(envelope)?;
+            self.take_in(run, envelope);
+        } else {
+            self.apply_event(envelope)?;
+        }
+        self.pass(envelope);
+        Ok(())
+    }
+
+    /// It was taken.
+    fn pass(&mut self, envelope: &Envelope) {
         self.seq = envelope.seq;
         self.time_max = self.time_max.max(envelope.time);
         self.forget_old();
-        Ok(())
     }
 
     fn apply_event(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
@@ -254,14 +275,26 @@ impl State {
     }
 
     fn admit(&mut self, envelope: &Envelope) -> Result<(), IllegalEvent> {
+        let run = self.admitted(envelope)?;
+        if !self.services.admit(&run) {
+            return Err(IllegalEvent::OutOfPlace { event: envelope.event.kind_name() });
+        }
+        self.take_in(run, envelope);
+        Ok(())
+    }
+
+    /// The run that a record admits.
+    fn admitted(&self, envelope: &Envelope) -> Result<Run, IllegalEvent> {
         let event = envelope.event.kind_name();
         let run = Run::admitted(envelope).ok_or(IllegalEvent::OutOfPlace { event })?;
         if self.runs.contains_key(&run.id) || self.ended_ids.contains(&run.id) {
             return Err(IllegalEvent::AdmittedTwice { run: run.id });
         }
-        if !self.services.admit(&run) {
-            return Err(IllegalEvent::OutOfPlace { event });
-        }
+        Ok(run)
+    }
+
+    /// One more lives.
+    fn take_in(&mut self, run: Run, envelope: &Envelope) {
         if let Some((moment, role, parent)) = self.hook_of(&run)
             && let Some(standing) = self.services.standing_mut(&role, parent)
         {
@@ -283,7 +316,6 @@ impl State {
         self.waits.depend(&run, |other| self.runs.contains_key(&other));
         self.waits.insert(&run);
         self.runs.insert(run.id, run);
-        Ok(())
     }
 
     /// Of a command beside a service's run: its moment, and whose it is.

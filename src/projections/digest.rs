@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::error::ViewsError;
 use super::rows::{self, Row};
-use super::source::Stored;
+use super::source::{Apply, Stored};
 use super::tally;
 use crate::log::snapshot;
 use crate::model::{Digest, Event, State};
@@ -29,8 +29,7 @@ impl Folding {
     /// # Errors
     /// [`ViewsError::Illegal`].
     pub fn take_kept(&mut self, stored: &Stored) -> Result<(), ViewsError> {
-        self.state.seq = stored.envelope.seq - 1;
-        self.take(stored)
+        self.take_by(stored, State::apply_kept)
     }
 
     /// The history begins, and this is the state before it.
@@ -43,13 +42,17 @@ impl Folding {
     /// # Errors
     /// [`ViewsError::Illegal`].
     pub fn take(&mut self, stored: &Stored) -> Result<(), ViewsError> {
+        self.take_by(stored, State::apply)
+    }
+
+    fn take_by(&mut self, stored: &Stored, apply: Apply) -> Result<(), ViewsError> {
         let illegal = |source| ViewsError::Illegal { seq: stored.envelope.seq, source };
         let ending = match &stored.envelope.event {
             Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
             _ => None,
         };
         let tally = ending.as_ref().and_then(|run| tally::of_live(&self.state, run.id));
-        self.state.apply(&stored.envelope).map_err(illegal)?;
+        apply(&mut self.state, &stored.envelope).map_err(illegal)?;
         if let Some(mut run) = ending {
             run.apply(&stored.envelope).map_err(illegal)?;
             self.runs.update(&rows::encode(&Row { run, tally }));

@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{Digest, Envelope, State};
+use crate::model::{Digest, Envelope, IllegalEvent, State};
+
+/// How a record changes the state: as one of the history, or as one that is kept from before it.
+pub(super) type Apply = fn(&mut State, &Envelope) -> Result<(), IllegalEvent>;
 
 /// A durable record with the chain's hash at it.
 #[derive(Clone, Debug, PartialEq)]

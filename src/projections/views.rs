@@ -18,7 +18,7 @@ use super::delta::Delta;
 use super::error::ViewsError;
 use super::progress::paused::Paused;
 use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode};
-use super::source::{LogSource, Stored};
+use super::source::{Apply, LogSource, Stored};
 use super::store::{Rows, Store};
 use super::tally;
 use crate::log::atomic::unnamed_file;
@@ -255,9 +255,7 @@ impl Views {
         let mut result = Ok(());
         self.marking = false;
         source.scan_kept(&mut |stored| {
-            // Between these records there were others, of runs that are gone.
-            self.state.seq = stored.envelope.seq - 1;
-            result = self.take(&stored);
+            result = self.take_by(&stored, State::apply_kept);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         self.marking = true;
@@ -327,13 +325,18 @@ impl Views {
     }
 
     fn take(&mut self, stored: &Stored) -> Result<(), ViewsError> {
+        self.take_by(stored, State::apply)
+    }
+
+    fn take_by(&mut self, stored: &Stored, apply: Apply) -> Result<(), ViewsError> {
         let envelope = &stored.envelope;
+        let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
         let ending = match &envelope.event {
             Event::RunEnded { run, .. } => self.state.runs.get(run).cloned(),
             _ => None,
         };
         let tally = ending.as_ref().and_then(|run| tally::of_live(&self.state, run.id));
-        fold(&mut self.state, stored)?;
+        apply(&mut self.state, envelope).map_err(illegal)?;
         self.hash = stored.hash;
         self.delta.records += 1;
         self.paused.take(envelope);
@@ -350,7 +353,6 @@ impl Views {
             }
         }
         if let Some(mut run) = ending {
-            let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
             run.apply(envelope).map_err(illegal)?;
             self.live.remove(&run.first_seq);
             self.sample(&run)?;

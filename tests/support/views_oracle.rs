@@ -135,7 +135,11 @@ pub(crate) fn history(
 ) -> List<RunView> {
     let word = |run: &Run| run.outcome.map(Outcome::word);
     let fits = |run: &Run| {
-        let kind = if run.spec.kind == Kind::Job { "job" } else { "batch" };
+        let kind = match run.spec.kind {
+            Kind::Job => "job",
+            Kind::Batch => "batch",
+            Kind::Service => "service",
+        };
         (!query.failed || word(run).is_some_and(|word| word != "succeeded"))
             && (!query.ok || word(run) == Some("succeeded"))
             && query.outcome.as_deref().is_none_or(|asked| word(run) == Some(asked))

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use jr::model::command::{BatchLine, KeyHolder};
 use jr::model::event::{DaemonStopReason, Final, OutputLossReason, Process, StopReason, Tracking};
+use jr::model::service::plan::Wish;
+use jr::model::service::spec::{ServiceSpec, Supervision};
 use jr::model::*;
 
 /// When a world begins, in Unix milliseconds.
@@ -93,7 +95,7 @@ impl World {
         world.begin_daemon();
         for step in script {
             world.wall += i64::try_from(step >> 56).expect("fits") % 50;
-            world.act(step % 28, step >> 8);
+            world.act(step % 30, step >> 8);
             world.step(Input::TimePassed);
         }
         world.envelopes
@@ -213,6 +215,7 @@ impl World {
                 let resolution = Resolution { config, sources: Vec::new(), queues };
                 self.command(Command::Configure { resolution: resolution.into() });
             }
+            28 | 29 => self.services(with),
             _ => {
                 let by_ms = -i64::try_from(with % 300).expect("fits");
                 self.wall += by_ms;
@@ -316,6 +319,24 @@ impl World {
         self.command(Command::Batch { run, spec: Arc::new(spec), jobs: 2, lines });
     }
 
+    /// Two services, without ports: up, up anew, down, forgotten.
+    fn services(&mut self, with: u64) {
+        let names: [ServiceName; 2] = ["db", "web"].map(|name| name.parse().expect("a name"));
+        if with.is_multiple_of(4) {
+            let services = with.is_multiple_of(8).then(|| names[..1].to_vec());
+            return self.command(Command::Down { services, asker: None });
+        }
+        let declared = names[..1 + (with >> 3) as usize % 2].iter().map(|name| {
+            let version = u8::try_from(with >> 4 & 1).expect("a bit");
+            (name.clone(), Arc::new(service(version)))
+        });
+        let declared: Vec<_> = declared.collect();
+        let names = declared.iter().map(|(name, _)| name.clone()).collect();
+        let (anew, forget_others) = (with & 32 != 0, with & 64 != 0);
+        let wish = Wish { declared, names, anew, forget_others, ..Wish::default() };
+        self.command(Command::Up { wish, asker: None });
+    }
+
     fn one_held(&mut self, with: u64) -> Option<(RunId, u32)> {
         let state = self.engine.state();
         self.held.retain(|(run, attempt)| {
@@ -362,6 +383,23 @@ impl World {
         let (signal, errno) = (Signal::HUP, None);
         let sent = Observation::SignalDelivered { run, attempt, signal, errno };
         self.step(Input::Observed(sent));
+    }
+}
+
+fn service(version: u8) -> ServiceSpec {
+    let run = RunSpec {
+        kind: Kind::Service,
+        on_interrupt: OnInterrupt::Requeue,
+        ..spec(["serve", "serve-on"][usize::from(version)])
+    };
+    let backoff = Backoff { first_ms: 10, max_ms: 40, ..Backoff::DEFAULT };
+    ServiceSpec {
+        title: None,
+        hostname: None,
+        run: Arc::new(run),
+        replicas: 1,
+        supervision: Arc::new(Supervision { backoff, ..Supervision::default() }),
+        digest: Digest([version; 32]),
     }
 }
 
