@@ -1,9 +1,11 @@
 //! The allocator of short commands: their first memory is an arena from which nothing is given
 //! back, then that of libc.
 //!
-//! musl maps and unmaps some pages for nearly each size of an allocation that comes and goes. Of a
-//! short command that was about a fifth of the time (docs/decisions/0014). Whoever lives long
-//! closes the arena first, so that nothing of it stays taken.
+//! musl maps and unmaps some pages for nearly each size of an allocation that comes and goes, and
+//! each page that is touched for the first time is a fault, which in a virtual machine takes
+//! several microseconds. Of a short command these were most of the time (docs/decisions/0014).
+//! Pages of the arena come many at a time. Whoever lives long closes it first, so that nothing of
+//! it stays taken.
 #![expect(unsafe_code, reason = "a global allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,8 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of the arena: zero pages of the program, resident only where they were used.
 const BYTES: usize = 1 << 20;
+/// A page, or what the smallest is a multiple of.
+const PAGE: usize = 4 << 10;
+/// Pages are asked for in pieces of so much.
+const PIECE: usize = 128 << 10;
 /// Larger ones go to libc, which can move their pages where they grow.
-const LARGE: usize = 64 << 10;
+const LARGE: usize = 256 << 10;
 
 /// The allocator of all that is built from this.
 #[global_allocator]
@@ -26,6 +32,8 @@ pub struct Arena {
     bytes: UnsafeCell<MaybeUninit<[u8; BYTES]>>,
     /// What comes next; `BYTES` or more where it is full or closed.
     next: AtomicUsize,
+    /// The end of what has pages.
+    paged: AtomicUsize,
 }
 
 // SAFETY: a byte belongs to one allocation at a time, since `next` is changed by compare and swap.
@@ -34,7 +42,11 @@ unsafe impl Sync for Arena {}
 impl Arena {
     /// One that is open.
     pub const fn new() -> Self {
-        Self { bytes: UnsafeCell::new(MaybeUninit::uninit()), next: AtomicUsize::new(0) }
+        Self {
+            bytes: UnsafeCell::new(MaybeUninit::uninit()),
+            next: AtomicUsize::new(0),
+            paged: AtomicUsize::new(0),
+        }
     }
 
     /// Everything comes from libc from now on; what was taken stays.
@@ -64,21 +76,48 @@ impl Arena {
             let start = if misplaced == 0 { next } else { next + (layout.align() - misplaced) };
             let end = start.checked_add(layout.size()).filter(|end| *end < BYTES)?;
             match self.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
-                // SAFETY: `start` lies below `BYTES`.
-                Ok(_) => return Some(unsafe { self.base().add(start) }),
+                Ok(_) => {
+                    self.reach(end);
+                    // SAFETY: `start` lies below `BYTES`.
+                    return Some(unsafe { self.base().add(start) });
+                }
                 Err(now) => next = now,
             }
+        }
+    }
+
+    /// Something will be written up to there.
+    fn reach(&self, end: usize) {
+        if end > self.paged.load(Ordering::Relaxed) {
+            self.ask_for_pages(end);
+        }
+    }
+
+    /// Has the kernel map zero pages up to `end` and some more, at once. Without that, as where
+    /// `MADV_POPULATE_WRITE` is not known (before Linux 5.14), each comes at its first use.
+    #[cold]
+    fn ask_for_pages(&self, end: usize) {
+        let from = self.paged.fetch_max(end.next_multiple_of(PIECE), Ordering::Relaxed);
+        let length = end.next_multiple_of(PIECE).saturating_sub(from);
+        let start = self.base().wrapping_add(from);
+        let misplaced = start.addr() % PAGE;
+        // SAFETY: pages of our own data, within the program's; nothing in them is changed.
+        unsafe {
+            let start = start.wrapping_sub(misplaced).cast();
+            libc::madvise(start, length + misplaced, libc::MADV_POPULATE_WRITE);
         }
     }
 
     /// Makes the block at `offset` end elsewhere, if it is the last one.
     fn resize_last(&self, offset: usize, size: usize, new_size: usize) -> bool {
         let (end, new_end) = (offset + size, offset.saturating_add(new_size));
-        new_end < BYTES
-            && self
-                .next
-                .compare_exchange(end, new_end, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        let relaxed = Ordering::Relaxed;
+        let is_last =
+            new_end < BYTES && self.next.compare_exchange(end, new_end, relaxed, relaxed).is_ok();
+        if is_last {
+            self.reach(new_end);
+        }
+        is_last
     }
 }
 
@@ -177,6 +216,35 @@ mod tests {
             // SAFETY: what the block was made to.
             unsafe { arena.dealloc(pointer, layout(of.size() + 9, of.align())) };
         }
+    }
+
+    /// Of its first pages, so many, those that are in memory. A page that it shares with other data
+    /// is not looked at.
+    fn resident(arena: &Arena, pages: usize) -> Option<usize> {
+        let mut there = vec![0_u8; pages];
+        let start = arena.base().wrapping_add(PAGE - arena.base().addr() % PAGE);
+        // SAFETY: pages of a static, and a byte for each of them.
+        let done = unsafe { libc::mincore(start.cast(), pages * PAGE, there.as_mut_ptr()) };
+        (done == 0).then(|| there.iter().filter(|page| **page & 1 == 1).count())
+    }
+
+    #[test]
+    fn pages_come_in_pieces() {
+        static OWN: Arena = Arena::new();
+        let pages = PIECE / PAGE;
+        assert_eq!(resident(&OWN, 3 * pages), Some(0));
+        // SAFETY: a size that is not zero.
+        let first = unsafe { OWN.alloc(layout(1, 1)) };
+        let one = resident(&OWN, 3 * pages).expect("mincore");
+        if one == 0 {
+            println!("SKIPPED (the kernel does not know MADV_POPULATE_WRITE)");
+            return;
+        }
+        assert!((pages - 1..=pages).contains(&one), "{one}");
+        // SAFETY: its own layout, and a size that is not zero.
+        unsafe { OWN.realloc(first, layout(1, 1), PIECE + 1) };
+        let two = resident(&OWN, 3 * pages).expect("mincore");
+        assert!((2 * pages - 1..=2 * pages).contains(&two), "{two}");
     }
 
     #[test]
