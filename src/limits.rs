@@ -81,8 +81,9 @@ pub const SEGMENTS_OPEN: usize = 4;
 pub const SEALED_CACHE_BYTES: usize = 4 << 20;
 /// Pinned runs. They are part of every saved state.
 pub const PINS: usize = 10_000;
-/// Cache of each redb file. redb's own default, 1 GiB, really fills.
-pub const CACHE_BYTES: usize = 16 << 20;
+/// Cache of the segment that is written. It really fills (redb's own default is 1 GiB), and the
+/// page cache behind it serves as well: a larger one buys nothing (docs/decisions/0006).
+pub const CACHE_BYTES: usize = 4 << 20;
 
 /// Commands of clients that are being decided or committed at one time; more wait in their sockets.
 pub const ASKS: usize = 1_024;
