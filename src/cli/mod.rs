@@ -80,6 +80,14 @@ fn run(words: &[OsString]) -> u8 {
         ui.line(concat!("jr ", env!("CARGO_PKG_VERSION")));
         return finish(&mut ui, Ok(exit::OK));
     }
+    if let [_, word] = words
+        && word == "-h"
+        && fits(Ui::columns())
+    {
+        let mut ui = Ui::new(false, false, false, Color::Auto);
+        ui.styled(SUMMARY);
+        return finish(&mut ui, Ok(exit::OK));
+    }
     let entry = first_word(words).and_then(find);
     let matches = match tree(entry).try_get_matches_from(words) {
         Ok(matches) => matches,
@@ -164,6 +172,17 @@ fn tree(only: Option<&Entry>) -> clap::Command {
     }
 }
 
+/// What clap prints for `jr -h` where nothing narrower asks: all commands have to be built for it,
+/// which takes longer than everything else. A test keeps it equal.
+const SUMMARY: &str = include_str!("summary.ansi");
+/// Columns that clap fills at most.
+const SUMMARY_COLUMNS: usize = 100;
+
+/// Whether [`SUMMARY`] has the right width for a terminal of so many columns, or for none.
+fn fits(columns: Option<usize>) -> bool {
+    columns.is_none_or(|columns| columns >= SUMMARY_COLUMNS)
+}
+
 /// Help goes to stdout; a mistake to stderr, or as a document with `--json`.
 fn explain(error: &clap::Error, words: &[OsString]) -> u8 {
     let options = words.iter().take_while(|word| *word != "--");
@@ -231,6 +250,22 @@ mod tests {
         ] {
             assert_eq!(first_word(&words(line)), expected, "{line}");
         }
+    }
+
+    /// `JR_BLESS=1` writes it.
+    #[test]
+    fn the_summary_is_what_clap_prints() {
+        let words = ["jr", "-h"].map(OsString::from);
+        let tree = tree(None).term_width(SUMMARY_COLUMNS);
+        let help = tree.try_get_matches_from(words).expect_err("help").render();
+        let help = help.ansi().to_string();
+        if std::env::var_os("JR_BLESS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/summary.ansi");
+            std::fs::write(path, &help).expect("writes");
+        } else {
+            assert_eq!(SUMMARY, help, "JR_BLESS=1 cargo test --lib the_summary");
+        }
+        assert!(fits(None) && fits(Some(100)) && !fits(Some(99)));
     }
 
     #[test]

@@ -284,6 +284,25 @@ impl Ui {
         print_error_text(&words);
     }
 
+    /// Columns of stdout, if it is a terminal.
+    pub fn columns() -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
+    /// Text with colours (SGR of ECMA-48), where they are wanted.
+    pub fn styled(&mut self, text: &str) {
+        if self.colors(self.stdout_is_terminal) {
+            return self.data(text);
+        }
+        let mut plain = String::with_capacity(text.len());
+        for (place, piece) in text.split("\x1b[").enumerate() {
+            let rest = piece.split_once('m').filter(|_| place > 0).map(|(_, rest)| rest);
+            plain.push_str(rest.unwrap_or(piece));
+        }
+        self.data(&plain);
+    }
+
     /// A terminal's own text, made by clap.
     pub fn help(&mut self, help: &clap::builder::StyledStr, to_stdout: bool) {
         let is_terminal = if to_stdout { self.stdout_is_terminal } else { self.stderr_is_terminal };
