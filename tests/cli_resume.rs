@@ -227,6 +227,42 @@ fn after_a_reboot_each_policy_is_followed_and_what_was_asked_for_waits() {
     after_a_reboot(&home, &["daemon", "stop"]);
 }
 
+/// Law 7: what runs belongs to the original.
+#[test]
+fn a_copy_on_the_same_machine_touches_nothing_of_the_original() {
+    let home = Home::new();
+    let run = home.detach(&["--name", "precious", "sleep", "300"]);
+    let pid = home.pid_of("precious");
+    let parent = tempfile::tempdir().expect("a directory");
+    let copy = parent.path().join("copy");
+    let copied = Command::new("cp").arg("-a").arg(home.path()).arg(&copy).status();
+    assert!(copied.expect("cp runs").success());
+    let there = |words: &[&str]| Home::command_at(&copy, words).output().expect("runs");
+    for words in [&["run", "--", "true"][..], &["resume"], &["daemon", "start"]] {
+        let refused = there(words);
+        assert_eq!(code(&refused), 69, "{words:?}: {}", text(&refused.stderr));
+        let told = text(&refused.stderr);
+        assert!(told.contains("is a copy") && told.contains("--take-over"), "{told}");
+    }
+    assert_eq!(code(&there(&["show", &run])), 0, "it can be read");
+    assert!(lives(pid), "nothing was touched");
+    let taken = there(&["--json", "resume", "--take-over"]);
+    let document: Value = serde_json::from_slice(&taken.stdout).expect("JSON");
+    let lost = expected(&[("precious", "lost")]);
+    assert_eq!(decisions(&document), lost, "{}", text(&taken.stderr));
+    assert_eq!(code(&there(&["run", "--", "true"])), 0, "it is an environment of its own now");
+    assert_eq!(code(&there(&["daemon", "stop"])), 0);
+    assert!(lives(pid), "nothing was touched");
+    assert_eq!(home.show("precious")["state"], "running");
+    // What was moved is no copy: what runs is adopted.
+    home.without_daemon();
+    let root = home.path().join("envs");
+    std::fs::rename(&root, home.path().join("elsewhere")).expect("moves");
+    std::fs::rename(home.path().join("elsewhere"), &root).expect("moves");
+    assert_eq!(decisions(&home.json(&["resume"])), expected(&[("precious", "adopted")]));
+    home.ok(&["stop", "precious"]);
+}
+
 #[test]
 fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
     let home = Home::new();

@@ -63,6 +63,17 @@ pub enum DaemonError {
         /// The environment.
         root: PathBuf,
     },
+    /// What lives by its log are the processes of another environment (law 7).
+    #[error(
+        "{} is a copy of an environment that was used since this machine started: \
+         what runs belongs to the original; if it is to go on here, apart from that: \
+         jr resume --take-over",
+        .root.display()
+    )]
+    Copy {
+        /// The environment.
+        root: PathBuf,
+    },
     /// What an isolated environment leaves, against its promise.
     #[error(
         "{} is left: something that ran there does not end, or cannot be removed; \

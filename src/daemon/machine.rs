@@ -1,19 +1,40 @@
-//! Which machine the processes of an environment are on.
+//! Which machine the processes of an environment are on, and which directory is theirs.
 //!
-//! A copy of an environment's directory looks like the environment, down to boots and pids that
-//! mean nothing here. So the machine is noted beside the log, as a digest: machine-id(5) asks not
-//! to give the id itself away. Where a machine has none, nothing is checked.
+//! A copy of an environment's directory looks like the environment, down to boots and pids. On
+//! another machine they mean nothing; on this one they are those of the original, which must not be
+//! touched (law 7). So a note beside the log says whose they are:
+//!
+//! ```text
+//! digest of the machine's id, or - │ line end │ device:inode of the directory, boot │ line end
+//! ```
+//! machine-id(5) asks not to give the id itself away. A directory that was moved keeps its inode, a
+//! copy never has it. After another boot nothing of the original is left that could be touched.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use super::error::DaemonError;
 use super::place::Place;
 use crate::log::atomic;
+use crate::runners::linux::clock;
 
 /// As systemd and D-Bus keep it.
 const FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 /// Of the digest.
 const CONTEXT: &str = "jr 2026-11-21 machine of an environment";
+/// Instead of a digest, where a machine has no id: nothing is compared then.
+const NO_ID: &str = "-";
+
+/// Whose processes the log tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// This environment's, as far as can be known.
+    Own,
+    /// Those of another machine.
+    OtherMachine,
+    /// Those of the environment that this is a copy of; they may live.
+    Original,
+}
 
 /// This machine; `None` if it has no id.
 fn this() -> Option<String> {
@@ -25,29 +46,110 @@ fn this() -> Option<String> {
         .map(|digest| digest.to_hex().to_string())
 }
 
+/// This directory, in this boot; `None` where that cannot be told.
+fn here(place: &Place) -> Option<(String, String)> {
+    let root = fs::metadata(&place.root).ok()?;
+    let boot = clock::boot_id().ok()?;
+    Some((format!("{}:{}", root.dev(), root.ino()), boot.to_string()))
+}
+
+fn whose(noted: &str, machine: Option<&str>, here: Option<&(String, String)>) -> Whose {
+    let mut lines = noted.lines();
+    let digest = lines.next().map(str::trim).filter(|digest| !matches!(*digest, NO_ID | ""));
+    if digest.zip(machine).is_some_and(|(noted, this)| noted != this) {
+        return Whose::OtherMachine;
+    }
+    let directory = lines.next().and_then(|line| line.split_once(' '));
+    match directory.zip(here) {
+        Some(((noted, boot), (directory, this_boot)))
+            if boot == this_boot && noted != directory =>
+        {
+            Whose::Original
+        }
+        Some(_) | None => Whose::Own,
+    }
+}
+
+fn whose_is(place: &Place) -> Whose {
+    let noted = fs::read_to_string(place.machine()).unwrap_or_default();
+    whose(&noted, this().as_deref(), here(place).as_ref())
+}
+
 /// Whether the environment was last used on another machine than this.
 pub fn is_another(place: &Place) -> bool {
-    let noted = fs::read_to_string(place.machine()).ok();
-    noted.zip(this()).is_some_and(|(noted, this)| noted.trim() != this)
+    whose_is(place) == Whose::OtherMachine
 }
 
-/// Refuses an environment of another machine; notes this one where none is noted. The caller holds
-/// the environment's lock.
+/// Whether it is a copy of an environment whose processes may live.
+pub fn is_copy(place: &Place) -> bool {
+    whose_is(place) == Whose::Original
+}
+
+/// Refuses an environment of another machine, and a copy of one of this; else notes whose it is.
+/// The caller holds the environment's lock.
 ///
 /// # Errors
-/// [`DaemonError::OtherMachine`], or the note cannot be written.
+/// [`DaemonError::OtherMachine`], [`DaemonError::Copy`], or the note cannot be written.
 pub fn check(place: &Place) -> Result<(), DaemonError> {
-    if is_another(place) {
-        return Err(DaemonError::OtherMachine { root: place.root.clone() });
+    let root = || place.root.clone();
+    match whose_is(place) {
+        Whose::OtherMachine => Err(DaemonError::OtherMachine { root: root() }),
+        Whose::Original => Err(DaemonError::Copy { root: root() }),
+        Whose::Own => note(place),
     }
-    if place.machine().exists() { Ok(()) } else { take_over(place) }
 }
 
-/// From now on it is an environment of this machine. The caller holds the environment's lock.
+/// From now on it is an environment of this machine and of this directory. What runs for the
+/// original of a copy is not its own: what shims have told there is forgotten, so that their
+/// attempts are lost here and go on there. The caller holds the environment's lock.
 ///
 /// # Errors
-/// The note cannot be written.
+/// The note cannot be written, or what is to be forgotten cannot be removed.
 pub fn take_over(place: &Place) -> Result<(), DaemonError> {
-    let Some(this) = this() else { return Ok(()) };
-    Ok(atomic::atomic_write(&place.machine(), format!("{this}\n").as_bytes())?)
+    if is_copy(place) {
+        match fs::remove_dir_all(place.shims()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DaemonError::io("remove", place.shims())(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    note(place)
+}
+
+/// Writes what is not noted yet.
+fn note(place: &Place) -> Result<(), DaemonError> {
+    let machine = this();
+    let (directory, boot) = here(place).unwrap_or_default();
+    let text = format!("{}\n{directory} {boot}\n", machine.as_deref().unwrap_or(NO_ID));
+    if fs::read_to_string(place.machine()).is_ok_and(|noted| noted == text) {
+        return Ok(());
+    }
+    Ok(atomic::atomic_write(&place.machine(), text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_told_from_what_was_moved_and_from_another_machine() {
+        let here = |directory: &str, boot: &str| Some((directory.to_owned(), boot.to_owned()));
+        for (noted, machine, directory, expected) in [
+            ("m\n1:7 b\n", Some("m"), here("1:7", "b"), Whose::Own),
+            ("m\n1:7 b\n", Some("n"), here("1:7", "b"), Whose::OtherMachine),
+            ("m\n1:7 b\n", Some("m"), here("1:8", "b"), Whose::Original),
+            ("-\n1:7 b\n", None, here("1:8", "b"), Whose::Original),
+            // Of another boot nothing lives.
+            ("m\n1:7 b\n", Some("m"), here("1:8", "c"), Whose::Own),
+            // Nothing is known.
+            ("m\n", Some("m"), here("1:8", "b"), Whose::Own),
+            ("m", Some("n"), here("1:8", "b"), Whose::OtherMachine),
+            ("-\n1:7 b\n", Some("m"), here("1:7", "b"), Whose::Own),
+            ("m\n1:7 b\n", None, None, Whose::Own),
+            ("", Some("m"), here("1:8", "b"), Whose::Own),
+        ] {
+            assert_eq!(whose(noted, machine, directory.as_ref()), expected, "{noted:?}");
+        }
+    }
 }
