@@ -44,7 +44,7 @@ pub struct ResumeArgs {
     /// Change nothing; print what would be decided
     #[arg(long, conflicts_with = "selectors")]
     dry_run: bool,
-    /// Take an environment over that was moved from another machine, or is a copy of one here
+    /// Take over an environment that came from another machine, or is a copy of one here
     #[arg(long, conflicts_with_all = ["selectors", "dry_run"])]
     take_over: bool,
 }
