@@ -417,9 +417,10 @@ fn survives(bytes: Vec<u8>) {
         assert!(problem.span.start <= source.text.len(), "{problem:?}: {shown}");
         assert!(problem.message.chars().count() < 500, "{problem:?}");
     }
+    let mut excerpts = jr::cli::excerpt::Excerpts::new(&loaded.sources, true);
     for problem in all.iter().take(20) {
         problem.place(&loaded.sources).expect("a place");
-        jr::cli::excerpt::render(problem, &loaded.sources, true);
+        excerpts.render(problem);
     }
 }
 

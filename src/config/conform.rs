@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::mask::text_of;
 use super::problem::{Problem, did_you_mean};
 use super::schema::values::FORMATS;
 use super::shape::{Kind, Shape, snake_case};
@@ -240,7 +241,8 @@ impl Conform {
             self.problems.extend(spelling::remark(name, word, self.source, &origin));
             return Some(Node { value: Value::Text(word.to_owned()), origin });
         }
-        let message = format!("{text:?} is none of {name}'s words: {}", words.join(", "));
+        let shown = text_of(name, text);
+        let message = format!("{shown:?} is none of {name}'s words: {}", words.join(", "));
         let mut problem = Problem::error("unknown_word", message);
         let near = did_you_mean(&snake, words.iter().copied());
         problem.suggestion = near.map(|near| format!("did you mean {near:?}?"));
@@ -257,9 +259,11 @@ impl Conform {
     ) -> Option<()> {
         let format = shape.format();
         let read = FORMATS.iter().find(|(known, _)| Some(*known) == format);
-        let mut wrong = read.and_then(|(_, read)| read(text).err());
+        let shown = text_of(name, text);
+        let quoted = |why: String| why.replace(&format!("{text:?}"), &format!("{shown:?}"));
+        let mut wrong = read.and_then(|(_, read)| read(text).err()).map(quoted);
         if shape.pattern().is_some() && !is_name(text) {
-            wrong = Some(format!("{text:?} is no name: a-z 0-9 . _ -, at most 63"));
+            wrong = Some(format!("{shown:?} is no name: a-z 0-9 . _ -, at most 63"));
         }
         if text.contains('\0') {
             wrong = Some("it contains a NUL character".to_owned());

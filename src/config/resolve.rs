@@ -58,7 +58,7 @@ fn typed(id: &str, tree: &mut Table, problems: &mut Vec<Problem>) -> Environment
         match serde_json::from_value(table_to_json(tree)) {
             Ok(environment) => return environment,
             Err(error) => {
-                let message = format!("environment {id}: {error}");
+                let message = format!("in environment {id:?}, {error}");
                 let Some((path, node)) = take_bad(tree, &[]) else {
                     problems.push(Problem::error("bad_value", message));
                     return Environment::default();

@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::ui::Ui;
 use crate::cli::unified::unified;
-use crate::cli::{exit, text};
+use crate::cli::{excerpt, exit, text};
 use crate::config::edit::Change;
 use crate::config::envctl::{self, Imported};
 use crate::config::load::Loaded;
@@ -307,8 +307,10 @@ impl<A: Asked> Wizard<A> {
     fn review(&mut self, draft: &Draft<'_>, new: &str) -> Result<Review, CommandError> {
         self.asked.say("\n7/7 Review");
         let lines = unified(draft.old.as_bytes(), new.as_bytes());
+        let shown = without_secrets(&[draft.old, new]);
         for line in lines.iter().filter(|line| !(draft.is_new && line.sign == b'@')) {
-            let words = crate::cli::excerpt::without_secrets(&String::from_utf8_lossy(&line.text));
+            let text = String::from_utf8_lossy(&line.text);
+            let words = shown.get(text.as_ref()).map_or(text.as_ref(), String::as_str);
             let sign = if draft.is_new { ' ' } else { char::from(line.sign) };
             self.asked.say(&format!("  {sign}{words}"));
         }
@@ -365,6 +367,21 @@ impl<A: Asked> Wizard<A> {
         }
         changes
     }
+}
+
+/// The lines of texts as they may be shown; of equal ones the one that shows less.
+fn without_secrets<'a>(texts: &[&'a str]) -> BTreeMap<&'a str, String> {
+    let mut out = BTreeMap::new();
+    for text in texts {
+        let lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
+        for (line, shown) in lines.zip(excerpt::without_secrets(text)) {
+            let there = out.entry(line).or_insert_with(|| shown.clone());
+            if there.as_str() == line {
+                *there = shown;
+            }
+        }
+    }
+    out
 }
 
 /// Whether anything stands at a path or below it.
