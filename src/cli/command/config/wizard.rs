@@ -72,6 +72,8 @@ impl Asked for Terminal<'_> {
 /// # Errors
 /// Nobody answers any more.
 pub(super) fn run(context: &Context, draft: &Draft<'_>) -> Result<Option<String>, CommandError> {
+    // What is wrong already no answer mends: the person has to.
+    draft.check_old(context)?;
     let loaded = draft.loaded(context, draft.old);
     let beside = draft.path.with_file_name(".envctl");
     let imported = std::fs::read_to_string(beside).map(|text| envctl::import(&text)).ok();
@@ -355,8 +357,7 @@ impl<A: Asked> Wizard<A> {
             let is_built_in = dotted != "default_mode"
                 && BUILT_IN.iter().any(|(key, value)| *key == dotted && value == answer);
             let holds = self.holds.get(path);
-            let is_auto = holds.is_none() && answer == "auto";
-            holds != Some(answer) && !(holds.is_none() && is_built_in) && !is_auto
+            holds != Some(answer) && !(holds.is_none() && is_built_in)
         };
         let mut changes = Vec::new();
         for (path, answer) in self.answers.iter().filter(|(path, answer)| is_news(path, answer)) {
