@@ -155,7 +155,7 @@ pub fn declaration(context: &Context) -> Result<UpRequest, CommandError> {
         let (_, problems) = context.configuration.resolve()?;
         let told = context.configuration.loaded().problems.iter().chain(&problems);
         for problem in told {
-            context.ui.warn(&problem.message);
+            context.ui.warn(&problem.line(&context.configuration.loaded().sources));
         }
     }
     let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();
