@@ -40,8 +40,10 @@ pub fn resolve(loaded: &Loaded, selection: &Selection) -> (Resolved, Vec<Problem
     let node = own.or_else(|| fallback().filter(|_| !selection.is_declared));
     merge(&mut tree, node.and_then(Node::table).cloned().unwrap_or_default());
     let mut problems = lay_runtime(loaded, &mut tree);
-    let mut settings = loaded.merged.clone();
-    settings.retain(|key, _| key != "environments" && !SHARED.contains(&key.as_str()));
+    // Of the others nothing is copied: each of thousands of environments is resolved by itself.
+    let is_setting = |key: &str| key != "environments" && !SHARED.contains(&key);
+    let settings = loaded.merged.iter().filter(|(key, _)| is_setting(key));
+    let settings = settings.map(|(key, node)| (key.clone(), node.clone())).collect();
     let environment = typed(id, &mut tree, &mut problems);
     let resolved = Resolved { id: id.to_owned(), tree, settings, environment };
     if !has_errors(&problems) {
