@@ -67,6 +67,11 @@ impl<'a> Declared<'a> {
         self.resolved.environment.jobs.as_ref()?.get(name)
     }
 
+    /// The names of all jobs.
+    pub fn job_names(&self) -> impl Iterator<Item = &str> {
+        self.resolved.environment.jobs.iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     /// Where ports are looked for that may be any.
     pub fn port_range(&self) -> Option<(u16, u16)> {
         self.resolved.settings().ports.and_then(|range| range.bounds())

@@ -47,7 +47,7 @@ pub fn resolve(loaded: &Loaded, selection: &Selection) -> (Resolved, Vec<Problem
     let environment = typed(id, &mut tree, &mut problems);
     let resolved = Resolved { id: id.to_owned(), tree, settings, environment };
     if !has_errors(&problems) {
-        problems.extend(check::environment(&resolved, node));
+        problems.extend(check::environment(&resolved, node, &loaded.left_out));
     }
     (resolved, problems)
 }
