@@ -27,7 +27,7 @@ const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// Of those that are not ready, so many are named.
 const SHOWN: usize = 4;
 /// The error where nothing is declared.
-const NO_SERVICES: &str = "no_services";
+pub const NO_SERVICES: &str = "no_services";
 /// Below the options.
 const HELP: &str = "\
 Examples:
