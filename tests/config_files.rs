@@ -338,6 +338,27 @@ fn an_error_has_its_line() {
         ("[services.x]\ncommand = \"x\"\nhealth = {}", vec![(3, "bad_probe")]),
         ("[services.x]\ncommand = \"x\"\ncmd = \"y\"", vec![(3, "duplicate_key")]),
         ("[environments.x]\n\n\nlayout = {}", vec![(1, "no_type")]),
+        // What cannot be used is there all the same.
+        ("[environments.x]\ntype = \"isolatd\"", vec![(2, "unknown_word")]),
+        (
+            "[environments.x]\ntype = 1\njobs.a.command = 1",
+            vec![(2, "wrong_type"), (3, "wrong_type")],
+        ),
+        ("[jobs.x]\ncommand = 1", vec![(2, "wrong_type")]),
+        ("[tests.x]\ncommand = 1", vec![(2, "wrong_type")]),
+        ("[[services]]\nid = \"x\"\ncommand = 1", vec![(3, "wrong_type")]),
+        ("[services.x]\npreset = \"postgrs\"", vec![(2, "unknown_word")]),
+        (
+            "[services.x]\ncommand = \"x\"\ndepends_on = [\"y\"]\n[services]\ny = 1",
+            vec![(5, "wrong_type")],
+        ),
+        (
+            "[environments.x]\ntype = \"slurm\"\nmodules = [\"a/1\", \"-x; rm\"]",
+            vec![(3, "bad_value")],
+        ),
+        ("[environments.x]\ntype = \"slurm\"\nssh_key = \"-x\"", vec![(3, "bad_value")]),
+        ("[environments.x]\ntype = \"slurm\"\nconda_env = \"a b\"", vec![(3, "bad_value")]),
+        ("[environments.x]\ntype = \"slurm\"\nmax_concurrent = 0", vec![(3, "out_of_range")]),
         (
             "[environments.x]\ntype = \"slurm\"\ngateway = \"-oProxyCommand=x\"",
             vec![(3, "bad_value")],

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mask::text_of;
 use super::problem::{Problem, did_you_mean};
 use super::resolve::Resolved;
 use super::schema::job::Job;
@@ -77,7 +78,7 @@ impl Check<'_> {
         });
     }
 
-    /// What reaches ssh and sbatch is no option and no second word of one.
+    /// What reaches ssh, sbatch and the like is no option and no second word of one.
     fn hosts(&mut self) {
         let environment = &self.resolved.environment;
         let words = [
@@ -88,20 +89,30 @@ impl Check<'_> {
             ("time", &environment.time),
             ("memory", &environment.memory),
         ];
-        let mut found = Vec::new();
-        for (key, value) in words {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "._:%[]-@,+".contains(c);
-            let bad = |text: &&String| {
-                text.is_empty() || text.starts_with('-') || !text.chars().all(allowed)
-            };
-            if let Some(text) = value.as_ref().filter(bad) {
-                found
-                    .push((key, format!("{key} = {text:?}: it goes to another program as a word")));
-            }
-        }
-        for (key, message) in found {
+        let words = words.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let modules = environment.modules.iter().flatten().map(|name| ("modules", name));
+        let conda = environment.conda_env.iter().map(|name| ("conda_env", name));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._:%[]-@,+".contains(c);
+        let is_word = |text: &str, more: &str| text.chars().all(|c| plain(c) || more.contains(c));
+        let is_path = |text: &str| !text.chars().any(char::is_control);
+        let words = words.map(|(key, text)| (key, text, is_word(text, "")));
+        // Names of modules and places of environments are paths.
+        let paths = modules.chain(conda).map(|(key, text)| (key, text, is_word(text, "/~")));
+        let keys = environment.ssh_key.iter().map(|text| ("ssh_key", text, is_path(text)));
+        let all = words.chain(paths).chain(keys);
+        let bad =
+            all.filter(|(_, text, is_good)| text.is_empty() || text.starts_with('-') || !is_good);
+        let bad: Vec<(&str, String)> =
+            bad.map(|(key, text, _)| (key, text_of(key, text))).collect();
+        for (key, shown) in bad {
+            let message = format!("{key} = {shown:?}: it goes to another program as a word");
             let problem = Problem::error("bad_value", message);
-            self.tell(&[key], problem.suggest("letters, digits and . _ - : only, no - at first"));
+            let fix = match key {
+                "ssh_key" => "the path of a key, no - at first",
+                "modules" | "conda_env" => "letters, digits and . _ - : / only, no - at first",
+                _ => "letters, digits and . _ - : only, no - at first",
+            };
+            self.tell(&[key], problem.suggest(fix));
         }
     }
 
