@@ -129,6 +129,15 @@ impl Resolved {
         Some(absolute(node.text()?, base(sources, node), home))
     }
 
+    /// Its keys with paths as they are from everywhere: what is relative to its file is absolute.
+    pub fn with_absolute_paths(&self, sources: &[Source]) -> Table {
+        let mut tree = self.tree.clone();
+        for path in PATHS {
+            make_absolute(&mut tree, path, sources);
+        }
+        tree
+    }
+
     /// The file and line behind each key that has a value.
     pub fn origins(&self, sources: &[Source]) -> Vec<(String, String)> {
         let mut out = Vec::new();
@@ -136,6 +145,50 @@ impl Resolved {
             out.push((path.join("."), place_of(sources, &node.origin)));
         });
         out
+    }
+}
+
+/// The keys that hold paths relative to their file; `*` is any.
+const PATHS: [&[&str]; 13] = [
+    &["layout", "root_dir"],
+    &["persistence", "database"],
+    &["ssh_key"],
+    &["jobs", "*", "directory"],
+    &["jobs", "*", "env_file"],
+    &["jobs", "*", "environment", "*", "file"],
+    &["services", "*", "directory"],
+    &["services", "*", "env_file"],
+    &["services", "*", "data_dir"],
+    &["services", "*", "environment", "*", "file"],
+    &["tests", "*", "directory"],
+    &["tests", "*", "env_file"],
+    &["tests", "*", "environment", "*", "file"],
+];
+
+fn make_absolute(table: &mut Table, path: &[&str], sources: &[Source]) {
+    let Some((first, rest)) = path.split_first() else { return };
+    for (_, node) in table.iter_mut().filter(|(key, _)| *first == "*" || key == first) {
+        match &mut node.value {
+            Value::Table(inner) => make_absolute(inner, rest, sources),
+            Value::List(items) if rest.is_empty() => {
+                items.iter_mut().for_each(|item| make_text_absolute(item, sources));
+            }
+            _ if rest.is_empty() => make_text_absolute(node, sources),
+            _ => {}
+        }
+    }
+}
+
+fn make_text_absolute(node: &mut Node, sources: &[Source]) {
+    let is_file = sources.get(node.origin.source).is_some_and(|source| source.path.is_some());
+    let base = base(sources, node).to_owned();
+    if let Value::Text(text) = &mut node.value
+        && is_file
+        && !(text == "~" || text.starts_with("~/"))
+        && let Some(path) = base.join(&*text).to_str()
+    {
+        // `~` is home to whoever reads it.
+        *text = path.to_owned();
     }
 }
 

@@ -147,6 +147,8 @@ fn print(context: &mut Context, all: bool, origin: bool) -> Result<u8, CommandEr
     for selection in &selections {
         let (resolved, told) = resolve(loaded, selection);
         problems.extend(told);
+        // Read back elsewhere it is the same.
+        let resolved = Resolved { tree: resolved.with_absolute_paths(&loaded.sources), ..resolved };
         texts.push(print::environment(&resolved.id, &mask(&resolved.tree), style));
         views.push(view(configuration, selection, &resolved)?);
     }
