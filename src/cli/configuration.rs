@@ -186,7 +186,7 @@ impl Configuration {
     /// environment had before; then also what is to be said of that.
     ///
     /// # Errors
-    /// As [`Self::place`]; no environment of the project is known, or several are and none is named.
+    /// As [`Self::place`]; none of the project is known, or several are and none is named.
     pub fn place_as_known(
         &self,
         variables: &PlaceVariables,

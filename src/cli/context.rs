@@ -121,7 +121,9 @@ impl Context {
         });
         match found {
             Ok((place, told, configuration)) => {
-                told.iter().for_each(|told| ui.warn(told));
+                if let Some(told) = told {
+                    ui.warn(&told);
+                }
                 Ok(Self::at(place, ui, configuration))
             }
             Err(error) => Err((error, ui)),

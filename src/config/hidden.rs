@@ -181,9 +181,10 @@ impl Reader<'_> {
             return;
         }
         let word = &text[range];
-        match word.starts_with(['"', '\'']) {
-            true => top.key.push(word.trim_matches(['"', '\'']).to_owned()),
-            false => top.key.extend(word.split('.').filter(|k| !k.is_empty()).map(str::to_owned)),
+        if word.starts_with(['"', '\'']) {
+            top.key.push(word.trim_matches(['"', '\'']).to_owned());
+        } else {
+            top.key.extend(word.split('.').filter(|key| !key.is_empty()).map(str::to_owned));
         }
         last_keys(&mut top.key);
     }
@@ -205,7 +206,11 @@ impl Reader<'_> {
             b']' if top.kind == Kind::Header => {}
             b']' | b'}' => self.close_to(if mark == b']' { Kind::List } else { Kind::Table }),
             b'=' if top.kind == Kind::List => self.next_line_in_list(),
-            b'=' => self.top().map_or((), |top| top.in_value = true),
+            b'=' => {
+                if let Some(top) = self.top() {
+                    top.in_value = true;
+                }
+            }
             _ if top.kind == Kind::Table => self.next_key(),
             _ => {}
         }

@@ -67,7 +67,8 @@ pub(super) fn is_secret(key: &str, value: &str) -> bool {
     !NO_SECRETS.contains(&key) && secret::is_secret(key.as_bytes(), value.as_bytes())
 }
 
-/// A text as it may be shown: a marker stands for what the key's name or the form tells to be secret.
+/// A text as it may be shown: a marker stands for what the key's name or the form tells to be
+/// secret.
 pub fn text_of(key: &str, text: &str) -> String {
     if NO_SECRETS.contains(&key) {
         return secret::mask_line(text.into()).values.to_text();

@@ -171,7 +171,9 @@ fn make_absolute(table: &mut Table, path: &[&str], sources: &[Source]) {
         match &mut node.value {
             Value::Table(inner) => make_absolute(inner, rest, sources),
             Value::List(items) if rest.is_empty() => {
-                items.iter_mut().for_each(|item| make_text_absolute(item, sources));
+                for item in items {
+                    make_text_absolute(item, sources);
+                }
             }
             _ if rest.is_empty() => make_text_absolute(node, sources),
             _ => {}

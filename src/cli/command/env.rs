@@ -393,7 +393,9 @@ fn value_words(node: &Node) -> String {
 fn path(context: &mut Context) -> Result<u8, CommandError> {
     let variables = PlaceVariables::of_process();
     let (place, told) = context.configuration.place_as_known(&variables)?;
-    told.iter().for_each(|told| context.ui.warn(told));
+    if let Some(told) = told {
+        context.ui.warn(&told);
+    }
     if context.ui.json {
         #[derive(Serialize)]
         struct Lies {
