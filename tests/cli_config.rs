@@ -268,7 +268,7 @@ fn the_wizard_asks_in_seven_steps() {
     screen.expect("6/7 Ports");
     for (question, answer) in [
         ("of postgres", "\r"),
-        ("of redis", "\r"),
+        ("of redis", "auto\r"),
         ("of web", "3000\r"),
         ("gives away", "\r"),
         ("spacing", "\r"),
@@ -286,10 +286,22 @@ fn the_wizard_asks_in_seven_steps() {
     assert_eq!(screen.end_code(), 0);
     let expected = "default_mode = \"trees\"\n\n[directories]\ntrees = \"wt\"\n\n\
         [environments.ci]\ntype = \"local\"\n\n[project]\ndefault_env = \"ci\"\n\n\
-        [services.postgres]\n\n[services.redis]\n\n\
+        [services.postgres]\n\n[services.redis]\nport = \"auto\"\n\n\
         [services.web]\ncommand = \"npm start\"\ndirectory = \"app\"\nport = 3000\n";
     assert_eq!(desk.read("jr.toml"), expected);
     assert_eq!(code(&desk.jr(&["config", "check"], "")), 0);
+}
+
+#[test]
+fn the_wizard_does_not_ask_about_a_file_with_mistakes() {
+    let desk = Desk::new();
+    let before = "[services.web]\ncommand = 1\n";
+    desk.write("jr.toml", before);
+    let mut screen = desk.wizard();
+    screen.expect("has mistakes");
+    screen.expect("jr.toml:2:");
+    assert_eq!(screen.end_code(), 2);
+    assert_eq!(desk.read("jr.toml"), before);
 }
 
 #[test]

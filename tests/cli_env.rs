@@ -287,6 +287,8 @@ environment = { S = { file = \"hidden\" } }
     let output = project.jr(&["run", "--retries", "0", "try"]);
     assert_eq!(code(&output), 125, "{output:?}");
     assert_eq!(project.json(&["show", "last"])["reason"], "secret_unreadable");
+    let why = project.ok(&["why", "last"]);
+    assert!(why.contains("S from ") && why.contains("/hidden"), "{why}");
 }
 
 #[test]
@@ -577,6 +579,110 @@ fn a_mistake_stops_what_would_run_and_not_what_reads() {
     assert_eq!(code(&project.jr(&["history"])), 0);
     let error = project.json(&["run", "--", "true"]);
     assert_eq!(error["error"]["code"], "bad_config");
+}
+
+#[test]
+fn a_file_that_cannot_be_parsed_hides_nothing_that_runs() {
+    let project = Project::new(TWO);
+    project.ok(&["run", "-d", "--name", "long", "--", "sleep", "600"]);
+    project.write("jr.toml", "[environments.dev\n");
+    for words in [&["ps"][..], &["-e", "dev", "ps"], &["history"], &["show", "long"]] {
+        let output = project.jr(words);
+        assert_eq!(code(&output), 0, "{words:?}: {output:?}");
+        assert!(text(&output.stdout).contains("long"), "{words:?}: {output:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains("jr.toml:1:") && told.contains("environment dev"), "{told}");
+    }
+    for words in [
+        &["status"][..],
+        &["logs", "long"],
+        &["events"],
+        &["env", "path"],
+        &["daemon", "status"],
+        &["stop", "long"],
+        &["down"],
+        &["debug-report"],
+        &["daemon", "stop"],
+    ] {
+        let output = project.jr(words);
+        assert_eq!(code(&output), 0, "{words:?}: {output:?}");
+    }
+    let starts =
+        [&["run", "--", "true"][..], &["up"], &["batch", "/dev/null"], &["daemon", "start"]];
+    for words in starts {
+        let (exit, told) = error_of(&project.jr(words));
+        assert!(exit == 2 && told.contains("jr.toml:1:"), "{words:?}: {told}");
+    }
+    // Which of two is meant nobody knows; their names are.
+    project.write("jr.toml", TWO);
+    project.ok(&["-e", "ci", "run", "--", "true"]);
+    project.write("jr.toml", "[environments.dev\n");
+    let (exit, told) = error_of(&project.jr(&["ps"]));
+    assert!(exit == 2 && told.contains("-e ci or -e dev"), "{told}");
+    assert_eq!(code(&project.jr(&["-e", "ci", "ps"])), 0);
+    let (exit, _) = error_of(&project.jr(&["-e", "other", "ps"]));
+    assert_eq!(exit, 2, "one that was never there");
+    let _stopped = project.jr(&["-e", "ci", "daemon", "stop"]);
+}
+
+#[test]
+fn a_broken_file_is_told_of_wherever_environments_are_shown() {
+    let project = Project::new("[environments.dev\n");
+    for words in [&["env", "list"][..], &["env", "show", "local"]] {
+        let output = project.jr(words);
+        assert_eq!(code(&output), 0, "{output:?}");
+        assert!(text(&output.stderr).contains("jr.toml:1:"), "{output:?}");
+    }
+    project.write("jr.toml", "[project]\ndefault_env = \"dev\"\n");
+    let output = project.jr(&["env", "list"]);
+    let told = text(&output.stderr);
+    assert!(told.contains("there is no default: EnvironmentNotFound"), "{told}");
+}
+
+#[test]
+fn nothing_declared_is_nothing_to_do() {
+    let project = Project::new("");
+    let output = project.jr(&["explain"]);
+    assert_eq!((code(&output), text(&output.stdout)), (0, String::new()), "{output:?}");
+    assert!(text(&output.stderr).contains("no service is declared"), "{output:?}");
+    let explained = project.json(&["explain"]);
+    assert_eq!(explained["items"], serde_json::json!([]));
+}
+
+#[test]
+fn a_program_that_is_not_there_may_be_a_job() {
+    let project = Project::new("[jobs.build]\ncommand = \"true\"\n");
+    let (exit, told) = error_of(&project.jr(&["run", "bild"]));
+    assert!(exit == 127 && told.contains("did you mean the job \"build\"?"), "{told}");
+    let (exit, told) = error_of(&project.jr(&["run", "no-such-program"]));
+    assert!(exit == 127 && !told.contains("did you mean"), "{told}");
+}
+
+#[test]
+fn a_file_of_variables_is_ones_own() {
+    let project = Project::new("[jobs.j]\ncommand = \"echo $A\"\nenv_file = \"vars\"\n");
+    project.write("vars", "A=one\n");
+    assert_eq!(project.ok(&["run", "j"]).trim(), "one");
+    let file = project.path().join("vars");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("changes");
+    let (exit, told) = error_of(&project.jr(&["run", "j"]));
+    assert!(exit == 2 && told.contains("everybody can write it"), "{told}");
+    fs::remove_file(&file).expect("removes");
+    let (exit, told) = error_of(&project.jr(&["run", "j"]));
+    assert!(exit == 2 && told.contains("vars") && told.contains("env_file"), "{told}");
+}
+
+#[test]
+fn what_a_file_quotes_is_in_no_log() {
+    let project = Project::new(TWO);
+    project.ok(&["run", "--", "true"]);
+    project.write("jr.toml", &format!("{TWO}[jobs.j]\ntimeout = \"password=hunter2\"\n"));
+    let told = until("a rejection", || match project.events("config_rejected") {
+        none if none.is_empty() => Err("none".to_owned()),
+        some => Ok(some),
+    });
+    assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+    assert_eq!(files_with(project.home.path(), b"hunter2"), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -338,6 +338,27 @@ fn an_error_has_its_line() {
         ("[services.x]\ncommand = \"x\"\nhealth = {}", vec![(3, "bad_probe")]),
         ("[services.x]\ncommand = \"x\"\ncmd = \"y\"", vec![(3, "duplicate_key")]),
         ("[environments.x]\n\n\nlayout = {}", vec![(1, "no_type")]),
+        // What cannot be used is there all the same.
+        ("[environments.x]\ntype = \"isolatd\"", vec![(2, "unknown_word")]),
+        (
+            "[environments.x]\ntype = 1\njobs.a.command = 1",
+            vec![(2, "wrong_type"), (3, "wrong_type")],
+        ),
+        ("[jobs.x]\ncommand = 1", vec![(2, "wrong_type")]),
+        ("[tests.x]\ncommand = 1", vec![(2, "wrong_type")]),
+        ("[[services]]\nid = \"x\"\ncommand = 1", vec![(3, "wrong_type")]),
+        ("[services.x]\npreset = \"postgrs\"", vec![(2, "unknown_word")]),
+        (
+            "[services.x]\ncommand = \"x\"\ndepends_on = [\"y\"]\n[services]\ny = 1",
+            vec![(5, "wrong_type")],
+        ),
+        (
+            "[environments.x]\ntype = \"slurm\"\nmodules = [\"a/1\", \"-x; rm\"]",
+            vec![(3, "bad_value")],
+        ),
+        ("[environments.x]\ntype = \"slurm\"\nssh_key = \"-x\"", vec![(3, "bad_value")]),
+        ("[environments.x]\ntype = \"slurm\"\nconda_env = \"a b\"", vec![(3, "bad_value")]),
+        ("[environments.x]\ntype = \"slurm\"\nmax_concurrent = 0", vec![(3, "out_of_range")]),
         (
             "[environments.x]\ntype = \"slurm\"\ngateway = \"-oProxyCommand=x\"",
             vec![(3, "bad_value")],
@@ -356,6 +377,102 @@ fn an_error_has_its_line() {
     assert_eq!(errors(b"[project]\nname = \"a\0b\"\n".to_vec()), [(2, "syntax")]);
     let deep = format!("[project]\nname = {}1{}\n", "[".repeat(40), "]".repeat(40));
     assert!(matches!(errors(deep)[..], [(2, "too_deep" | "syntax")]));
+}
+
+#[test]
+fn no_message_quotes_a_secret() {
+    for text in [
+        "[jobs.j]\ncommand = \"x\"\ntimeout = \"password=hunter2\"",
+        "[jobs.j]\ncommand = \"x\"\ntimeout = \"--token=hunter2 1\"",
+        "[jobs.j]\ncommand = \"x\"\ntimeout = 'mysql --password \"hunter2\"'",
+        "[jobs.j]\ncommand = \"x\"\nqueue = \"password=hunter2\"",
+        "[jobs.j]\ncommand = \"x\"\nlock = \"password=hunter2:maybe\"",
+        "[jobs.j]\ncommand = \"x\"\nstrays = \"password=hunter2\"",
+        "[jobs.j]\ncommand = \"x\"\n\"password=hunter2\" = 1",
+        "[services.s]\ncommand = \"x\"\nport = \"postgres://u:hunter2@h:5432/db\"",
+        "[services.s]\ncommand = \"x\"\ndepends_on = [\"password=hunter2\"]",
+        "[environments.x]\ntype = \"slurm\"\ngateway = \"a --password hunter2\"",
+    ] {
+        let loaded = load_bytes("x", text.as_bytes().to_vec(), None);
+        let mut all = loaded.problems.clone();
+        all.extend(resolve(&loaded, &select(&loaded, Some("x"), None).expect("a name")).1);
+        assert!(all.iter().any(|problem| problem.severity == Severity::Error), "{text}");
+        assert!(!format!("{all:?}").contains("hunter2"), "{all:?}");
+    }
+}
+
+#[test]
+fn a_table_of_a_cluster_may_say_all_that_its_executor_takes() {
+    let text = "[environments.hpc]\ntype = \"slurm\"\npartition = \"gpu\"\ntime = \"1:00:00\"\n\
+        cpus = 1\nmemory = \"4G\"\ngpus = 0\nmax_concurrent = 100\nmodules = [\"cuda/12.1\"]\n\
+        conda_env = \"~/envs/lab\"\nsetup = [\"export A=1; cd /x\"]\nssh_key = \"~/my keys/id\"\n";
+    let loaded = load_bytes("x", text.as_bytes().to_vec(), None);
+    let environment = sound(&loaded, "hpc").environment;
+    assert_eq!(environment.max_concurrent, Some(100));
+    assert_eq!(environment.conda_env.as_deref(), Some("~/envs/lab"));
+    assert_eq!(environment.setup.expect("there").as_slice(), ["export A=1; cd /x"]);
+}
+
+#[test]
+fn a_runtime_file_is_known_by_misspelt_keys_too() {
+    for (text, expected) in [
+        ("[web]\nhsotname = \"x\"\n", "unknown key \"hsotname\" in web of a runtime file"),
+        ("[web]\nhostname = \"\"\n", "hostname of web is empty"),
+        ("[web]\nport = 0\n", "port of web is 0: no client reaches that"),
+    ] {
+        let loaded = load_bytes("x", text.as_bytes().to_vec(), None);
+        let told: Vec<&str> =
+            loaded.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(told, [expected]);
+        assert_eq!(loaded.problems[0].place(&loaded.sources).expect("a place")[..4], *"x:2:");
+    }
+}
+
+#[test]
+fn paths_are_printed_as_they_are_from_everywhere() {
+    let machine = Machine::new();
+    machine.write(
+        "home/work/project/jr.toml",
+        "[environments.dev]\ntype = \"local\"\nlayout = { root_dir = \"state\" }\n\
+         [jobs.a]\ncommand = \"./a\"\ndirectory = \"sub\"\nenv_file = [\"b\", \"~/c\", \"/d\"]\n\
+         environment = { F = { file = \"../f\" }, G = \"g\" }\n",
+    );
+    let loaded = machine.load();
+    let tree = sound(&loaded, "dev").with_absolute_paths(&loaded.sources);
+    let text = |path: &[&str]| find(&tree, path).and_then(|node| node.text()).map(str::to_owned);
+    let root = machine.root.path().join("home/work/project");
+    let at = |name: &str| root.join(name).to_str().map(str::to_owned);
+    assert_eq!(text(&["layout", "root_dir"]), at("state"));
+    assert_eq!(text(&["jobs", "a", "directory"]), at("sub"));
+    assert_eq!(text(&["jobs", "a", "env_file", "0"]), at("b"));
+    assert_eq!(text(&["jobs", "a", "env_file", "1"]).as_deref(), Some("~/c"));
+    assert_eq!(text(&["jobs", "a", "env_file", "2"]).as_deref(), Some("/d"));
+    assert_eq!(text(&["jobs", "a", "environment", "F", "file"]), at("../f"));
+    assert_eq!(text(&["jobs", "a", "environment", "G"]).as_deref(), Some("g"));
+    assert_eq!(text(&["jobs", "a", "command"]).as_deref(), Some("./a"));
+}
+
+#[test]
+fn thousands_of_environments_are_resolved_one_by_one() {
+    let text = many(4_000, |number| format!("[environments.e{number}]\ntype = \"local\"\n"));
+    let loaded = load_bytes("x", text.into_bytes(), None);
+    let settings = sound(&loaded, "e7").settings;
+    assert!(!settings.contains_key("environments"), "none holds a copy of all");
+}
+
+#[test]
+fn a_misspelt_key_is_compared_with_the_other_names_too() {
+    for (key, near) in [
+        ("retsartPolicy", "restart_policy"),
+        ("workingDirectry", "working_directory"),
+        ("healthChek", "health_check"),
+        ("comand", "command"),
+    ] {
+        let text = format!("[services.s]\ncommand = \"x\"\n{key} = 1\n");
+        let loaded = load_bytes("x", text.into_bytes(), None);
+        let told = loaded.problems.iter().filter_map(|problem| problem.suggestion.as_deref());
+        assert_eq!(told.collect::<Vec<_>>(), [format!("did you mean {near:?}?")]);
+    }
 }
 
 #[test]
@@ -417,9 +534,10 @@ fn survives(bytes: Vec<u8>) {
         assert!(problem.span.start <= source.text.len(), "{problem:?}: {shown}");
         assert!(problem.message.chars().count() < 500, "{problem:?}");
     }
+    let mut excerpts = jr::cli::excerpt::Excerpts::new(&loaded.sources, true);
     for problem in all.iter().take(20) {
         problem.place(&loaded.sources).expect("a place");
-        jr::cli::excerpt::render(problem, &loaded.sources, true);
+        excerpts.render(problem);
     }
 }
 

@@ -15,7 +15,9 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::resolve::{Resolved, resolve};
 use crate::config::schema::environment::EnvironmentType;
 use crate::config::select::{Chosen, DEFAULT, SelectError, Selection, select};
+use crate::config::source::Layer;
 use crate::config::tree::Table;
+use crate::daemon::known;
 use crate::daemon::place::{Base, Keeping, Place, PlaceError, PlaceVariables};
 use crate::model::{ByteString, EnvironmentId, GitCommit};
 
@@ -178,6 +180,61 @@ impl Configuration {
         self.refuse(loaded.problems.iter(), |problem| OF_A_FILE.contains(&problem.code))?;
         let (resolved, _) = self.resolved()?;
         Ok(self.place_of(&self.selection()?, resolved, variables)?)
+    }
+
+    /// As [`Self::place`], and where a project's own file cannot be parsed, the place that the
+    /// environment had before; then also what is to be said of that.
+    ///
+    /// # Errors
+    /// As [`Self::place`]; none of the project is known, or several are and none is named.
+    pub fn place_as_known(
+        &self,
+        variables: &PlaceVariables,
+    ) -> Result<(Place, Option<String>), CommandError> {
+        let refused = match self.place(variables) {
+            Ok(place) => return Ok((place, None)),
+            Err(refused) => refused,
+        };
+        if !self.is_of_the_project(&self.loaded().problems) {
+            return Err(refused);
+        }
+        let named = self.flag.as_deref().or(self.search.environment.as_deref());
+        let project = self.loaded().project.as_deref();
+        match known::of_project(variables, project, named)?.as_slice() {
+            [] => Err(refused),
+            [place] => {
+                let (id, root) = (&place.id, place.root.display());
+                let why = &refused.message;
+                let told = format!("{why}; this is environment {id} as it is known: {root}");
+                Ok((place.clone(), Some(told)))
+            }
+            several => {
+                let ids: Vec<String> =
+                    several.iter().map(|place| format!("-e {}", place.id)).collect();
+                let hint = format!(
+                    "to look at what runs and to stop it, name what is known of this project: {}; \
+                     what is wrong: jr config check",
+                    ids.join(" or ")
+                );
+                Err(refused.hint(hint))
+            }
+        }
+    }
+
+    /// Whether nothing but the project's own files keeps us from knowing where environments lie, by
+    /// a mistake of theirs: what others can write is not asked at all.
+    fn is_of_the_project(&self, problems: &[Problem]) -> bool {
+        let mistakes = ["syntax", "not_utf8", "too_large", "too_deep"];
+        let mut bad =
+            problems.iter().filter(|problem| OF_A_FILE.contains(&problem.code)).peekable();
+        let is_own = |problem: &Problem| {
+            let source = problem.source.and_then(|source| self.loaded().sources.get(source));
+            source.is_some_and(|source| {
+                matches!(source.layer, Layer::Project | Layer::ProjectLocal)
+                    && mistakes.contains(&problem.code)
+            })
+        };
+        bad.peek().is_some() && bad.all(is_own)
     }
 
     /// Where an environment lies that is resolved.

@@ -105,6 +105,31 @@ impl Context {
         }
     }
 
+    /// As [`Self::new`], for commands that only look at what runs or stop it: they work also while
+    /// the project's file cannot be parsed, where the environment was before.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn as_known(globals: &Globals, ui: Ui) -> Result<Self, (CommandError, Ui)> {
+        let found = Self::go(globals).and_then(|variables| {
+            let configuration = Configuration::find(globals)?;
+            let (place, told) = match configuration.handed_over() {
+                Some(place) => (place, None),
+                None => configuration.place_as_known(&variables)?,
+            };
+            Ok((place, told, configuration))
+        });
+        match found {
+            Ok((place, told, configuration)) => {
+                if let Some(told) = told {
+                    ui.warn(&told);
+                }
+                Ok(Self::at(place, ui, configuration))
+            }
+            Err(error) => Err((error, ui)),
+        }
+    }
+
     /// For commands about the configuration itself: whatever it says, the place is that of the
     /// global environment `local`.
     ///

@@ -67,6 +67,11 @@ impl<'a> Declared<'a> {
         self.resolved.environment.jobs.as_ref()?.get(name)
     }
 
+    /// The names of all jobs.
+    pub fn job_names(&self) -> impl Iterator<Item = &str> {
+        self.resolved.environment.jobs.iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     /// Where ports are looked for that may be any.
     pub fn port_range(&self) -> Option<(u16, u16)> {
         self.resolved.settings().ports.and_then(|range| range.bounds())
@@ -185,13 +190,12 @@ impl<'a> Declared<'a> {
         for file in env_file.into_iter().flat_map(Words::as_slice) {
             let (base, _) = self.base_of(&[table, name, "env_file"]);
             let path = absolute(file, base, home);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| CommandError::io(path.display(), &error))?;
-            let read = env_file::parse(&text).map_err(|(line, why)| {
-                let message = format!("{}:{line}: {why}", path.display());
-                CommandError::new("bad_env_file", exit::USAGE, message)
-            })?;
-            for (variable, value) in read {
+            for (variable, value) in env_file::read(&path).map_err(|problem| {
+                let message =
+                    format!("env_file of {name}, {}: {}", path.display(), problem.message);
+                let error = CommandError::new("bad_env_file", exit::USAGE, message);
+                problem.suggestion.iter().fold(error, |error, hint| error.hint(hint))
+            })? {
                 set(common, &variable, &value);
             }
         }

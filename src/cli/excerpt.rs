@@ -1,13 +1,14 @@
 //! Mistakes in configuration files as compilers show them: the line, and a mark below the place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::config::hidden::hidden;
 use crate::config::problem::{Problem, Severity};
 use crate::config::source::Source;
-use crate::model::secret::spans::of_output;
-use crate::model::secret::{MARKER, is_secret_name};
+use crate::model::secret::MARKER;
 
 use super::text;
 
@@ -24,45 +25,64 @@ struct Excerpt {
     mark: Range<usize>,
 }
 
-/// One mistake, with a line end.
-pub fn render(problem: &Problem, sources: &[Source], color: bool) -> String {
-    let level = match problem.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let message = text::line(&problem.message).into_owned();
-    let title = level.primary_title(message).id(problem.code);
-    let mut group = Group::with_title(title);
-    if let Some(source) = problem.source.and_then(|source| sources.get(source)) {
-        let name = text::line(&source.name).into_owned();
-        if source.text.is_empty() {
-            group = group.element(Origin::path(name));
-        } else {
-            let (line, column) = source.line_and_column(problem.span.start);
-            let excerpt = excerpt(&source.text, &problem.span);
-            let shown = excerpt.text[..excerpt.mark.start].chars().count() + 1;
-            let mark = AnnotationKind::Primary.span(excerpt.mark);
-            let snippet = Snippet::source(excerpt.text).line_start(line).annotation(mark);
-            // A snippet says where it begins; where something is left out that is another place.
-            group = if shown == column {
-                group.element(snippet.path(name))
+/// Shows mistakes of some files.
+pub struct Excerpts<'a> {
+    sources: &'a [Source],
+    /// What nobody is to read of each that was looked at.
+    hidden: BTreeMap<usize, Vec<Range<usize>>>,
+    renderer: Renderer,
+}
+
+impl<'a> Excerpts<'a> {
+    /// Of these.
+    pub fn new(sources: &'a [Source], color: bool) -> Self {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        Self { sources, hidden: BTreeMap::new(), renderer }
+    }
+
+    /// One mistake, with a line end.
+    pub fn render(&mut self, problem: &Problem) -> String {
+        let level = match problem.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let message = text::line(&problem.message).into_owned();
+        let title = level.primary_title(message).id(problem.code);
+        let mut group = Group::with_title(title);
+        if let Some(number) = problem.source
+            && let Some(source) = self.sources.get(number)
+        {
+            let name = text::line(&source.name).into_owned();
+            if source.text.is_empty() {
+                group = group.element(Origin::path(name));
             } else {
-                let origin = Origin::path(name).line(line).char_column(column);
-                group.element(origin).element(snippet)
-            };
+                let (line, column) = source.line_and_column(problem.span.start);
+                let ranges = self.hidden.entry(number).or_insert_with(|| hidden(&source.text));
+                let excerpt = excerpt(&source.text, &problem.span, ranges);
+                let shown = excerpt.text[..excerpt.mark.start].chars().count() + 1;
+                let mark = AnnotationKind::Primary.span(excerpt.mark);
+                let snippet = Snippet::source(excerpt.text).line_start(line).annotation(mark);
+                // A snippet says where it begins; where something is left out that is another
+                // place.
+                group = if shown == column {
+                    group.element(snippet.path(name))
+                } else {
+                    let origin = Origin::path(name).line(line).char_column(column);
+                    group.element(origin).element(snippet)
+                };
+            }
         }
+        if let Some(suggestion) = &problem.suggestion {
+            group = group.element(Level::HELP.message(text::line(suggestion).into_owned()));
+        }
+        let mut out = self.renderer.render(&[group]);
+        out.push('\n');
+        out
     }
-    if let Some(suggestion) = &problem.suggestion {
-        group = group.element(Level::HELP.message(text::line(suggestion).into_owned()));
-    }
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut out = renderer.render(&[group]);
-    out.push('\n');
-    out
 }
 
 /// The first line of a place, without what is secret in it and without what is far away.
-fn excerpt(source: &str, span: &Range<usize>) -> Excerpt {
+fn excerpt(source: &str, span: &Range<usize>, hidden: &[Range<usize>]) -> Excerpt {
     let start = floor(source, span.start);
     let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
     let line_end = source[start..].find('\n').map_or(source.len(), |length| start + length);
@@ -72,7 +92,7 @@ fn excerpt(source: &str, span: &Range<usize>) -> Excerpt {
     // Only what is near is looked at: a line may be as long as a file.
     let from = line[..start].char_indices().rev().nth(BEFORE_CHARS - 1).map_or(0, |(at, _)| at);
     let to = line[start..].char_indices().nth(AFTER_CHARS).map_or(line.len(), |(at, _)| start + at);
-    let hidden = hidden(line, &(from..to));
+    let hidden = within(hidden, &(line_start + from..line_start + to));
     let mut out = Excerpt { text: String::new(), mark: 0..0 };
     if from > 0 {
         out.text.push_str(CUT);
@@ -84,8 +104,8 @@ fn excerpt(source: &str, span: &Range<usize>) -> Excerpt {
         if at == end {
             out.mark.end = out.text.len();
         }
-        match hidden.iter().find(|range| range.contains(&at)) {
-            Some(range) if at == range.start.max(from) => out.text.push_str(MARKER),
+        match hidden.iter().find(|range| range.contains(&(line_start + at))) {
+            Some(range) if line_start + at == range.start => out.text.push_str(MARKER),
             Some(_) => {}
             None if c == '\t' => out.text.push(' '),
             None => out.text.push_str(&text::line(c.encode_utf8(&mut [0; 4]))),
@@ -103,18 +123,41 @@ fn excerpt(source: &str, span: &Range<usize>) -> Excerpt {
     out
 }
 
-/// A whole line of a file, as it may be shown.
-pub fn without_secrets(line: &str) -> String {
-    let mut out = String::new();
-    let hidden = hidden(line, &(0..line.len()));
-    for (at, c) in line.char_indices() {
-        match hidden.iter().find(|range| range.contains(&at)) {
-            Some(range) if at == range.start => out.push_str(MARKER),
-            Some(_) => {}
-            None => out.push(c),
+/// The lines of a file, each as it may be shown.
+pub fn without_secrets(source: &str) -> Vec<String> {
+    let all = hidden(source);
+    let mut start = 0;
+    let mut lines = Vec::new();
+    for line in source.split_inclusive('\n') {
+        let shown = line.strip_suffix('\n').unwrap_or(line);
+        let hidden = within(&all, &(start..start + shown.len()));
+        let mut out = String::new();
+        for (at, c) in shown.char_indices().map(|(at, c)| (start + at, c)) {
+            match hidden.iter().find(|range| range.contains(&at)) {
+                Some(range) if at == range.start => out.push_str(MARKER),
+                Some(_) => {}
+                None => out.push(c),
+            }
+        }
+        lines.push(text::lines(&out).into_owned());
+        start += line.len();
+    }
+    lines
+}
+
+/// What lies within a window, with what touches or overlaps as one.
+fn within(ranges: &[Range<usize>], window: &Range<usize>) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    // In the order of their beginnings.
+    for range in ranges.iter().take_while(|range| range.start < window.end) {
+        let range = range.start.max(window.start)..range.end.min(window.end);
+        match out.last_mut() {
+            _ if range.is_empty() => {}
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => out.push(range),
         }
     }
-    text::lines(&out).into_owned()
+    out
 }
 
 /// The beginning of the character that a byte belongs to.
@@ -122,55 +165,17 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// Bytes around a secret's beginning that are looked at for its name.
-const NEAR_BYTES: usize = 4096;
-
-/// What of a line nobody is to read: values whose name, or whose form, says so.
-fn hidden(line: &str, window: &Range<usize>) -> Vec<Range<usize>> {
-    let from = floor(line, window.start.saturating_sub(NEAR_BYTES));
-    let near = &line[from..window.end];
-    let mut ranges = of_output(near.as_bytes());
-    ranges.extend(assigned(near));
-    ranges.iter().map(|range| from + range.start..from + range.end).collect()
-}
-
-/// `password = "…"` and `TOKEN = { value = "…" }`, also where the quotes are missing.
-fn assigned(line: &str) -> Vec<Range<usize>> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let mut ranges = Vec::new();
-    for (equals, _) in line.match_indices('=') {
-        let key = line[..equals].trim_end().trim_end_matches(['"', '\'']);
-        let name = &key[key.trim_end_matches(is_name).len()..];
-        let is_value = name == "value" && (line.contains("secret") || !ranges.is_empty());
-        // A path, as in `ssh_key`, is none; nor is the name of a variable.
-        if name == "ssh_key" || !is_value && !is_secret_name(name.as_bytes()) {
-            continue;
-        }
-        let rest = &line[equals + 1..];
-        let start = equals + 1 + rest.len() - rest.trim_start().len();
-        let value = &line[start..];
-        let length = match value.chars().next() {
-            Some('{') => match value.find("value") {
-                Some(_) => value.find('}').unwrap_or(value.len()),
-                None => continue,
-            },
-            Some(quote @ ('"' | '\'')) => {
-                value[1..].find(quote).map_or(value.len(), |length| length + 2)
-            }
-            Some(_) | None => value.find([',', '}']).unwrap_or(value.len()),
-        };
-        ranges.push(start..start + length);
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(source: &str, span: Range<usize>) -> Excerpt {
+        excerpt(source, &span, &hidden(source))
+    }
+
     fn shown(source: &str, marked: &str) -> (String, String) {
         let start = source.find(marked).expect("it is there");
-        let excerpt = excerpt(source, &(start..start + marked.len()));
+        let excerpt = at(source, start..start + marked.len());
         let mark = excerpt.text[excerpt.mark.clone()].to_owned();
         (excerpt.text, mark)
     }
@@ -181,11 +186,11 @@ mod tests {
         assert_eq!(shown(source, "prot"), ("prot = 80 # ö".to_owned(), "prot".to_owned()));
         assert_eq!(shown(source, "80"), ("prot = 80 # ö".to_owned(), "80".to_owned()));
         assert_eq!(shown("a = [\n1,\n2]", "[\n1"), ("a = [".to_owned(), "[".to_owned()));
-        let end = excerpt("a = ", &(4..4));
+        let end = at("a = ", 4..4);
         assert_eq!((end.text.as_str(), end.mark), ("a = ", 4..4));
-        let beyond = excerpt("é", &(1..9));
+        let beyond = at("é", 1..9);
         assert_eq!((beyond.text.as_str(), beyond.mark), ("é", 0..2));
-        assert_eq!(excerpt("", &(0..0)), Excerpt { text: String::new(), mark: 0..0 });
+        assert_eq!(at("", 0..0), Excerpt { text: String::new(), mark: 0..0 });
     }
 
     #[test]
@@ -224,8 +229,19 @@ mod tests {
                 assert!(text.contains(MARKER), "{line}: {text}");
             }
         }
+        for (source, marked) in [
+            ("command=[\"mysql\",\"--password\",\"hunter2\",1]", "1]"),
+            ("[jobs.x.environment.NOTE]\nsecret = true\nvalue = [\"hunter2\"]", "[\"hunter2\"]"),
+            ("password = \"\"\"a\nhunter3\"\"\" zz", "zz"),
+        ] {
+            let (text, _) = shown(source, marked);
+            assert!(!text.contains("hunter"), "{text}");
+            assert!(text.contains(MARKER), "{text}");
+        }
+        let lines = without_secrets("a = 1\npassword = '''x\ny''' # z\n\nb = 2");
+        assert_eq!(lines, ["a = 1", "password = [secret]", "[secret] # z", "", "b = 2"]);
         let long = format!("password = \"{}", "hunter2 ".repeat(100));
-        let excerpt = excerpt(&long, &(400..401));
+        let excerpt = at(&long, 400..401);
         assert!(!excerpt.text.contains("hunter2"), "{}", excerpt.text);
         assert!(shown("ssh_key = \"~/.ssh/id\" bad", "bad").0.contains("~/.ssh/id"));
     }

@@ -103,7 +103,11 @@ fn run(words: &[OsString]) -> u8 {
     else {
         return finish(&mut ui, Err(CommandError::usage("no command").hint("jr --help")));
     };
-    let context = if entry.apart { Context::apart } else { Context::new };
+    let context = match (entry.apart, entry.looks) {
+        (true, _) => Context::apart,
+        (false, true) => Context::as_known,
+        (false, false) => Context::new,
+    };
     match context(&globals, ui) {
         Ok(mut context) => {
             let result = (entry.run)(&mut context, matches);

@@ -1,7 +1,8 @@
 //! What no schema can say: keys that need or exclude each other, names that must be there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::mask::text_of;
 use super::problem::{Problem, did_you_mean};
 use super::resolve::Resolved;
 use super::schema::job::Job;
@@ -10,11 +11,17 @@ use super::schema::service::{Preset, Restart, Service};
 use super::schema::values::Words;
 use super::tree::{Node, find};
 
-/// Everything about one environment. `declared` is where it stands.
-pub fn environment(resolved: &Resolved, declared: Option<&Node>) -> Vec<Problem> {
-    let mut check = Check { resolved, problems: Vec::new() };
+/// Everything about one environment. `declared` is where it stands; what is `left_out` could not be
+/// used, and is told.
+pub fn environment(
+    resolved: &Resolved,
+    declared: Option<&Node>,
+    left_out: &BTreeSet<Vec<String>>,
+) -> Vec<Problem> {
+    let mut check = Check { resolved, left_out, problems: Vec::new() };
     let environment = &resolved.environment;
     if environment.kind.is_none()
+        && !check.is_left_out(&["type"])
         && let Some(node) = declared
     {
         let message = format!("environment {:?} has no type in any file", resolved.id);
@@ -45,10 +52,19 @@ pub fn environment(resolved: &Resolved, declared: Option<&Node>) -> Vec<Problem>
 
 struct Check<'a> {
     resolved: &'a Resolved,
+    left_out: &'a BTreeSet<Vec<String>>,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
+    /// Whether something stands there that could not be used, in the environment or for all.
+    fn is_left_out(&self, path: &[&str]) -> bool {
+        let shared: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        let id = self.resolved.id.clone();
+        let own = [vec!["environments".to_owned(), id], shared.clone()].concat();
+        self.left_out.contains(&own) || self.left_out.contains(&shared)
+    }
+
     fn tell(&mut self, path: &[&str], problem: Problem) {
         // The nearest thing that stands in a file.
         let node = (1..=path.len()).rev().find_map(|n| find(&self.resolved.tree, &path[..n]));
@@ -62,7 +78,7 @@ impl Check<'_> {
         });
     }
 
-    /// What reaches ssh and sbatch is no option and no second word of one.
+    /// What reaches ssh, sbatch and the like is no option and no second word of one.
     fn hosts(&mut self) {
         let environment = &self.resolved.environment;
         let words = [
@@ -73,20 +89,30 @@ impl Check<'_> {
             ("time", &environment.time),
             ("memory", &environment.memory),
         ];
-        let mut found = Vec::new();
-        for (key, value) in words {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "._:%[]-@,+".contains(c);
-            let bad = |text: &&String| {
-                text.is_empty() || text.starts_with('-') || !text.chars().all(allowed)
-            };
-            if let Some(text) = value.as_ref().filter(bad) {
-                found
-                    .push((key, format!("{key} = {text:?}: it goes to another program as a word")));
-            }
-        }
-        for (key, message) in found {
+        let words = words.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let modules = environment.modules.iter().flatten().map(|name| ("modules", name));
+        let conda = environment.conda_env.iter().map(|name| ("conda_env", name));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._:%[]-@,+".contains(c);
+        let is_word = |text: &str, more: &str| text.chars().all(|c| plain(c) || more.contains(c));
+        let is_path = |text: &str| !text.chars().any(char::is_control);
+        let words = words.map(|(key, text)| (key, text, is_word(text, "")));
+        // Names of modules and places of environments are paths.
+        let paths = modules.chain(conda).map(|(key, text)| (key, text, is_word(text, "/~")));
+        let keys = environment.ssh_key.iter().map(|text| ("ssh_key", text, is_path(text)));
+        let all = words.chain(paths).chain(keys);
+        let bad =
+            all.filter(|(_, text, is_good)| text.is_empty() || text.starts_with('-') || !is_good);
+        let bad: Vec<(&str, String)> =
+            bad.map(|(key, text, _)| (key, text_of(key, text))).collect();
+        for (key, shown) in bad {
+            let message = format!("{key} = {shown:?}: it goes to another program as a word");
             let problem = Problem::error("bad_value", message);
-            self.tell(&[key], problem.suggest("letters, digits and . _ - : only, no - at first"));
+            let fix = match key {
+                "ssh_key" => "the path of a key, no - at first",
+                "modules" | "conda_env" => "letters, digits and . _ - : / only, no - at first",
+                _ => "letters, digits and . _ - : only, no - at first",
+            };
+            self.tell(&[key], problem.suggest(fix));
         }
     }
 
@@ -103,7 +129,8 @@ impl Check<'_> {
         let is_empty = command.is_none_or(|command| {
             command.as_slice().first().is_none_or(|word| word.trim().is_empty())
         });
-        if is_empty {
+        let table = path.strip_suffix(&["command"]).unwrap_or(path);
+        if is_empty && !self.is_left_out(&[table, &["command"]].concat()) {
             let message = format!("{} has no command", path.join("."));
             let problem = Problem::error("no_command", message);
             self.tell(path, problem.suggest("add: command = \"…\""));
@@ -126,7 +153,9 @@ impl Check<'_> {
 
     fn service(&mut self, name: &str, service: &Service, all: &BTreeMap<String, Service>) {
         let preset = service.preset.or_else(|| Preset::of_name(name));
-        if preset.is_none() && service.command.is_none() {
+        let is_told = ["command", "preset"];
+        let is_told = is_told.iter().any(|key| self.is_left_out(&["services", name, key]));
+        if preset.is_none() && service.command.is_none() && !is_told {
             let message = format!("service {name:?} has no command, and no preset has its name");
             let problem = Problem::error("no_command", message);
             let fix = "add a command, or: preset = \"postgres\", \"redis\", \"n8n\", \"supabase\" \
@@ -184,7 +213,7 @@ impl Check<'_> {
     }
 
     fn known_service(&mut self, path: &[&str], name: &str, all: &BTreeMap<String, Service>) {
-        if !all.contains_key(name) {
+        if !all.contains_key(name) && !self.is_left_out(&["services", name]) {
             let message = format!("service {name:?} is not declared");
             let mut problem = Problem::error("unknown_service", message);
             let near = did_you_mean(name, all.keys().map(String::as_str));

@@ -1,8 +1,10 @@
 //! One file against the schema: every spelling becomes the one that is used from then on, and all
 //! that does not fit is told, each with its place.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::mask::text_of;
 use super::problem::{Problem, did_you_mean};
 use super::schema::values::FORMATS;
 use super::shape::{Kind, Shape, snake_case};
@@ -11,21 +13,46 @@ use super::spelling;
 use super::tree::{Node, Table, Value};
 use crate::model::id::is_name;
 
+/// A tree that conforms.
+pub struct Conformed {
+    /// Without what does not fit.
+    pub tree: Table,
+    /// What does not, each with its place.
+    pub problems: Vec<Problem>,
+    /// The paths of known keys whose values were left out: that they lack is told already.
+    pub left_out: BTreeSet<Vec<String>>,
+}
+
 /// Makes a file's tree conform. What does not fit is left out of it, and told.
-pub fn conform(source: usize, tree: Table, schema: &serde_json::Value) -> (Table, Vec<Problem>) {
-    let mut conform = Conform { source, problems: Vec::new() };
+pub fn conform(source: usize, tree: Table, schema: &serde_json::Value) -> Conformed {
+    let (problems, path, left_out) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut conform = Conform { source, problems, path, left_out };
     let tree = conform.keys(tree, Shape::root(schema), "the file");
-    (tree, conform.problems)
+    Conformed { tree, problems: conform.problems, left_out: conform.left_out }
 }
 
 struct Conform {
     source: usize,
     problems: Vec<Problem>,
+    /// Where it is.
+    path: Vec<String>,
+    left_out: BTreeSet<Vec<String>>,
 }
 
 impl Conform {
     fn tell(&mut self, problem: Problem, span: Range<usize>) {
         self.problems.push(problem.at(self.source, span));
+    }
+
+    /// What stands at a key; that it is left out is remembered.
+    fn below(&mut self, key: &str, value: impl FnOnce(&mut Self) -> Option<Node>) -> Option<Node> {
+        self.path.push(key.to_owned());
+        let node = value(self);
+        if node.is_none() {
+            self.left_out.insert(self.path.clone());
+        }
+        self.path.pop();
+        node
     }
 
     /// A table whose keys are fixed.
@@ -38,7 +65,8 @@ impl Conform {
                 continue;
             };
             let span = node.origin.key.clone();
-            let value = self.value(node.with_unit(key.unit), key.shape, key.name);
+            let node = node.with_unit(key.unit);
+            let value = self.below(key.name, |this| this.value(node, key.shape, key.name));
             let Some(mut node) = value else { continue };
             let alternative = shape.alternative(key.name);
             node.origin.alternative =
@@ -174,7 +202,8 @@ impl Conform {
             if named {
                 self.drop_id(&key, &mut node);
             }
-            if let Some(node) = self.value(node, values, &format!("{name}.{key}")) {
+            let value = |this: &mut Self| this.value(node, values, &format!("{name}.{key}"));
+            if let Some(node) = self.below(&key, value) {
                 out.insert(key, node);
             }
         }
@@ -240,7 +269,8 @@ impl Conform {
             self.problems.extend(spelling::remark(name, word, self.source, &origin));
             return Some(Node { value: Value::Text(word.to_owned()), origin });
         }
-        let message = format!("{text:?} is none of {name}'s words: {}", words.join(", "));
+        let shown = text_of(name, text);
+        let message = format!("{shown:?} is none of {name}'s words: {}", words.join(", "));
         let mut problem = Problem::error("unknown_word", message);
         let near = did_you_mean(&snake, words.iter().copied());
         problem.suggestion = near.map(|near| format!("did you mean {near:?}?"));
@@ -257,9 +287,11 @@ impl Conform {
     ) -> Option<()> {
         let format = shape.format();
         let read = FORMATS.iter().find(|(known, _)| Some(*known) == format);
-        let mut wrong = read.and_then(|(_, read)| read(text).err());
+        let shown = text_of(name, text);
+        let quoted = |why: String| why.replace(&format!("{text:?}"), &format!("{shown:?}"));
+        let mut wrong = read.and_then(|(_, read)| read(text).err()).map(quoted);
         if shape.pattern().is_some() && !is_name(text) {
-            wrong = Some(format!("{text:?} is no name: a-z 0-9 . _ -, at most 63"));
+            wrong = Some(format!("{shown:?} is no name: a-z 0-9 . _ -, at most 63"));
         }
         if text.contains('\0') {
             wrong = Some("it contains a NUL character".to_owned());

@@ -1,6 +1,28 @@
 //! Files of `NAME=value` lines, as shells and other tools read them: `export` before a name, quotes
 //! around a value, `#` before a comment.
 
+use std::path::Path;
+
+use super::load::read_file;
+use super::parse;
+use super::problem::Problem;
+
+/// The variables of a file that nobody else can have written: what it says reaches a command.
+///
+/// # Errors
+/// Why it is not read, or what of it is none of that, with the number of the line.
+pub fn read(path: &Path) -> Result<Vec<(String, String)>, Problem> {
+    let suggestion = "a regular file of NAME=value lines is wanted, or no env_file";
+    let bytes = read_file(path).map_err(|problem| match problem.suggestion {
+        Some(_) => problem,
+        None => problem.suggest(suggestion),
+    })?;
+    let text = parse::text(0, &bytes).map_err(|problem| problem.suggest(suggestion))?;
+    parse(&text).map_err(|(line, why)| {
+        Problem::error("bad_env_file", format!("line {line}: {why}")).suggest(suggestion)
+    })
+}
+
 /// The variables of a file, in order.
 ///
 /// # Errors
@@ -37,7 +59,40 @@ fn value_of(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
     use super::*;
+
+    #[test]
+    fn only_a_file_of_ones_own_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("a"), "A=1\n").expect("written");
+        assert_eq!(read(&at("a")).expect("read"), [("A".to_owned(), "1".to_owned())]);
+        std::fs::write(at("open"), "A=1\n").expect("written");
+        std::fs::set_permissions(at("open"), std::fs::Permissions::from_mode(0o666))
+            .expect("changed");
+        std::fs::write(at("bad"), "A=1\npassword hunter2\n").expect("written");
+        std::fs::write(at("bytes"), b"A=\xff\n").expect("written");
+        let large = crate::limits::CONFIG_BYTES + 1;
+        std::fs::write(at("large"), vec![b'#'; large]).expect("written");
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RUSR).expect("made");
+        for (path, code) in [
+            (at("open"), "untrusted"),
+            (at("bad"), "bad_env_file"),
+            (at("bytes"), "not_utf8"),
+            (at("large"), "too_large"),
+            (at("fifo"), "unreadable"),
+            (at("none"), "unreadable"),
+            (PathBuf::from("/dev/zero"), "unreadable"),
+        ] {
+            let problem = read(&path).expect_err("it is refused");
+            assert_eq!(problem.code, code, "{problem:?}");
+            assert!(problem.suggestion.is_some(), "{problem:?}");
+            assert!(!problem.message.contains("hunter2"), "{problem:?}");
+        }
+    }
 
     #[test]
     fn lines_are_read_as_shells_write_them() {

@@ -1,5 +1,6 @@
 //! Reads the files that were found: who may write them, what they say, and all that is wrong.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub runtime: Table,
     /// All that is wrong.
     pub problems: Vec<Problem>,
+    /// The paths of keys whose values could not be used, in any file.
+    pub left_out: BTreeSet<Vec<String>>,
     /// The directory of the project's file.
     pub project: Option<PathBuf>,
 }
@@ -171,8 +174,10 @@ impl Loaded {
             FileKind::Runtime => wrap_runtime(tree, source, &mut problems),
             FileKind::Settings | FileKind::Foreign => tree,
         };
-        let (mut tree, told) = conform(source, tree, schema::json_schema());
-        problems.extend(told);
+        let mut conformed = conform(source, tree, schema::json_schema());
+        problems.append(&mut conformed.problems);
+        self.left_out.append(&mut conformed.left_out);
+        let mut tree = conformed.tree;
         if problems.len() > limits::CONFIG_PROBLEMS {
             let more = problems.len() - limits::CONFIG_PROBLEMS;
             problems.sort_by_key(|problem| (problem.severity, problem.span.start));
@@ -217,9 +222,9 @@ impl Loaded {
             node = Node { value: Value::Table(table), origin: origin.clone() };
         }
         let tree = Table::from([(path[0].to_owned(), node)]);
-        let (tree, problems) = conform(source, tree, schema::json_schema());
-        self.problems.extend(problems);
-        self.add_source(layer, None, name, "", blank(), tree, false);
+        let conformed = conform(source, tree, schema::json_schema());
+        self.problems.extend(conformed.problems);
+        self.add_source(layer, None, name, "", blank(), conformed.tree, false);
     }
 }
 
@@ -234,7 +239,7 @@ pub fn kind_of(layer: Layer, tree: &Table) -> FileKind {
     }
     // A misspelt key in it does not make it something else.
     let is_runtime = |node: &Node| {
-        let is_ours = |key: &String| RUNTIME_KEYS.contains(&key.as_str());
+        let is_ours = |key: &String| did_you_mean(key, RUNTIME_KEYS).is_some();
         node.table().is_some_and(|table| table.is_empty() || table.keys().any(is_ours))
     };
     match layer {
@@ -251,6 +256,15 @@ fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> 
         let Value::Table(service) = &mut node.value else { continue };
         let others: Vec<String> =
             service.keys().filter(|key| !RUNTIME_KEYS.contains(&key.as_str())).cloned().collect();
+        for (key, node) in service.iter().filter(|(key, _)| RUNTIME_KEYS.contains(&key.as_str())) {
+            let wrong = match &node.value {
+                Value::Text(text) if text.trim().is_empty() => format!("{key} of {name} is empty"),
+                Value::Integer(0) => format!("{key} of {name} is 0: no client reaches that"),
+                _ => continue,
+            };
+            let problem = Problem::error("bad_value", wrong).suggest("what clients are to use");
+            problems.push(problem.at(source, node.origin.value.clone()));
+        }
         for key in others {
             let Some(other) = service.remove(&key) else { continue };
             let message = format!("unknown key {key:?} in {name} of a runtime file");

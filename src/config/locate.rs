@@ -166,7 +166,6 @@ impl Search {
         out.push(self.directory.join(".jr/config"));
         out.push(self.directory.clone());
         out.extend(self.project());
-        out.extend(self.extra.iter().filter_map(|path| path.parent().map(Path::to_owned)));
         out.sort();
         out.dedup();
         out

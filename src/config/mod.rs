@@ -12,6 +12,7 @@ pub mod document;
 pub mod edit;
 pub mod env_file;
 pub mod envctl;
+pub mod hidden;
 pub mod load;
 pub mod locate;
 pub mod mask;

@@ -1,5 +1,6 @@
 //! TOML bytes become a tree; all that is wrong with them is told at once.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -47,9 +48,13 @@ pub fn lossy(bytes: &[u8]) -> String {
 pub fn parse(source: usize, text: &str, problems: &mut Vec<Problem>) -> Table {
     let (table, errors) = DeTable::parse_recoverable(text);
     let before = problems.len();
+    // A text may have a mistake a byte, of a few kinds: each kind is put into words once.
+    let mut kinds: BTreeMap<&str, Problem> = BTreeMap::new();
     problems.extend(errors.iter().map(|error| {
-        let message = error.message().replace('\n', ", ");
-        Problem::error("syntax", message).at(source, error.span().unwrap_or(0..0))
+        let kind = kinds.entry(error.message());
+        let kind = kind
+            .or_insert_with_key(|message| Problem::error("syntax", message.replace('\n', ", ")));
+        kind.clone().at(source, error.span().unwrap_or(0..0))
     }));
     let mut builder = Builder { source, problems };
     let tree = builder.table(table.get_ref(), 1);

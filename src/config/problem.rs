@@ -3,6 +3,9 @@
 use std::ops::Range;
 
 use super::source::Source;
+use crate::model::ByteString;
+use crate::model::secret::mask_line;
+use crate::model::secret::spans::may_hold;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +46,7 @@ pub struct Problem {
 impl Problem {
     /// Something that cannot be used.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        let (severity, message) = (Severity::Error, bounded(message.into()));
+        let (severity, message) = (Severity::Error, told(message.into()));
         Self { severity, code, message, source: None, span: 0..0, suggestion: None }
     }
 
@@ -62,8 +65,16 @@ impl Problem {
     /// That would do.
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.suggestion = Some(bounded(suggestion.into()));
+        self.suggestion = Some(told(suggestion.into()));
         self
+    }
+
+    /// What it is, behind its place, on one line.
+    pub fn line(&self, sources: &[Source]) -> String {
+        match self.place(sources) {
+            Some(place) => format!("{place}: {}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// `file:line:column`, as compilers print places; `None` where it has none.
@@ -81,6 +92,17 @@ impl Problem {
 const MESSAGE_CHARS: usize = 400;
 /// Bytes of a word that may be a misspelt one.
 const WORD_BYTES: usize = 64;
+
+/// As it may be printed and stored: a text may quote what is secret (law 9), alone between its
+/// quotes or with what stands before them.
+fn told(text: String) -> String {
+    if !may_hold(text.as_bytes()) {
+        return bounded(text);
+    }
+    let masked = |text: &str| mask_line(ByteString::from(text)).values.to_text();
+    let quoted: Vec<String> = text.split('"').map(masked).collect();
+    bounded(masked(&quoted.join("\"")))
+}
 
 fn bounded(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MESSAGE_CHARS) {
@@ -108,4 +130,34 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 /// Whether anything of it cannot be used.
 pub fn has_errors(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_is_in_no_message() {
+        for message in [
+            "\"password=hunter2\" is not a duration",
+            "\"--token=hunter2\" is not a duration",
+            "\"mysql --password hunter2\" is not a duration",
+            "\"postgres://u:hunter2@h:5432/db\" is not a port",
+            "unknown key \"API_KEY=hunter2\" in the file",
+        ] {
+            for problem in [
+                Problem::error("bad_value", message),
+                Problem::warning("bad_value", message),
+                Problem::error("bad_value", "x").suggest(message),
+            ] {
+                assert!(!format!("{problem:?}").contains("hunter2"), "{problem:?}");
+            }
+        }
+        let token = format!("\"AKIA{}\" is not a port", "A".repeat(16));
+        assert_eq!(Problem::error("x", token).message, "\"[secret]\" is not a port");
+        let plain = "\"1 fortnight\" is not a duration: see jr -e dev config check";
+        assert_eq!(Problem::error("x", plain).message, plain);
+        let long = Problem::error("x", "é".repeat(MESSAGE_CHARS + 1)).message;
+        assert_eq!(long.chars().count(), MESSAGE_CHARS + 1);
+    }
 }

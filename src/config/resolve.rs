@@ -40,12 +40,14 @@ pub fn resolve(loaded: &Loaded, selection: &Selection) -> (Resolved, Vec<Problem
     let node = own.or_else(|| fallback().filter(|_| !selection.is_declared));
     merge(&mut tree, node.and_then(Node::table).cloned().unwrap_or_default());
     let mut problems = lay_runtime(loaded, &mut tree);
-    let mut settings = loaded.merged.clone();
-    settings.retain(|key, _| key != "environments" && !SHARED.contains(&key.as_str()));
+    // Of the others nothing is copied: each of thousands of environments is resolved by itself.
+    let is_setting = |key: &str| key != "environments" && !SHARED.contains(&key);
+    let settings = loaded.merged.iter().filter(|(key, _)| is_setting(key));
+    let settings = settings.map(|(key, node)| (key.clone(), node.clone())).collect();
     let environment = typed(id, &mut tree, &mut problems);
     let resolved = Resolved { id: id.to_owned(), tree, settings, environment };
     if !has_errors(&problems) {
-        problems.extend(check::environment(&resolved, node));
+        problems.extend(check::environment(&resolved, node, &loaded.left_out));
     }
     (resolved, problems)
 }
@@ -58,7 +60,7 @@ fn typed(id: &str, tree: &mut Table, problems: &mut Vec<Problem>) -> Environment
         match serde_json::from_value(table_to_json(tree)) {
             Ok(environment) => return environment,
             Err(error) => {
-                let message = format!("environment {id}: {error}");
+                let message = format!("in environment {id:?}, {error}");
                 let Some((path, node)) = take_bad(tree, &[]) else {
                     problems.push(Problem::error("bad_value", message));
                     return Environment::default();
@@ -127,6 +129,15 @@ impl Resolved {
         Some(absolute(node.text()?, base(sources, node), home))
     }
 
+    /// Its keys with paths as they are from everywhere: what is relative to its file is absolute.
+    pub fn with_absolute_paths(&self, sources: &[Source]) -> Table {
+        let mut tree = self.tree.clone();
+        for path in PATHS {
+            make_absolute(&mut tree, path, sources);
+        }
+        tree
+    }
+
     /// The file and line behind each key that has a value.
     pub fn origins(&self, sources: &[Source]) -> Vec<(String, String)> {
         let mut out = Vec::new();
@@ -134,6 +145,52 @@ impl Resolved {
             out.push((path.join("."), place_of(sources, &node.origin)));
         });
         out
+    }
+}
+
+/// The keys that hold paths relative to their file; `*` is any.
+const PATHS: [&[&str]; 13] = [
+    &["layout", "root_dir"],
+    &["persistence", "database"],
+    &["ssh_key"],
+    &["jobs", "*", "directory"],
+    &["jobs", "*", "env_file"],
+    &["jobs", "*", "environment", "*", "file"],
+    &["services", "*", "directory"],
+    &["services", "*", "env_file"],
+    &["services", "*", "data_dir"],
+    &["services", "*", "environment", "*", "file"],
+    &["tests", "*", "directory"],
+    &["tests", "*", "env_file"],
+    &["tests", "*", "environment", "*", "file"],
+];
+
+fn make_absolute(table: &mut Table, path: &[&str], sources: &[Source]) {
+    let Some((first, rest)) = path.split_first() else { return };
+    for (_, node) in table.iter_mut().filter(|(key, _)| *first == "*" || key == first) {
+        match &mut node.value {
+            Value::Table(inner) => make_absolute(inner, rest, sources),
+            Value::List(items) if rest.is_empty() => {
+                for item in items {
+                    make_text_absolute(item, sources);
+                }
+            }
+            _ if rest.is_empty() => make_text_absolute(node, sources),
+            _ => {}
+        }
+    }
+}
+
+fn make_text_absolute(node: &mut Node, sources: &[Source]) {
+    let is_file = sources.get(node.origin.source).is_some_and(|source| source.path.is_some());
+    let base = base(sources, node).to_owned();
+    if let Value::Text(text) = &mut node.value
+        && is_file
+        && !(text == "~" || text.starts_with("~/"))
+        && let Some(path) = base.join(&*text).to_str()
+    {
+        // `~` is home to whoever reads it.
+        *text = path.to_owned();
     }
 }
 

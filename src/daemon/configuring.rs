@@ -179,22 +179,25 @@ impl Configuring {
             self.watch = watch.ok();
         }
         let search = Search::again(&document);
-        if let Some(watch) = &mut self.watch {
-            watch.follow(search.directories());
-        }
+        self.watch_over(&search);
         self.in_force.take(Some(&document));
         self.followed = Some(document);
+    }
+
+    fn watch_over(&mut self, search: &Search) {
+        if let Some(watch) = &mut self.watch {
+            let files = search.locate().files.into_iter().map(|found| found.path);
+            watch.follow(&search.directories(), &files.collect::<Vec<_>>());
+        }
     }
 
     /// Reads everything anew.
     fn look(&mut self) {
         let Some(followed) = self.followed.clone() else { return };
         let search = Search::again(&followed);
+        // Something may have come; what changes from now on is told again.
+        self.watch_over(&search);
         let loaded = load(&search);
-        if let Some(watch) = &mut self.watch {
-            // A directory may have come.
-            watch.follow(search.directories());
-        }
         let Ok(selection) = select(&loaded, Some(&followed.environment), None) else { return };
         let (resolved, problems) = resolve(&loaded, &selection);
         let mut all = loaded.problems.iter().chain(&problems);

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::place::{Keeping, Place, PlaceError, PlaceVariables};
+use super::place::{Keeping, Place, PlaceError, PlaceVariables, canonical};
 use crate::log::{Lock, LogError, Sharing, atomic};
 
 /// Why an environment cannot be given to another project.
@@ -76,6 +76,28 @@ pub fn all(variables: &PlaceVariables) -> Result<Vec<Place>, PlaceError> {
     Ok(places)
 }
 
+/// The environments that a project had when its files could be read; where one is named, that one,
+/// also if it belongs to everybody.
+///
+/// # Errors
+/// Nothing says where state lies.
+pub fn of_project(
+    variables: &PlaceVariables,
+    project: Option<&Path>,
+    named: Option<&str>,
+) -> Result<Vec<Place>, PlaceError> {
+    let project = project.map(canonical);
+    let mut places = all(variables)?;
+    places.retain(|place| named.is_none_or(|name| name == place.id.as_str()));
+    let is_own = |place: &&Place| place.project.is_some() && place.project == project;
+    let own: Vec<Place> = places.iter().filter(is_own).cloned().collect();
+    if own.is_empty() && named.is_some() {
+        places.retain(|place| place.project.is_none());
+        return Ok(places);
+    }
+    Ok(own)
+}
+
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
@@ -113,4 +135,49 @@ pub fn move_state(from: &Place, to: &Place) -> Result<(), MoveError> {
     let _stale = std::fs::remove_file(from.note());
     let _empty = from.root.parent().map(std::fs::remove_dir);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::place::Base;
+
+    #[test]
+    fn an_environment_is_found_by_its_project_and_its_name() {
+        let home = tempfile::tempdir().expect("a directory");
+        let variables = PlaceVariables {
+            jr_home: Some(home.path().join("state").into()),
+            ..PlaceVariables::default()
+        };
+        let make = |id: &str, project: Option<&str>| {
+            let base =
+                Base { project: project.map(|name| home.path().join(name)), ..Base::default() };
+            let place =
+                Place::resolve(id.parse().expect("an id"), &variables, &base).expect("placed");
+            std::fs::create_dir_all(&place.root).expect("made");
+            note(&place).expect("noted");
+        };
+        for project in ["one", "two"] {
+            std::fs::create_dir(home.path().join(project)).expect("made");
+        }
+        make("dev", Some("one"));
+        make("ci", Some("two"));
+        make("dev", Some("two"));
+        make("local", None);
+        let found = |project: &str, named| {
+            let project = home.path().join(project);
+            let places = of_project(&variables, Some(&project), named).expect("read");
+            let words = places.iter().map(|place| {
+                let project = place.project.as_deref().and_then(Path::file_name);
+                format!("{} {:?}", place.id, project.unwrap_or_default())
+            });
+            words.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(found("one", None), "dev \"one\"");
+        assert_eq!(found("two", None), "ci \"two\", dev \"two\"");
+        assert_eq!(found("two", Some("dev")), "dev \"two\"");
+        assert_eq!(found("one", Some("ci")), "", "another project's is not meant");
+        assert_eq!(found("one", Some("local")), "local \"\"");
+        assert_eq!(found("none", None), "");
+    }
 }

@@ -125,7 +125,7 @@ fn absolute(path: PathBuf, name: &'static str) -> Result<PathBuf, PlaceError> {
 }
 
 /// One directory has one name, whatever links lead to it: the sockets are named by it.
-fn canonical(path: &Path) -> PathBuf {
+pub(super) fn canonical(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
         if let Ok(real) = existing.canonicalize() {
             // What is not there yet is no link.

@@ -84,6 +84,7 @@ struct Left {
 impl Runnable for AttachArgs {
     const NAME: &'static str = "attach";
     const LIVING: bool = true;
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let (run_id, _) = self.find(context)?;

@@ -72,6 +72,7 @@ struct Status {
 
 impl Runnable for DaemonArgs {
     const NAME: &'static str = "daemon";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         if context.place.is_isolated() {
@@ -82,9 +83,12 @@ impl Runnable for DaemonArgs {
         }
         match self.action {
             Action::Run { idle_exit, segment_events } => {
+                // Not where it was known to be: what starts something wants to be told.
+                context.enter()?;
                 serve(&context.place, idle_exit, segment_events).map(|()| exit::OK)
             }
             Action::Start { runtime_config } => {
+                context.enter()?;
                 context.configuration.add(&runtime_config)?;
                 let mut waiting = Waiting::new();
                 let version = loop {

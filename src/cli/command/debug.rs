@@ -40,6 +40,7 @@ struct Document {
 
 impl Runnable for DebugArgs {
     const NAME: &'static str = "debug";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let Action::Last = self.action;

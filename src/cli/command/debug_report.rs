@@ -88,6 +88,7 @@ struct Document<'a> {
 
 impl Runnable for DebugReportArgs {
     const NAME: &'static str = "debug-report";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let all = extent(context)?;

@@ -110,6 +110,7 @@ struct Streams {
 
 impl Runnable for DiffArgs {
     const NAME: &'static str = "diff";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

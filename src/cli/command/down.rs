@@ -41,6 +41,7 @@ struct Document {
 
 impl Runnable for DownArgs {
     const NAME: &'static str = "down";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let services = (!self.services.is_empty()).then_some(self.services);

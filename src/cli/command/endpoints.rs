@@ -51,6 +51,7 @@ struct Endpoint {
 
 impl Runnable for EndpointsArgs {
     const NAME: &'static str = "endpoints";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

@@ -14,7 +14,7 @@ use crate::cli::table::{Cell, Table as Columns};
 use crate::cli::{exit, text};
 use crate::config::mask::mask;
 use crate::config::print::{self, Style};
-use crate::config::problem::{did_you_mean, has_errors};
+use crate::config::problem::{Problem, did_you_mean, has_errors};
 use crate::config::resolve::{Resolved, resolve};
 use crate::config::select::{Chosen, Selection, declared, declared_by_project, select};
 use crate::config::source::{Layer, place_of};
@@ -147,13 +147,12 @@ fn print(context: &mut Context, all: bool, origin: bool) -> Result<u8, CommandEr
     for selection in &selections {
         let (resolved, told) = resolve(loaded, selection);
         problems.extend(told);
+        // Read back elsewhere it is the same.
+        let resolved = Resolved { tree: resolved.with_absolute_paths(&loaded.sources), ..resolved };
         texts.push(print::environment(&resolved.id, &mask(&resolved.tree), style));
         views.push(view(configuration, selection, &resolved)?);
     }
-    for problem in &problems {
-        let place = problem.place(&loaded.sources).map(|place| format!("{place}: "));
-        context.ui.warn(&format!("{}{}", place.unwrap_or_default(), problem.message));
-    }
+    warn(context, &problems);
     let code = if has_errors(&problems) { exit::USAGE } else { exit::OK };
     if !context.ui.json {
         context.ui.data(&texts.join("\n"));
@@ -196,12 +195,24 @@ fn view(
     })
 }
 
+/// What is wrong, each with its place.
+fn warn<'a>(context: &Context, problems: impl IntoIterator<Item = &'a Problem>) {
+    for problem in problems {
+        context.ui.warn(&problem.line(&context.configuration.loaded().sources));
+    }
+}
+
 fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
 fn list(context: &mut Context) -> Result<u8, CommandError> {
     let rows = rows(&context.configuration)?;
+    warn(context, &context.configuration.loaded().problems);
+    let variable = context.configuration.search.environment.as_deref();
+    if let Err(error) = select(context.configuration.loaded(), None, variable) {
+        context.ui.warn(&format!("there is no default: {error}"));
+    }
     if context.ui.json {
         #[derive(Serialize)]
         struct Listed {
@@ -229,6 +240,8 @@ fn list(context: &mut Context) -> Result<u8, CommandError> {
     }
     let rendered = table.render(context.ui.medium());
     context.ui.data(&rendered);
+    // What it explains stands above it.
+    context.ui.flush()?;
     if let Some(from) = rows.iter().find_map(|row| row.default_from.as_ref()) {
         context.ui.status(&format!("* = default ({from})"));
     }
@@ -318,6 +331,7 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
     let id = selection.id.as_str();
     let (resolved, problems) = resolve(loaded, &selection);
     let shown = view(configuration, &selection, &resolved)?;
+    warn(context, loaded.problems.iter().chain(&problems));
     if !selection.is_declared && !Path::new(&shown.path).is_dir() {
         let known: Vec<String> = rows(configuration)?.into_iter().map(|row| row.id).collect();
         let message = format!("unknown environment {id:?}; known are: {}", known.join(", "));
@@ -330,9 +344,6 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
         return Ok(exit::OK);
     }
     let words = about(&resolved, &shown, declared_by_project(loaded, id));
-    for problem in &problems {
-        context.ui.warn(&problem.message);
-    }
     context.ui.data(&words);
     Ok(exit::OK)
 }
@@ -380,7 +391,11 @@ fn value_words(node: &Node) -> String {
 }
 
 fn path(context: &mut Context) -> Result<u8, CommandError> {
-    let place = context.configuration.place(&PlaceVariables::of_process())?;
+    let variables = PlaceVariables::of_process();
+    let (place, told) = context.configuration.place_as_known(&variables)?;
+    if let Some(told) = told {
+        context.ui.warn(&told);
+    }
     if context.ui.json {
         #[derive(Serialize)]
         struct Lies {

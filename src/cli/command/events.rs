@@ -55,6 +55,7 @@ impl EventsArgs {
 
 impl Runnable for EventsArgs {
     const NAME: &'static str = "events";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

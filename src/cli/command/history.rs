@@ -80,6 +80,7 @@ pub struct HistoryArgs {
 
 impl Runnable for HistoryArgs {
     const NAME: &'static str = "history";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

@@ -104,6 +104,7 @@ fn lines(text: &str) -> Result<Lines, String> {
 
 impl Runnable for LogsArgs {
     const NAME: &'static str = "logs";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

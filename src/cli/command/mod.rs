@@ -64,6 +64,8 @@ pub struct Entry {
     pub living: bool,
     /// Whether it works whatever the configuration says: it is about the configuration.
     pub apart: bool,
+    /// Whether it only looks at what runs, or stops it.
+    pub looks: bool,
 }
 
 /// One that has options as a type.
@@ -74,6 +76,9 @@ trait Runnable: Args + FromArgMatches {
     const LIVING: bool = false;
     /// Whether it works whatever the configuration says.
     const APART: bool = false;
+    /// Whether it only looks at what runs, or stops it: a project's file that cannot be parsed does
+    /// not keep anybody from that.
+    const LOOKS: bool = false;
 
     /// Does it; gives the exit code.
     fn run(self, context: &mut Context) -> Result<u8, CommandError>;
@@ -89,6 +94,7 @@ trait Runnable: Args + FromArgMatches {
         },
         living: Self::LIVING,
         apart: Self::APART,
+        looks: Self::LOOKS,
     };
 }
 

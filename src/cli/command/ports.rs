@@ -29,6 +29,7 @@ pub struct PortsArgs {
 
 impl Runnable for PortsArgs {
     const NAME: &'static str = "ports";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         // What listens is known of now and here only.

@@ -37,6 +37,7 @@ pub struct PsArgs {
 
 impl Runnable for PsArgs {
     const NAME: &'static str = "ps";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

@@ -11,6 +11,7 @@ use crate::cli::foreground::{End, FORWARDED, Foreground};
 use crate::cli::keys::{DETACH_DEFAULT, DetachKeys};
 use crate::cli::session::View;
 use crate::cli::{exit, terminal, text};
+use crate::config::problem::did_you_mean;
 use crate::daemon::client::{self, Start};
 use crate::daemon::protocol::{After, RunLine, RunRequest};
 use crate::limits;
@@ -249,7 +250,8 @@ fn foreground(
             if context.ui.json {
                 context.ui.json(&Ended { schema: "jr.run/1", run: &run });
             } else if let Some(words) = unusual(&run) {
-                context.ui.status(&words);
+                let near = near_job(context, &run).unwrap_or_default();
+                context.ui.status(&format!("{words}{near}"));
             }
             Ok(exit::of_run(&run))
         }
@@ -292,6 +294,16 @@ fn unusual(run: &RunView) -> Option<String> {
         _ => return None,
     };
     Some(format!("jr: {words}"))
+}
+
+/// The job that was probably meant by the name of a program that is not there.
+fn near_job(context: &Context, run: &RunView) -> Option<String> {
+    if run.reason.as_deref() != Some("not_found") {
+        return None;
+    }
+    let declared = Declared::of(&context.configuration).ok()??;
+    let near = did_you_mean(run.command.first()?, declared.job_names())?;
+    Some(format!("; did you mean the job {near:?}? jr run {near}"))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ enum Action {
 
 impl Runnable for ServicesArgs {
     const NAME: &'static str = "services";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {

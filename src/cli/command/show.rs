@@ -32,6 +32,7 @@ pub struct ShowArgs {
 
 impl Runnable for ShowArgs {
     const NAME: &'static str = "show";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

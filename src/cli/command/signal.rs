@@ -43,6 +43,7 @@ struct Item {
 impl Runnable for SignalArgs {
     const NAME: &'static str = "signal";
     const LIVING: bool = true;
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.must_have_runs(&self.selectors)?;

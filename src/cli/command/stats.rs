@@ -68,6 +68,7 @@ pub struct StatsArgs {
 
 impl Runnable for StatsArgs {
     const NAME: &'static str = "stats";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

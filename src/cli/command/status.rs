@@ -29,6 +29,7 @@ pub struct StatusArgs {
 
 impl Runnable for StatusArgs {
     const NAME: &'static str = "status";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

@@ -55,6 +55,7 @@ struct Item {
 impl Runnable for StopArgs {
     const NAME: &'static str = "stop";
     const LIVING: bool = true;
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.must_have_runs(&self.selectors)?;

@@ -27,7 +27,7 @@ const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// Of those that are not ready, so many are named.
 const SHOWN: usize = 4;
 /// The error where nothing is declared.
-const NO_SERVICES: &str = "no_services";
+pub const NO_SERVICES: &str = "no_services";
 /// Below the options.
 const HELP: &str = "\
 Examples:
@@ -155,7 +155,7 @@ pub fn declaration(context: &Context) -> Result<UpRequest, CommandError> {
         let (_, problems) = context.configuration.resolve()?;
         let told = context.configuration.loaded().problems.iter().chain(&problems);
         for problem in told {
-            context.ui.warn(&problem.message);
+            context.ui.warn(&problem.line(&context.configuration.loaded().sources));
         }
     }
     let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();

@@ -44,6 +44,7 @@ pub struct WaitArgs {
 impl Runnable for WaitArgs {
     const NAME: &'static str = "wait";
     const LIVING: bool = true;
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let runs = if context.ui.shows_progress() {

@@ -35,6 +35,7 @@ pub struct WhyArgs {
 
 impl Runnable for WhyArgs {
     const NAME: &'static str = "why";
+    const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         context.look(&self.read)?;

@@ -9,6 +9,7 @@ use super::job::Job;
 use super::limits::{Limits, Queue, Retention};
 use super::service::Service;
 use super::test::Test;
+use super::values::Words;
 
 /// A place of its own for runs, and what holds there.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -71,6 +72,13 @@ pub struct Environment {
     pub account: Option<String>,
     /// Of `slurm`: modules that are loaded first.
     pub modules: Option<Vec<String>>,
+    /// Of `slurm`: the conda environment that is activated first.
+    pub conda_env: Option<String>,
+    /// Of `slurm`: shell commands before each job.
+    pub setup: Option<Words>,
+    /// Of `slurm`: how many tasks of an array run at one time.
+    #[schemars(range(min = 1))]
+    pub max_concurrent: Option<u32>,
 }
 
 /// Where the runs of an environment run.

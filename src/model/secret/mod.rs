@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
 use super::id::RunId;
-pub use spans::is_secret_name;
 use spans::{argument_spans, line_spans, positions, shapes};
+pub use spans::{is_secret, is_secret_name};
 
 /// What stands where a secret stood.
 pub const MARKER: &str = "[secret]";
@@ -87,7 +87,8 @@ pub fn mask_variables_and(
 ) -> Masked<Variables, Variables> {
     let mut secrets = Vec::new();
     let mask = |(name, value): (ByteString, ByteString)| {
-        let is_hidden = is_secret_name(name.as_bytes()) || hidden.contains(&name);
+        let by_name = is_secret(name.as_bytes(), value.as_bytes());
+        let is_hidden = by_name || hidden.contains(&name);
         let shown = if is_hidden && !value.as_bytes().is_empty() {
             ByteString::from(MARKER)
         } else {

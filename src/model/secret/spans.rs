@@ -11,6 +11,24 @@ pub fn is_secret_name(name: &[u8]) -> bool {
     name != b"SSH_AUTH_SOCK" && words_of_name(name).iter().any(|word| is_secret_word(word))
 }
 
+/// Digits of a number that is how many of something there may be.
+const COUNT_DIGITS: usize = 7;
+
+/// Whether a value is secret by its name: what counts tokens, as in `MAX_TOKENS=4096`, holds none.
+pub fn is_secret(name: &[u8], value: &[u8]) -> bool {
+    let is_number = value.len() <= COUNT_DIGITS && value.iter().all(u8::is_ascii_digit);
+    is_secret_name(name) && !(is_number && is_count_of_tokens(name))
+}
+
+fn is_count_of_tokens(name: &[u8]) -> bool {
+    let counts = ["MAX", "MIN", "NUM", "N", "COUNT", "LIMIT", "TOTAL", "PER"];
+    let words = words_of_name(name);
+    let mut secret = words.iter().filter(|word| is_secret_word(word)).peekable();
+    secret.peek().is_some()
+        && secret.all(|word| word == "TOKENS")
+        && words.iter().any(|word| counts.contains(&word.as_str()))
+}
+
 fn is_secret_word(word: &str) -> bool {
     let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
     let whole =
@@ -88,8 +106,7 @@ pub fn of_output(text: &[u8]) -> Vec<Range<usize>> {
     let mut spans = private_keys(text);
     let mut start = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
-        // Few lines have what any of the rules begins with.
-        if line.iter().any(|byte| b"=:-_".contains(byte)) || contains_token(line) {
+        if may_hold(line) {
             let found = line_spans(line).into_iter().chain(json_values(line));
             spans.extend(found.map(|span| start + span.start..start + span.end));
         }
@@ -98,6 +115,11 @@ pub fn of_output(text: &[u8]) -> Vec<Range<usize>> {
     spans.retain(|span| !span.is_empty());
     spans.sort_by_key(|span| (span.start, span.end));
     spans
+}
+
+/// Whether a line has what any of the rules begins with: few have.
+pub fn may_hold(line: &[u8]) -> bool {
+    line.iter().any(|byte| b"=:-_".contains(byte)) || contains_token(line)
 }
 
 /// Tokens that are known by how they begin, and need none of the usual separators.

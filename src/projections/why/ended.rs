@@ -61,6 +61,13 @@ fn failed(evidence: &Evidence<'_>, reason: RunReason) -> WhyItem {
         RunReason::NotStarted(SpawnError::NotExecutable) => {
             ("not_executable", format!("{program:?} is not executable"))
         }
+        RunReason::NotStarted(SpawnError::SecretUnreadable) => {
+            let files = run.spec.variable_files.iter();
+            let files =
+                files.map(|(name, path)| format!("{} from {}", name.to_text(), path.to_text()));
+            let files = files.collect::<Vec<_>>().join(", ");
+            ("secret_unreadable", format!("a variable's file cannot be read: {files}"))
+        }
         RunReason::NotStarted(error) => {
             ("not_started", format!("attempt {} could not be started: {error}", run.attempt))
         }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
-use crate::cli::{excerpt, exit};
+use crate::cli::excerpt::Excerpts;
+use crate::cli::exit;
 use crate::config::load::{FileKind, Loaded, load_bytes, load_file};
 use crate::config::problem::{Problem, Severity};
 use crate::config::resolve::resolve;
@@ -98,10 +99,8 @@ pub(super) fn check(
         return Ok(if ok { exit::OK } else { exit::USAGE });
     }
     let color = context.ui.medium().color;
-    let shown = found
-        .iter()
-        .take(SHOWN)
-        .map(|problem| excerpt::render(problem, &loaded.sources, color) + "\n");
+    let mut excerpts = Excerpts::new(&loaded.sources, color);
+    let shown = found.iter().take(SHOWN).map(|problem| excerpts.render(problem) + "\n");
     let shown: String = shown.collect();
     context.ui.data(&shown);
     if found.len() > SHOWN {

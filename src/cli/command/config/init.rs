@@ -237,12 +237,28 @@ impl Draft<'_> {
     /// # Errors
     /// It could not; what is wrong.
     pub(super) fn check(&self, context: &Context, text: &str) -> Result<(), CommandError> {
+        let message = format!("{} would not be valid; nothing is written", self.path.display());
+        let told = self.told(context, text, message);
+        told.map_err(|error| error.hint("see: jr config schema"))
+    }
+
+    /// Whether it can be used as it is.
+    ///
+    /// # Errors
+    /// It cannot; what is wrong.
+    pub(super) fn check_old(&self, context: &Context) -> Result<(), CommandError> {
+        let message = format!("{} has mistakes, which no answer mends", self.path.display());
+        let told = self.told(context, self.old, message);
+        told.map_err(|error| error.hint("mend them, then: jr config init; see jr config check"))
+    }
+
+    /// All that is wrong with a text of it, below a message.
+    fn told(&self, context: &Context, text: &str, mut message: String) -> Result<(), CommandError> {
         let loaded = self.loaded(context, text);
         let bad = self.errors(&loaded);
         if bad.is_empty() {
             return Ok(());
         }
-        let mut message = format!("{} would not be valid; nothing is written", self.path.display());
         for problem in bad.iter().take(NAMED) {
             let place = problem.place(&loaded.sources).map(|place| format!("{place}: "));
             message.push_str("\n  ");
@@ -254,7 +270,7 @@ impl Draft<'_> {
         if bad.len() > NAMED {
             message = format!("{message}\n  and {} more", bad.len() - NAMED);
         }
-        Err(CommandError::new("bad_config", exit::USAGE, message).hint("see: jr config schema"))
+        Err(CommandError::new("bad_config", exit::USAGE, message))
     }
 
     /// Errors of this file; those of others were there before.

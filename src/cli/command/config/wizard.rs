@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::ui::Ui;
 use crate::cli::unified::unified;
-use crate::cli::{exit, text};
+use crate::cli::{excerpt, exit, text};
 use crate::config::edit::Change;
 use crate::config::envctl::{self, Imported};
 use crate::config::load::Loaded;
@@ -72,6 +72,8 @@ impl Asked for Terminal<'_> {
 /// # Errors
 /// Nobody answers any more.
 pub(super) fn run(context: &Context, draft: &Draft<'_>) -> Result<Option<String>, CommandError> {
+    // What is wrong already no answer mends: the person has to.
+    draft.check_old(context)?;
     let loaded = draft.loaded(context, draft.old);
     let beside = draft.path.with_file_name(".envctl");
     let imported = std::fs::read_to_string(beside).map(|text| envctl::import(&text)).ok();
@@ -307,8 +309,10 @@ impl<A: Asked> Wizard<A> {
     fn review(&mut self, draft: &Draft<'_>, new: &str) -> Result<Review, CommandError> {
         self.asked.say("\n7/7 Review");
         let lines = unified(draft.old.as_bytes(), new.as_bytes());
+        let shown = without_secrets(&[draft.old, new]);
         for line in lines.iter().filter(|line| !(draft.is_new && line.sign == b'@')) {
-            let words = crate::cli::excerpt::without_secrets(&String::from_utf8_lossy(&line.text));
+            let text = String::from_utf8_lossy(&line.text);
+            let words = shown.get(text.as_ref()).map_or(text.as_ref(), String::as_str);
             let sign = if draft.is_new { ' ' } else { char::from(line.sign) };
             self.asked.say(&format!("  {sign}{words}"));
         }
@@ -353,8 +357,7 @@ impl<A: Asked> Wizard<A> {
             let is_built_in = dotted != "default_mode"
                 && BUILT_IN.iter().any(|(key, value)| *key == dotted && value == answer);
             let holds = self.holds.get(path);
-            let is_auto = holds.is_none() && answer == "auto";
-            holds != Some(answer) && !(holds.is_none() && is_built_in) && !is_auto
+            holds != Some(answer) && !(holds.is_none() && is_built_in)
         };
         let mut changes = Vec::new();
         for (path, answer) in self.answers.iter().filter(|(path, answer)| is_news(path, answer)) {
@@ -365,6 +368,21 @@ impl<A: Asked> Wizard<A> {
         }
         changes
     }
+}
+
+/// The lines of texts as they may be shown; of equal ones the one that shows less.
+fn without_secrets<'a>(texts: &[&'a str]) -> BTreeMap<&'a str, String> {
+    let mut out = BTreeMap::new();
+    for text in texts {
+        let lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
+        for (line, shown) in lines.zip(excerpt::without_secrets(text)) {
+            let there = out.entry(line).or_insert_with(|| shown.clone());
+            if there.as_str() == line {
+                *there = shown;
+            }
+        }
+    }
+    out
 }
 
 /// Whether anything stands at a path or below it.
