@@ -20,7 +20,7 @@ use crate::limits;
 use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
-use crate::model::secret::{self, LineSecrets, Secrets};
+use crate::model::secret::{self, Known as KnownSecrets, LineSecrets, Secrets};
 use crate::model::service::spec::ServiceSpec;
 use crate::model::{
     ByteString, Capture, Command, Dependency, Digest, GitCommit, Kind, Resolution, RunId, RunSpec,
@@ -49,6 +49,8 @@ struct Known {
 struct Stored {
     variables: Digest,
     secrets: Vec<(ByteString, ByteString)>,
+    /// The values, wherever else the command has them.
+    known: KnownSecrets,
 }
 
 impl Admission {
@@ -133,7 +135,7 @@ impl Admission {
         check_command(&asked.command)?;
         let name = asked.name.unwrap_or_else(|| file_name(&asked.command[0]));
         let stored = self.store_variables(&asked.common)?;
-        let command = secret::mask_command(asked.command);
+        let command = secret::mask_command_and(asked.command, &stored.known);
         let secrets = Secrets {
             variables: stored.secrets,
             arguments: command.secrets,
@@ -149,7 +151,7 @@ impl Admission {
             after,
             parent,
             lock: asked.lock,
-            ..spec_of(name, Kind::Job, &asked.common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Job, &asked.common, (stored.variables, &stored.known), owner)?
         };
         let (spec, key_holder, ended) = (Arc::new(spec), None, Vec::new());
         Ok((run, Command::Run { run, spec, key_holder, ended }))
@@ -208,21 +210,21 @@ impl Admission {
         key: &Key,
     ) -> Result<(ServiceName, Arc<ServiceSpec>), Refusal> {
         check_command(&request.command)?;
-        let masked = declaration::mask(request);
-        let digest = declaration::digest(&masked, key);
+        let digest = declaration::digest(&declaration::mask(request), key);
         let mut common = request.common.clone();
         common.variables = surroundings(asked.surroundings.clone(), &common.variables);
         common.config.clone_from(&asked.config);
         // It may be another one at each start.
         common.commit = None;
         let stored = self.store_variables(&common)?;
+        let masked = declaration::mask_and(request, &stored.known);
         // Those of the surroundings are among them.
         let secrets = Secrets { variables: stored.secrets, ..masked.secrets };
         let owner = self.store_secrets(fresh_run_id(), &secrets)?;
         let name = request.service.to_string();
         let run = RunSpec {
             command: masked.request.command.clone(),
-            ..spec_of(name, Kind::Service, &common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Service, &common, (stored.variables, &stored.known), owner)?
         };
         let spec = declaration::service(&masked.request, run, digest);
         Ok((request.service.clone(), Arc::new(spec)))
@@ -240,9 +242,9 @@ impl Admission {
         let mut lines = Vec::with_capacity(asked.lines.len());
         for line in asked.lines {
             let id = fresh_run_id();
-            let command = secret::mask_command(batch_line::argv(&line));
-            let name = batch_line::name(&line);
-            let line = secret::mask_line(line);
+            let command = secret::mask_command_and(batch_line::argv(&line), &stored.known);
+            let name = stored.known.mask_text(batch_line::name(&line));
+            let line = secret::mask_line_and(line, &stored.known);
             let originals = LineSecrets { line: line.secrets, arguments: command.secrets };
             if !originals.is_empty() {
                 secrets.lines.insert(id, originals);
@@ -257,7 +259,7 @@ impl Admission {
             queue: asked.queue,
             parent,
             fail_fast: asked.fail_fast,
-            ..spec_of(name, Kind::Batch, &asked.common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Batch, &asked.common, (stored.variables, &stored.known), owner)?
         };
         Ok(Command::Batch { run, spec: Arc::new(spec), jobs, lines })
     }
@@ -269,7 +271,8 @@ impl Admission {
         let masked = secret::mask_variables_and(variables, &common.secret_names);
         let bytes = codec::encode(&masked.values);
         let digest = self.store(&bytes)?;
-        Ok(Stored { variables: digest, secrets: masked.secrets })
+        let known = masked.known();
+        Ok(Stored { variables: digest, secrets: masked.secrets, known })
     }
 
     /// Stores a configuration, and gives what decisions need of it.
@@ -378,9 +381,10 @@ fn spec_of(
     name: String,
     kind: Kind,
     common: &Common,
-    variables: Option<Digest>,
+    (variables, known): (Digest, &KnownSecrets),
     secrets: Option<RunId>,
 ) -> Result<RunSpec, Refusal> {
+    let name = known.mask_text(name);
     check_run_name(&name).map_err(|error| usage("bad_name", error.to_string()))?;
     if common.cwd.as_bytes().first() != Some(&b'/') {
         return Err(usage("bad_cwd", "the working directory must be an absolute path".to_owned()));
@@ -394,9 +398,9 @@ fn spec_of(
         name,
         kind,
         cwd: common.cwd.clone(),
-        variables,
+        variables: Some(variables),
         secrets,
-        labels: common.labels.clone(),
+        labels: masked_labels(&common.labels, known),
         timeout_ms: common.timeout_ms,
         stop_signal: common.stop_signal.unwrap_or(Signal::TERM),
         grace_ms: common.grace_ms.unwrap_or(limits::GRACE_MS),
@@ -413,6 +417,19 @@ fn spec_of(
         commit: common.commit,
         ..RunSpec::default()
     })
+}
+
+/// Labels choose runs and are given to none: what looks secret in one is not kept.
+fn masked_labels(
+    labels: &BTreeMap<String, String>,
+    known: &KnownSecrets,
+) -> BTreeMap<String, String> {
+    let pairs = labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+    let masked = secret::mask_variables(pairs.collect()).values;
+    let label = |(name, value): (ByteString, ByteString)| {
+        (name.to_text(), known.mask_text(value.to_text()))
+    };
+    masked.into_iter().map(label).collect()
 }
 
 /// The commit of what was described before: its directory is known here, and not to the client.
