@@ -81,21 +81,33 @@ fn skip_blanks(text: &[u8], at: usize) -> usize {
 /// Takes the value at `at`; where it ends.
 fn take_value(text: &[u8], at: usize, spans: &mut Vec<Range<usize>>) -> usize {
     match text.get(at) {
-        None => at,
-        Some(b'[' | b'{') => take_nested(text, at, spans),
-        Some(_) => match Quote::opening(text, at) {
-            Some((quote, start)) => {
-                let (end, after) = quote.close(text, start);
-                spans.push(start..end);
-                after
-            }
-            None => {
-                let end = end_of_bare(text, at);
-                spans.push(at..end);
-                end
-            }
-        },
+        None => return at,
+        Some(b'[' | b'{') => return take_nested(text, at, spans),
+        Some(_) => {}
     }
+    if let Some((quote, start)) = Quote::opening(text, at) {
+        let (end, after) = quote.close(text, start);
+        if !is_expansion(&text[start..end]) {
+            spans.push(start..end);
+        }
+        return after;
+    }
+    let end = end_of_bare(text, at);
+    spans.push(at..end);
+    end
+}
+
+/// `'$NAME'`, or `'"$NAME"'`: a script ends its quotes there and lets the shell write the value.
+fn is_expansion(value: &[u8]) -> bool {
+    let inside = |text: &[u8], quote: &[u8]| {
+        let inner = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+        inner.map(<[u8]>::to_vec)
+    };
+    let Some(inner) = inside(value, b"'") else { return false };
+    let inner = inside(&inner, b"\"").unwrap_or(inner);
+    let Some(name) = inner.strip_prefix(b"$") else { return false };
+    let name = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 /// Takes all texts and numbers of a list or table; where it ends, or is none any more.
@@ -150,7 +162,7 @@ mod tests {
 
     #[test]
     fn values_are_found_nested_on_several_lines_and_in_strings() {
-        let table: [(&str, &[&str]); 14] = [
+        let table: [(&str, &[&str]); 16] = [
             (r#"{"user": "ada", "password": "hun\"ter2", "n": 1}"#, &[r#"hun\"ter2"#]),
             (r#"{"password":"a\\","n":"b"}"#, &[r"a\\"]),
             (r#"{"api_key":12345678,"n":1}"#, &["12345678"]),
@@ -165,6 +177,8 @@ mod tests {
             (r#"{"password": "open"#, &["open"]),
             ("{\"password\": \"open\nnext \"x\": 1", &["open"]),
             (r#"{"keyboard": "qwerty", "a": ":"}"#, &[]),
+            (r#"curl -d '{"token": "'${TOKEN}'", "a": 1}'"#, &[]),
+            (r#"{"token": "$TOKEN", "key": "'$a b'"}"#, &["$TOKEN", "'$a b'"]),
         ];
         for (text, wanted) in table {
             let spans = json_values(text.as_bytes());
@@ -175,7 +189,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_ascend_and_lie_within(text in "[\\[\\]{}\"'\\\\:, \n0a-]{0,30}(\"key\":)?[\\[\\]{}\"'\\\\:, \n0a-]{0,30}") {
+        fn spans_ascend_and_lie_within(
+            before in "[\\[\\]{}\"'\\\\:, \n0a-]{0,30}",
+            after in "[\\[\\]{}\"'\\\\:, \n0a-]{0,30}",
+        ) {
+            let text = format!("{before}\"key\":{after}");
             let mut before = 0;
             for span in json_values(text.as_bytes()) {
                 prop_assert!(before <= span.start && span.start <= span.end);
