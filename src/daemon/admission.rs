@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper::StatusCode;
 
@@ -17,6 +17,7 @@ use super::views_loop::Questions;
 use crate::config::commit::commit_at;
 use crate::config::document::Document;
 use crate::limits;
+use crate::log::secrets::proof;
 use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
@@ -35,6 +36,8 @@ pub struct Admission {
     place: Place,
     /// Variables that are known to be on disk: the same for most commands of a person.
     known: Arc<Mutex<Known>>,
+    /// Read or made with the first secret.
+    key: Arc<OnceLock<Key>>,
 }
 
 /// What is known of blobs, under one lock, so that none is removed while somebody stores it.
@@ -56,7 +59,7 @@ struct Stored {
 impl Admission {
     /// For one environment.
     pub fn new(place: Place) -> Self {
-        Self { place, known: Arc::default() }
+        Self { place, known: Arc::default(), key: Arc::default() }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -180,7 +183,7 @@ impl Admission {
     ) -> Result<Vec<(ServiceName, Arc<ServiceSpec>)>, Refusal> {
         let (this, asked) = (self.clone(), asked.clone());
         blocking(move || {
-            let key = service_key(&this.place).map_err(|error| not_stored(&error))?;
+            let key = this.key().map_err(|error| not_stored(&error))?;
             let service = |request: &ServiceRequest| this.service_now(&asked, request, &key);
             asked.services.iter().map(service).collect()
         })
@@ -321,7 +324,22 @@ impl Admission {
         }
         let files = SecretFiles::new(&self.place.secrets());
         files.write(owner, &codec::encode(secrets)).map_err(|error| not_stored(&error))?;
+        if !secrets.variables.is_empty()
+            && let Ok(key) = self.key()
+        {
+            // Without it a report leaves the output of this run out.
+            let _unproven = files.prove(owner, proof(&key, &secrets.variables));
+        }
         Ok(Some(owner))
+    }
+
+    /// The key of an environment, made where there is none.
+    fn key(&self) -> Result<Key, LogError> {
+        if let Some(key) = self.key.get() {
+            return Ok(*key);
+        }
+        let key = key_of(&self.place)?;
+        Ok(*self.key.get_or_init(|| key))
     }
 }
 
@@ -445,8 +463,8 @@ fn config_of(common: &Common) -> Option<Digest> {
     given.or(common.repeated_config)
 }
 
-/// The key of an environment's declarations, made where there is none.
-fn service_key(place: &Place) -> Result<Key, LogError> {
+/// The key of an environment's declarations and proofs, made where there is none.
+fn key_of(place: &Place) -> Result<Key, LogError> {
     let files = SecretFiles::new(&place.secrets());
     if let Some(key) = files.key()? {
         return Ok(key);

@@ -198,7 +198,7 @@ pub fn mask_line_and(line: ByteString, known: &Known) -> Masked<ByteString, Opti
 }
 
 /// What stood where the markers are.
-fn pieces(shown: &[u8], original: &[u8]) -> Vec<Vec<u8>> {
+pub fn pieces(shown: &[u8], original: &[u8]) -> Vec<Vec<u8>> {
     let mut fixed = Vec::new();
     let mut rest = shown;
     while let Some(at) = positions(rest, MARKER.as_bytes()).first() {
@@ -239,7 +239,7 @@ pub fn secrets_in(variables: &Variables, texts: &[ByteString]) -> Vec<Vec<u8>> {
 }
 
 /// What is taken out of an argument, or of a script that begins as such an argument does.
-fn pieces_of_text(text: &ByteString) -> Vec<Vec<u8>> {
+pub fn pieces_of_text(text: &ByteString) -> Vec<Vec<u8>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     for spans in [argument_spans(bytes), line_spans(bytes)] {
