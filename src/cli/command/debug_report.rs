@@ -241,9 +241,7 @@ fn tell(
     }
     if redactions.too_short > 0 {
         let count = redactions.too_short;
-        context
-            .ui
-            .status(&format!("{count} known secrets were not looked for: they are too short"));
+        context.ui.status(&format!("known secrets too short to be looked for: {count}"));
     }
     for left in &redactions.left_out {
         context.ui.status(&format!("left out {}: {}", left.member, left.why));
