@@ -269,6 +269,43 @@ fn no_secret_is_in_a_bundle() {
 }
 
 #[test]
+fn another_value_of_the_same_name_is_not_taken_for_the_one_that_a_run_had() {
+    let home = Home::new();
+    let folder = tempfile::tempdir().expect("makes");
+    let configuration = "[jobs.declared]\ncommand = \"echo $NOTE\"\n\
+         environment = { NOTE = { value = \"note-canary-7\", secret = true } }\n";
+    std::fs::write(folder.path().join("jr.toml"), configuration).expect("writes");
+    let jr = |words: &[&str], token: &str| {
+        let mut command = home.command(words);
+        command.current_dir(folder.path()).env("API_TOKEN", token).env("PIN_SECRET", "123");
+        let output = command.output().expect("runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output
+    };
+    let (old, new) = ("old-canary-7", "new-canary-7");
+    jr(&["run", "--name", "ad-hoc", "--", "sh", "-c", "echo $API_TOKEN"], old);
+    jr(&["run", "declared"], old);
+    let path = home.path().join("r.jrb");
+    let report = |token: &str| {
+        let path = path.to_str().expect("text");
+        let output = jr(&["--json", "debug-report", "--include-output", "-o", path], token);
+        let archive = zstd::stream::decode_all(&std::fs::read(path).expect("reads")[..]);
+        let archive = archive.expect("decompresses");
+        let found = archive.windows(8).any(|part| part == &b"canary-7"[..]);
+        assert!(!found, "{token}");
+        document(&output)["redactions"].clone()
+    };
+    let redactions = report(new);
+    let left = redactions["left_out"].as_array().expect("a list");
+    let is_told = |left: &serde_json::Value| left["why"].to_string().contains("API_TOKEN");
+    assert!(left.len() == 2 && left.iter().all(is_told), "{left:?}");
+    assert_eq!(redactions["too_short"], 1);
+    let redactions = report(old);
+    assert_eq!(redactions["left_out"], serde_json::json!([]));
+    assert!(text(&elsewhere(&["logs", "declared"], &path).stdout).starts_with("[secret]"));
+}
+
+#[test]
 fn what_is_costly_to_look_at_is_there_with_deep() {
     let home = Home::new();
     home.detach(&["--name", "up", "--", "sh", "-c", "sleep 300 & exec sleep 301"]);

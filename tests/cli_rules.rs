@@ -255,6 +255,40 @@ fn secrets_print_as_a_marker_everywhere_but_in_the_output_of_the_run() {
 }
 
 #[test]
+fn a_secret_is_found_wherever_the_command_has_it_and_the_run_gets_it() {
+    let home = Home::new();
+    let secret = "hunter2xyz";
+    let (json, dsn) = (format!("{{\"db\":{{\"password\":\"{secret}\"}}}}"), "h password=tiger9ab");
+    let (label, name) = (format!("owner=me-{secret}"), format!("job-{secret}"));
+    let script = "echo $1 $2 $CONFIG $DSN $COPY";
+    let mut command = home.command(&["run", "--label", "token=llama7qq", "--label", &label]);
+    command.args(["--name", &name, "--", "sh", "-c", script, "sh", secret, "/a/hunter2xyz/b"]);
+    command.envs([
+        ("API_TOKEN", secret),
+        ("CONFIG", &json),
+        ("DSN", dsn),
+        ("COPY", "x:hunter2xyz"),
+    ]);
+    let printed = command.output().expect("runs");
+    let wanted = format!("{secret} /a/{secret}/b {json} {dsn} x:{secret}\n");
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), wanted, "the run has its values");
+    let shown =
+        home.ok(&["show", "last", "--json"]) + &home.ok(&["events", "--from", "1", "--json"]);
+    let mut stored = shown.into_bytes();
+    for entry in std::fs::read_dir(home.root().join("blobs")).expect("blobs").flatten() {
+        let folder = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+        for path in folder.map(|entry| entry.path()).chain([entry.path()]) {
+            stored.extend(std::fs::read(path).unwrap_or_default());
+        }
+    }
+    let found = |text: &str| stored.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(found("CONFIG") && found("job-[secret]"), "the right places are looked at");
+    for text in [secret, "tiger9ab", "llama7qq"] {
+        assert!(!found(text), "{text}");
+    }
+}
+
+#[test]
 fn a_name_cannot_steer_the_terminal_of_who_reads() {
     let home = Home::new();
     home.ok(&["run", "--", "sh", "-c", "true", "\u{1b}]0;owned\u{7}\u{202e}"]);

@@ -365,6 +365,23 @@ fn words_beside_a_service_hold_no_secret_in_the_log_and_are_whole_when_used() {
 }
 
 #[test]
+fn a_password_in_the_url_of_a_probe_is_nowhere() {
+    let url = "http://u:hunter2xyz@127.0.0.1:{port}/";
+    let project = Project::new(&format!(
+        "[services.web]\n{STAYS}port = \"auto\"\nstartup_timeout = \"300ms\"\n\
+         readiness = {{ http = {{ url = \"{url}\" }} }}\n"
+    ));
+    project.jr(&["up"]);
+    project.until("it is told", |project| {
+        let events = project.jr(&["events", "--from", "1", "--json"]);
+        let said = String::from_utf8_lossy(&events.stdout).into_owned();
+        assert!(!said.contains("hunter2xyz"), "{said}");
+        said.contains("cannot connect to 127.0.0.1")
+    });
+    project.jr(&["down"]);
+}
+
+#[test]
 fn a_runtime_file_starts_what_it_lists_and_forgets_the_rest() {
     let services = format!("[services.web]\n{STAYS}port = \"auto\"\n[services.other]\n{STAYS}");
     let project = Project::new(&services);

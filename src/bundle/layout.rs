@@ -79,6 +79,9 @@ pub struct Redactions {
     pub items: Vec<Redaction>,
     /// Output that was asked for and is not in it.
     pub left_out: Vec<LeftOut>,
+    /// Known secrets that are so short that they were not looked for.
+    #[serde(default)]
+    pub too_short: u64,
 }
 
 /// What was taken out of one member, for one reason.

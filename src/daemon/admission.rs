@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper::StatusCode;
 
@@ -17,10 +17,11 @@ use super::views_loop::Questions;
 use crate::config::commit::commit_at;
 use crate::config::document::Document;
 use crate::limits;
+use crate::log::secrets::proof;
 use crate::log::{Blobs, LogError, Secrets as SecretFiles, codec};
 use crate::model::command::BatchLine;
 use crate::model::id::check_run_name;
-use crate::model::secret::{self, LineSecrets, Secrets};
+use crate::model::secret::{self, Known as KnownSecrets, LineSecrets, Secrets};
 use crate::model::service::spec::ServiceSpec;
 use crate::model::{
     ByteString, Capture, Command, Dependency, Digest, GitCommit, Kind, Resolution, RunId, RunSpec,
@@ -35,6 +36,8 @@ pub struct Admission {
     place: Place,
     /// Variables that are known to be on disk: the same for most commands of a person.
     known: Arc<Mutex<Known>>,
+    /// Read or made with the first secret.
+    key: Arc<OnceLock<Key>>,
 }
 
 /// What is known of blobs, under one lock, so that none is removed while somebody stores it.
@@ -49,12 +52,14 @@ struct Known {
 struct Stored {
     variables: Digest,
     secrets: Vec<(ByteString, ByteString)>,
+    /// The values, wherever else the command has them.
+    known: KnownSecrets,
 }
 
 impl Admission {
     /// For one environment.
     pub fn new(place: Place) -> Self {
-        Self { place, known: Arc::default() }
+        Self { place, known: Arc::default(), key: Arc::default() }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -133,7 +138,7 @@ impl Admission {
         check_command(&asked.command)?;
         let name = asked.name.unwrap_or_else(|| file_name(&asked.command[0]));
         let stored = self.store_variables(&asked.common)?;
-        let command = secret::mask_command(asked.command);
+        let command = secret::mask_command_and(asked.command, &stored.known);
         let secrets = Secrets {
             variables: stored.secrets,
             arguments: command.secrets,
@@ -149,7 +154,7 @@ impl Admission {
             after,
             parent,
             lock: asked.lock,
-            ..spec_of(name, Kind::Job, &asked.common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Job, &asked.common, (stored.variables, &stored.known), owner)?
         };
         let (spec, key_holder, ended) = (Arc::new(spec), None, Vec::new());
         Ok((run, Command::Run { run, spec, key_holder, ended }))
@@ -178,7 +183,7 @@ impl Admission {
     ) -> Result<Vec<(ServiceName, Arc<ServiceSpec>)>, Refusal> {
         let (this, asked) = (self.clone(), asked.clone());
         blocking(move || {
-            let key = service_key(&this.place).map_err(|error| not_stored(&error))?;
+            let key = this.key().map_err(|error| not_stored(&error))?;
             let service = |request: &ServiceRequest| this.service_now(&asked, request, &key);
             asked.services.iter().map(service).collect()
         })
@@ -208,21 +213,21 @@ impl Admission {
         key: &Key,
     ) -> Result<(ServiceName, Arc<ServiceSpec>), Refusal> {
         check_command(&request.command)?;
-        let masked = declaration::mask(request);
-        let digest = declaration::digest(&masked, key);
+        let digest = declaration::digest(&declaration::mask(request), key);
         let mut common = request.common.clone();
         common.variables = surroundings(asked.surroundings.clone(), &common.variables);
         common.config.clone_from(&asked.config);
         // It may be another one at each start.
         common.commit = None;
         let stored = self.store_variables(&common)?;
+        let masked = declaration::mask_and(request, &stored.known);
         // Those of the surroundings are among them.
         let secrets = Secrets { variables: stored.secrets, ..masked.secrets };
         let owner = self.store_secrets(fresh_run_id(), &secrets)?;
         let name = request.service.to_string();
         let run = RunSpec {
             command: masked.request.command.clone(),
-            ..spec_of(name, Kind::Service, &common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Service, &common, (stored.variables, &stored.known), owner)?
         };
         let spec = declaration::service(&masked.request, run, digest);
         Ok((request.service.clone(), Arc::new(spec)))
@@ -240,9 +245,9 @@ impl Admission {
         let mut lines = Vec::with_capacity(asked.lines.len());
         for line in asked.lines {
             let id = fresh_run_id();
-            let command = secret::mask_command(batch_line::argv(&line));
-            let name = batch_line::name(&line);
-            let line = secret::mask_line(line);
+            let command = secret::mask_command_and(batch_line::argv(&line), &stored.known);
+            let name = stored.known.mask_text(batch_line::name(&line));
+            let line = secret::mask_line_and(line, &stored.known);
             let originals = LineSecrets { line: line.secrets, arguments: command.secrets };
             if !originals.is_empty() {
                 secrets.lines.insert(id, originals);
@@ -257,7 +262,7 @@ impl Admission {
             queue: asked.queue,
             parent,
             fail_fast: asked.fail_fast,
-            ..spec_of(name, Kind::Batch, &asked.common, Some(stored.variables), owner)?
+            ..spec_of(name, Kind::Batch, &asked.common, (stored.variables, &stored.known), owner)?
         };
         Ok(Command::Batch { run, spec: Arc::new(spec), jobs, lines })
     }
@@ -269,7 +274,8 @@ impl Admission {
         let masked = secret::mask_variables_and(variables, &common.secret_names);
         let bytes = codec::encode(&masked.values);
         let digest = self.store(&bytes)?;
-        Ok(Stored { variables: digest, secrets: masked.secrets })
+        let known = masked.known();
+        Ok(Stored { variables: digest, secrets: masked.secrets, known })
     }
 
     /// Stores a configuration, and gives what decisions need of it.
@@ -318,7 +324,22 @@ impl Admission {
         }
         let files = SecretFiles::new(&self.place.secrets());
         files.write(owner, &codec::encode(secrets)).map_err(|error| not_stored(&error))?;
+        if !secrets.variables.is_empty()
+            && let Ok(key) = self.key()
+        {
+            // Without it a report leaves the output of this run out.
+            let _unproven = files.prove(owner, proof(&key, &secrets.variables));
+        }
         Ok(Some(owner))
+    }
+
+    /// The key of an environment, made where there is none.
+    fn key(&self) -> Result<Key, LogError> {
+        if let Some(key) = self.key.get() {
+            return Ok(*key);
+        }
+        let key = key_of(&self.place)?;
+        Ok(*self.key.get_or_init(|| key))
     }
 }
 
@@ -378,9 +399,10 @@ fn spec_of(
     name: String,
     kind: Kind,
     common: &Common,
-    variables: Option<Digest>,
+    (variables, known): (Digest, &KnownSecrets),
     secrets: Option<RunId>,
 ) -> Result<RunSpec, Refusal> {
+    let name = known.mask_text(name);
     check_run_name(&name).map_err(|error| usage("bad_name", error.to_string()))?;
     if common.cwd.as_bytes().first() != Some(&b'/') {
         return Err(usage("bad_cwd", "the working directory must be an absolute path".to_owned()));
@@ -394,9 +416,9 @@ fn spec_of(
         name,
         kind,
         cwd: common.cwd.clone(),
-        variables,
+        variables: Some(variables),
         secrets,
-        labels: common.labels.clone(),
+        labels: masked_labels(&common.labels, known),
         timeout_ms: common.timeout_ms,
         stop_signal: common.stop_signal.unwrap_or(Signal::TERM),
         grace_ms: common.grace_ms.unwrap_or(limits::GRACE_MS),
@@ -415,6 +437,19 @@ fn spec_of(
     })
 }
 
+/// Labels choose runs and are given to none: what looks secret in one is not kept.
+fn masked_labels(
+    labels: &BTreeMap<String, String>,
+    known: &KnownSecrets,
+) -> BTreeMap<String, String> {
+    let pairs = labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+    let masked = secret::mask_variables(pairs.collect()).values;
+    let label = |(name, value): (ByteString, ByteString)| {
+        (name.to_text(), known.mask_text(value.to_text()))
+    };
+    masked.into_iter().map(label).collect()
+}
+
 /// The commit of what was described before: its directory is known here, and not to the client.
 fn commit_of(directory: &ByteString) -> Option<GitCommit> {
     let home = PlaceVariables::of_process().home.map(PathBuf::from);
@@ -428,8 +463,8 @@ fn config_of(common: &Common) -> Option<Digest> {
     given.or(common.repeated_config)
 }
 
-/// The key of an environment's declarations, made where there is none.
-fn service_key(place: &Place) -> Result<Key, LogError> {
+/// The key of an environment's declarations and proofs, made where there is none.
+fn key_of(place: &Place) -> Result<Key, LogError> {
     let files = SecretFiles::new(&place.secrets());
     if let Some(key) = files.key()? {
         return Ok(key);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::protocol::ServiceRequest;
-use crate::model::secret::{LineSecrets, Secrets};
+use crate::model::secret::{Known, LineSecrets, Secrets};
 use crate::model::service::probe::{Probe, ProbeWay};
 use crate::model::service::spec::{HookMoment, ServiceSpec, Supervision};
 use crate::model::{ByteString, Digest, Kind, OnInterrupt, RunId, RunSpec, secret};
@@ -57,11 +57,17 @@ pub struct Masked {
 
 /// Takes the secrets out.
 pub fn mask(request: &ServiceRequest) -> Masked {
+    mask_and(request, &Known::default())
+}
+
+/// As [`mask`], and these values of the client's surroundings.
+pub fn mask_and(request: &ServiceRequest, known: &Known) -> Masked {
     let mut request = request.clone();
     let variables = std::mem::take(&mut request.common.variables);
     let variables = secret::mask_variables_and(variables, &request.common.secret_names);
+    let known = &variables.known().and(known);
     request.common.variables = variables.values;
-    let command = secret::mask_command(std::mem::take(&mut request.command));
+    let command = secret::mask_command_and(std::mem::take(&mut request.command), known);
     request.command = command.values;
     let mut secrets = Secrets {
         variables: variables.secrets,
@@ -69,7 +75,7 @@ pub fn mask(request: &ServiceRequest) -> Masked {
         lines: BTreeMap::new(),
     };
     for (moment, words) in &mut request.supervision.hooks {
-        mask_words(Words::Hook(*moment), words, &mut secrets);
+        mask_words(Words::Hook(*moment), words, known, &mut secrets);
     }
     let probes = [
         (Words::Readiness, &mut request.supervision.readiness),
@@ -78,15 +84,15 @@ pub fn mask(request: &ServiceRequest) -> Masked {
     for (of, probe) in probes {
         if let Some(probe) = probe {
             let mut words = words_of(probe);
-            mask_words(of, &mut words, &mut secrets);
+            mask_words(of, &mut words, known, &mut secrets);
             put_words(probe, words);
         }
     }
     Masked { request, secrets }
 }
 
-fn mask_words(of: Words, words: &mut Vec<ByteString>, secrets: &mut Secrets) {
-    let masked = secret::mask_command(std::mem::take(words));
+fn mask_words(of: Words, words: &mut Vec<ByteString>, known: &Known, secrets: &mut Secrets) {
+    let masked = secret::mask_command_and(std::mem::take(words), known);
     *words = masked.values;
     if !masked.secrets.is_empty() {
         let line = LineSecrets { line: None, arguments: masked.secrets };

@@ -172,9 +172,12 @@ impl Launcher {
         if let Some(secrets) = secrets {
             declaration::unmask_probes(&mut supervision, &secrets);
             hidden.extend(secrets.variables.iter().map(|(_, value)| value.clone()));
+            hidden.extend(Secrets::clone(&secrets).pieces().into_iter().map(ByteString::from));
         }
         let files = spec.variable_files.iter();
         hidden.extend(files.filter_map(|(_, path)| secret_file(path)));
+        // What is contained in another one is not left over.
+        hidden.sort_by_key(|value| std::cmp::Reverse(value.as_bytes().len()));
         (supervision, hidden)
     }
 

@@ -19,7 +19,7 @@ use super::place::Place;
 use super::views_loop::Questions;
 use crate::limits;
 use crate::log::prune::{self, Cut, Taken};
-use crate::log::{Blobs, LogError, Reader, snapshot};
+use crate::log::{Blobs, LogError, Reader, Secrets, snapshot};
 use crate::model::{BootId, Digest, Event, Observation, Pruned, Pruning, RunId, State};
 use crate::projections::query::QueryError;
 use crate::projections::{LogSource, SourceError, Views, ViewsError};
@@ -271,7 +271,8 @@ impl Pruner {
         if Arc::strong_count(&asking) > 1 {
             return Ok(0);
         }
-        let named = named_blobs(&self.log)?;
+        let (named, owners) = named_in(&self.log)?;
+        Secrets::new(&self.place.secrets()).retain_proofs(&owners)?;
         let mut freed = 0;
         for (digest, bytes) in found.into_iter().filter(|(digest, _)| !named.contains(digest)) {
             self.check_ending()?;
@@ -340,9 +341,9 @@ pub fn survey(
     Ok(Pruned { before, runs, events, bytes, error: None })
 }
 
-/// Digests in the kept records.
-fn named_blobs(log: &Reader) -> Result<BTreeSet<Digest>, PruneError> {
-    let mut named = BTreeSet::new();
+/// Digests in the kept records, and whose secrets their runs had.
+fn named_in(log: &Reader) -> Result<(BTreeSet<Digest>, BTreeSet<RunId>), PruneError> {
+    let (mut named, mut owners) = (BTreeSet::new(), BTreeSet::new());
     // What is in force may have been said by a record that is gone.
     let saved = log.snapshot_before(log.kept_from())?;
     named.extend(snapshot::decode(Path::new("snapshot"), &saved.bytes)?.config.config);
@@ -350,6 +351,7 @@ fn named_blobs(log: &Reader) -> Result<BTreeSet<Digest>, PruneError> {
         if let Event::RunAdmitted { spec, .. } = &stored.envelope.event {
             named.extend(spec.variables);
             named.extend(spec.config);
+            owners.extend(spec.secrets);
         }
         if let Event::ConfigResolved { resolution } = &stored.envelope.event {
             named.extend(resolution.config);
@@ -358,7 +360,7 @@ fn named_blobs(log: &Reader) -> Result<BTreeSet<Digest>, PruneError> {
     };
     log.scan_kept(&mut take)?;
     log.scan(log.kept_from(), &mut take)?;
-    Ok(named)
+    Ok((named, owners))
 }
 
 /// The output files of an environment.

@@ -9,6 +9,7 @@
 //!               log/floor              floor.rs      where the kept history begins, after a prune
 //!               blobs/<2>/<62>         blobs.rs      what events refer to by digest
 //!               secrets/<run>          secrets.rs    what must not be in an event
+//!               secrets/key, proofs    secrets.rs    what tells later whether they are the same
 //!
 //! Envelope ──upcast, codec, record, chain──▶ Batch ──store──▶ one durable commit
 //! Envelope ◀──upcast, codec────── Record (verified) ◀──reader, cursor── a file, open or as it lies

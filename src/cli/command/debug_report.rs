@@ -10,6 +10,7 @@ use crate::bundle::{Writer, layout};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::report::cause::Cause;
+use crate::cli::report::configured::Configured;
 use crate::cli::report::deep::Deep;
 use crate::cli::report::facts::Host;
 use crate::cli::report::failures::{Failure, failures};
@@ -170,7 +171,11 @@ impl DebugReportArgs {
                 writer.blob(*digest, &bytes).map_err(failed)?;
             }
         }
-        let mut known = Known::here(&context.place, gathered.runs.values());
+        let configured = Configured::of(&context.configuration);
+        let mut known = Known::here(&context.place, configured, gathered.runs.values());
+        if self.include_output {
+            known.prove(&context.place, gathered.runs.values());
+        }
         let redactor = Redactor::new(known.values.iter().map(Vec::as_slice));
         let mut redactions = Redactions::default();
         if self.include_output {
@@ -178,11 +183,12 @@ impl DebugReportArgs {
                 Some(run) => gathered.family(run),
                 None => gathered.runs.keys().copied().collect(),
             };
-            let known = (!self.unknown_secrets).then_some(&mut known);
+            let known = (!self.unknown_secrets).then_some(&known);
             let ways = (&context.place, &redactor);
             let copied = output::copy(&runs, &gathered, known, ways, &mut writer);
             redactions = copied.map_err(failed)?;
         }
+        redactions.too_short = redactor.too_short();
         let facts = if self.no_facts {
             Vec::new()
         } else {
@@ -233,6 +239,10 @@ fn tell(
     let taken: u64 = redactions.items.iter().map(|item| item.count).sum();
     if taken > 0 {
         context.ui.status(&format!("{taken} secrets taken out: redactions.json in it says where"));
+    }
+    if redactions.too_short > 0 {
+        let count = redactions.too_short;
+        context.ui.status(&format!("known secrets too short to be looked for: {count}"));
     }
     for left in &redactions.left_out {
         context.ui.status(&format!("left out {}: {}", left.member, left.why));

@@ -7,6 +7,7 @@
 //! Whoever dies in between leaves a `.tmp` and no bundle.
 
 pub mod cause;
+pub mod configured;
 pub mod deep;
 pub mod facts;
 pub mod failures;

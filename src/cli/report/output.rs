@@ -14,7 +14,6 @@ use crate::bundle::layout::{
 use crate::bundle::redact::Redactor;
 use crate::bundle::{BundleError, Writer};
 use crate::daemon::place::Place;
-use crate::log::Blobs;
 use crate::model::RunId;
 
 /// Copies the output of these runs; what is left out is noted. Without `known` it does not matter
@@ -25,15 +24,14 @@ use crate::model::RunId;
 pub fn copy(
     runs: &BTreeSet<RunId>,
     gathered: &Gathered,
-    known: Option<&mut Known>,
+    known: Option<&Known>,
     (place, redactor): (&Place, &Redactor),
     writer: &mut Writer,
 ) -> Result<Redactions, BundleError> {
     let mut names = Vec::new();
     let mut redactions = Redactions::default();
-    let (mut known, blobs) = (known, Blobs::new(&place.blobs()));
     for (run, seen) in gathered.runs.iter().filter(|(run, _)| runs.contains(run)) {
-        let unknown = known.as_mut().map(|known| known.unknown(seen, &blobs)).unwrap_or_default();
+        let unknown = known.map(|known| known.unknown(seen)).unwrap_or_default();
         if !unknown.is_empty() {
             let member = format!("output/{run}");
             let unknown = unknown.join(", ");

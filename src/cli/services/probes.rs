@@ -9,6 +9,7 @@ use crate::config::schema::probe::{
 use crate::config::schema::values::{Millis, Port};
 use crate::daemon::protocol::Common;
 use crate::model::ByteString;
+use crate::model::secret::mask_line;
 use crate::model::service::probe::{HttpProbe, Probe, ProbePort, ProbeWay};
 use crate::model::service::spec::{MAIN_PORT, PortWish};
 
@@ -82,11 +83,11 @@ pub fn probe(
 }
 
 fn http_probe(wish: &HttpWish, ports: &[PortWish]) -> Result<HttpProbe, String> {
-    let (host, port, path) = if let Some(url) = &wish.url {
+    let Url { user, host, port, path } = if let Some(url) = &wish.url {
         parse_url(url, ports)?
     } else {
         let (host, port) = target(wish.port.as_ref(), None, ports)?;
-        (host, port, wish.path.clone().unwrap_or_else(|| "/".to_owned()))
+        Url { user: None, host, port, path: wish.path.clone().unwrap_or_else(|| "/".to_owned()) }
     };
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     let statuses = match &wish.status {
@@ -95,16 +96,38 @@ fn http_probe(wish: &HttpWish, ports: &[PortWish]) -> Result<HttpProbe, String> 
         None => Vec::new(),
     };
     let headers = wish.headers.iter().flatten();
-    let headers = headers.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut headers: Vec<(String, String)> =
+        headers.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(user) = user
+        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+    {
+        headers.push(("Authorization".to_owned(), basic(&user)));
+    }
     Ok(HttpProbe { host, port, path, statuses, body: wish.body.clone(), headers })
 }
 
-/// `http://HOST[:PORT][/PATH]`; `{port}` is the main port.
-fn parse_url(url: &str, ports: &[PortWish]) -> Result<(String, ProbePort, String), String> {
+/// The parts of a URL that a question needs.
+struct Url {
+    /// `user:password`, as written.
+    user: Option<String>,
+    host: String,
+    port: ProbePort,
+    path: String,
+}
+
+/// `http://[USER:PASSWORD@]HOST[:PORT][/PATH]`; `{port}` is the main port.
+fn parse_url(url: &str, ports: &[PortWish]) -> Result<Url, String> {
     let rest = url.strip_prefix("http://");
-    let rest = rest.ok_or_else(|| format!("{url:?} does not begin with http://"))?;
+    let rest = rest.ok_or_else(|| {
+        let shown = mask_line(ByteString::from(url)).values.to_text();
+        format!("{shown:?} does not begin with http://")
+    })?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
+    let (user, authority) = match authority.rsplit_once('@') {
+        Some((user, rest)) => (Some(user.to_owned()), rest),
+        None => (None, authority),
+    };
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => match authority.rsplit_once(':') {
@@ -121,7 +144,37 @@ fn parse_url(url: &str, ports: &[PortWish]) -> Result<(String, ProbePort, String
         None => number(80, ports),
     };
     let path = if path.is_empty() { "/" } else { path };
-    Ok((host.to_owned(), port, path.to_owned()))
+    Ok(Url { user, host: host.to_owned(), port, path: path.to_owned() })
+}
+
+/// Without the user information, which is no part of a host (RFC 3986, 3.2).
+fn without_user(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, rest)| rest)
+}
+
+/// The user information of a URL as a header has it (RFC 7617).
+fn basic(user: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut decoded = Vec::with_capacity(user.len());
+    let mut rest = user.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| *byte == b'%');
+        let escaped = escaped.and_then(|two| std::str::from_utf8(two).ok());
+        let value = escaped.and_then(|two| u8::from_str_radix(two, 16).ok());
+        decoded.push(value.unwrap_or(*byte));
+        rest = if value.is_some() { &after[2..] } else { after };
+    }
+    let mut header = "Basic ".to_owned();
+    for three in decoded.chunks(3) {
+        let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place)) & 63;
+            let is_there = place <= three.len();
+            header.push(if is_there { char::from(DIGITS[digit as usize]) } else { '=' });
+        }
+    }
+    header
 }
 
 fn tcp_probe(wish: &TcpProbe, ports: &[PortWish]) -> Result<ProbeWay, String> {
@@ -135,16 +188,17 @@ fn target(
     host: Option<&str>,
     ports: &[PortWish],
 ) -> Result<(String, ProbePort), String> {
+    let not_a_port = |text: &str| format!("{:?} is no port", without_user(text));
     let (said, port) = match port {
         Some(Port::Fixed(wish)) => (None, number(*wish, ports)),
-        Some(Port::Text(text)) => match text.rsplit_once(':') {
+        Some(Port::Text(text)) => match without_user(text).rsplit_once(':') {
             Some((host, wish)) => {
-                let wish = wish.parse().map_err(|_| format!("{text:?} is no port"))?;
+                let wish = wish.parse().map_err(|_| not_a_port(text))?;
                 (Some(host.to_owned()), number(wish, ports))
             }
             None if text == "auto" => (None, own(MAIN_PORT, ports)?),
             None => {
-                let wish = text.parse().map_err(|_| format!("{text:?} is no port"))?;
+                let wish = text.parse().map_err(|_| not_a_port(text))?;
                 (None, number(wish, ports))
             }
         },
@@ -152,7 +206,7 @@ fn target(
     };
     let bound = ports.first().and_then(|wish| wish.host.clone());
     let bound = bound.filter(|host| !matches!(host.as_str(), "0.0.0.0" | "::" | "*"));
-    let host = host.map(str::to_owned).or(said).or(bound);
+    let host = host.map(|host| without_user(host).to_owned()).or(said).or(bound);
     Ok((host.unwrap_or_else(|| "localhost".to_owned()), port))
 }
 
@@ -171,4 +225,42 @@ fn own(name: &str, ports: &[PortWish]) -> Result<ProbePort, String> {
 fn number(number: u16, ports: &[PortWish]) -> ProbePort {
     let own = ports.iter().find(|wish| wish.number == Some(number));
     own.map_or(ProbePort::Number(number), |wish| ProbePort::Own(wish.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_sent_as_a_header_and_is_no_part_of_the_host() {
+        let of = |url: &str, headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            let wish = HttpWish {
+                url: Some(url.to_owned()),
+                headers: Some(headers),
+                ..HttpWish::default()
+            };
+            http_probe(&wish, &[])
+        };
+        let probe = of("http://u:p%40ss@127.0.0.1:80/x", &[]).expect("reads");
+        assert_eq!((probe.host.as_str(), probe.path.as_str()), ("127.0.0.1", "/x"));
+        let wanted = ("Authorization".to_owned(), "Basic dTpwQHNz".to_owned());
+        assert_eq!(probe.headers, [wanted]);
+        let probe = of("http://ada:pw@h", &[("authorization", "Bearer x")]).expect("reads");
+        assert_eq!((probe.host.as_str(), probe.headers.len()), ("h", 1));
+        for (text, wanted) in
+            [("a", "Basic YQ=="), ("ab", "Basic YWI="), ("a%zz", "Basic YSV6eg==")]
+        {
+            assert_eq!(basic(text), wanted);
+        }
+        for url in ["http://u:hunter2@h:x/", "https://u:hunter2@h/"] {
+            let told = of(url, &[]).expect_err("is refused");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        let port = Port::Text("u:hunter2@h:80".to_owned());
+        let (host, port) = target(Some(&port), None, &[]).expect("reads");
+        assert_eq!((host.as_str(), port), ("h", ProbePort::Number(80)));
+        let told = target(Some(&Port::Text("u:hunter2@h".to_owned())), None, &[]);
+        assert!(!told.expect_err("is refused").contains("hunter2"));
+    }
 }

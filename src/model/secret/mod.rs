@@ -3,6 +3,8 @@
 //! What is stored and shown has a [`MARKER`] where the secret stood. The original goes into
 //! [`Secrets`] under its place, whole, so that putting it back is exact.
 
+mod json;
+mod known;
 pub mod spans;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bytestring::ByteString;
 use super::id::RunId;
-use spans::{argument_spans, line_spans, positions, shapes};
+pub use known::{Known, LEAST_BYTES};
+use spans::{argument_spans, line_spans, positions};
 pub use spans::{is_secret, is_secret_name};
 
 /// What stands where a secret stood.
@@ -52,7 +55,25 @@ impl Secrets {
         let lines =
             lines.flat_map(|line| line.line.into_iter().chain(line.arguments.into_values()));
         let texts: Vec<ByteString> = self.arguments.into_values().chain(lines).collect();
-        secrets_in(&self.variables, &texts)
+        let mut found = secrets_in(&self.variables, &[]);
+        let masked = mask_variables(self.variables.clone()).values;
+        let both = self.variables.into_iter().zip(&masked);
+        let unmarked = both.filter(|(_, (_, shown))| !is_marked(shown));
+        let mut rest: Vec<ByteString> = unmarked.map(|((_, value), _)| value).collect();
+        // Each holds another one, or was declared to be a secret as a whole.
+        rest.sort_by_key(|value| value.as_bytes().len());
+        for text in texts {
+            match pieces_of_text(&text) {
+                none if none.is_empty() => rest.push(text),
+                some => found.extend(some),
+            }
+        }
+        for text in rest {
+            if Known::new(found.iter().cloned()).spans(text.as_bytes()).is_empty() {
+                found.push(text.as_bytes().to_vec());
+            }
+        }
+        found
     }
 }
 
@@ -75,7 +96,8 @@ pub struct Masked<Values, Originals> {
     pub secrets: Originals,
 }
 
-/// Masks variables, by name or by the shape of the value. Names are unique.
+/// Masks variables, by name, by the shape of the value, or by what it has of another one that is
+/// masked. Names are unique.
 pub fn mask_variables(variables: Variables) -> Masked<Variables, Variables> {
     mask_variables_and(variables, &[])
 }
@@ -85,26 +107,59 @@ pub fn mask_variables_and(
     variables: Variables,
     hidden: &[ByteString],
 ) -> Masked<Variables, Variables> {
+    let is_hidden = |name: &ByteString, value: &ByteString| {
+        let says = is_secret(name.as_bytes(), value.as_bytes()) || hidden.contains(name);
+        says && !value.as_bytes().is_empty()
+    };
+    let alone = |(name, value): &(ByteString, ByteString)| {
+        if is_hidden(name, value) {
+            return ByteString::from(MARKER);
+        }
+        with_markers(value.as_bytes(), line_spans(value.as_bytes()))
+    };
+    let shown: Vec<ByteString> = variables.iter().map(alone).collect();
+    let both = variables.iter().zip(&shown);
+    let known = both.flat_map(|((_, value), shown)| pieces(shown.as_bytes(), value.as_bytes()));
+    let known = Known::new(known);
     let mut secrets = Vec::new();
-    let mask = |(name, value): (ByteString, ByteString)| {
-        let by_name = is_secret(name.as_bytes(), value.as_bytes());
-        let is_hidden = by_name || hidden.contains(&name);
-        let shown = if is_hidden && !value.as_bytes().is_empty() {
-            ByteString::from(MARKER)
-        } else {
-            with_markers(value.as_bytes(), shapes(value.as_bytes()))
-        };
+    let mut values = Vec::with_capacity(variables.len());
+    for ((name, value), mut shown) in variables.into_iter().zip(shown) {
+        let bytes = value.as_bytes();
+        let others = known.spans(bytes);
+        if !others.is_empty() && !is_hidden(&name, &value) {
+            shown = with_markers(bytes, line_spans(bytes).into_iter().chain(others).collect());
+        }
         if shown != value {
             secrets.push((name.clone(), value));
         }
-        (name, shown)
-    };
-    let values = variables.into_iter().map(mask).collect();
+        values.push((name, shown));
+    }
     Masked { values, secrets }
 }
 
-/// Masks an argv: `--token=V`, `--token V`, `TOKEN=V`, `Authorization: V`, and shapes anywhere.
+impl Masked<Variables, Variables> {
+    /// The values that were taken out, for what else the command has.
+    pub fn known(&self) -> Known {
+        let originals: BTreeMap<_, _> = self.secrets.iter().map(|(a, b)| (a, b)).collect();
+        let found = self.values.iter().flat_map(|(name, shown)| {
+            let original = originals.get(name);
+            original.map(|value| pieces(shown.as_bytes(), value.as_bytes())).unwrap_or_default()
+        });
+        Known::new(found)
+    }
+}
+
+/// Masks an argv: `--token=V`, `--token V`, `TOKEN=V`, `Authorization: V`, JSON, and shapes
+/// anywhere.
 pub fn mask_command(argv: Vec<ByteString>) -> Masked<Vec<ByteString>, BTreeMap<u32, ByteString>> {
+    mask_command_and(argv, &Known::default())
+}
+
+/// As [`mask_command`], and these values.
+pub fn mask_command_and(
+    argv: Vec<ByteString>,
+    known: &Known,
+) -> Masked<Vec<ByteString>, BTreeMap<u32, ByteString>> {
     let mut secrets = BTreeMap::new();
     let mut values: Vec<ByteString> = Vec::with_capacity(argv.len());
     let mut flag_before = false;
@@ -113,10 +168,11 @@ pub fn mask_command(argv: Vec<ByteString>) -> Masked<Vec<ByteString>, BTreeMap<u
         let is_flag = bytes.first() == Some(&b'-');
         let shown = if flag_before && !is_flag && !bytes.is_empty() {
             ByteString::from(MARKER)
-        } else if is_script(&values) {
-            with_markers(bytes, line_spans(bytes))
         } else {
-            with_markers(bytes, argument_spans(bytes))
+            let is_script = is_script(&values);
+            let mut spans = if is_script { line_spans(bytes) } else { argument_spans(bytes) };
+            spans.extend(known.spans(bytes));
+            with_markers(bytes, spans)
         };
         flag_before = place > 0 && is_flag && !bytes.contains(&b'=') && is_secret_name(bytes);
         if shown != argument {
@@ -129,13 +185,20 @@ pub fn mask_command(argv: Vec<ByteString>) -> Masked<Vec<ByteString>, BTreeMap<u
 
 /// Masks the text of a shell line.
 pub fn mask_line(line: ByteString) -> Masked<ByteString, Option<ByteString>> {
-    let shown = with_markers(line.as_bytes(), line_spans(line.as_bytes()));
+    mask_line_and(line, &Known::default())
+}
+
+/// As [`mask_line`], and these values.
+pub fn mask_line_and(line: ByteString, known: &Known) -> Masked<ByteString, Option<ByteString>> {
+    let mut spans = line_spans(line.as_bytes());
+    spans.extend(known.spans(line.as_bytes()));
+    let shown = with_markers(line.as_bytes(), spans);
     let secrets = (shown != line).then_some(line);
     Masked { values: shown, secrets }
 }
 
 /// What stood where the markers are.
-fn pieces(shown: &[u8], original: &[u8]) -> Vec<Vec<u8>> {
+pub fn pieces(shown: &[u8], original: &[u8]) -> Vec<Vec<u8>> {
     let mut fixed = Vec::new();
     let mut rest = shown;
     while let Some(at) = positions(rest, MARKER.as_bytes()).first() {
@@ -166,13 +229,23 @@ pub fn secrets_in(variables: &Variables, texts: &[ByteString]) -> Vec<Vec<u8>> {
         .flat_map(|((_, value), (_, shown))| pieces(shown.as_bytes(), value.as_bytes()))
         .collect();
     for text in texts {
-        let shown = with_markers(text.as_bytes(), argument_spans(text.as_bytes()));
-        match pieces(shown.as_bytes(), text.as_bytes()).as_slice() {
+        match pieces_of_text(text) {
             // The whole of it stood behind a flag of its own.
-            [] => found.push(text.as_bytes().to_vec()),
-            some => found.extend_from_slice(some),
+            none if none.is_empty() => found.push(text.as_bytes().to_vec()),
+            some => found.extend(some),
         }
     }
+    found
+}
+
+/// What is taken out of an argument, or of a script that begins as such an argument does.
+pub fn pieces_of_text(text: &ByteString) -> Vec<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    for spans in [argument_spans(bytes), line_spans(bytes)] {
+        found.extend(pieces(with_markers(bytes, spans).as_bytes(), bytes));
+    }
+    found.dedup();
     found
 }
 
@@ -271,6 +344,14 @@ mod tests {
             ("postgres://u:p4ss@db/x", "postgres://u:[secret]@db/x"),
             ("https://u@h/x", "https://u@h/x"),
             ("https://h/a:b@c", "https://h/a:b@c"),
+            ("https://git@h/x", "https://git@h/x"),
+            ("https://deploy-bot-2024-production@h/x", "https://deploy-bot-2024-production@h/x"),
+            ("https://JohnMcDonaldSmith@h/x", "https://JohnMcDonaldSmith@h/x"),
+            ("https://zQ7bVx2kLm9RtY4wPd8s@h/x", "https://[secret]@h/x"),
+            ("https://0f8fad5bd9cb469fa165708677289505:@h/x", "https://[secret]:@h/x"),
+            (r#"{"db":{"password":"X y","port":1}}"#, r#"{"db":{"password":"[secret]","port":1}}"#),
+            ("host=h password=X port=1", "host=h password=[secret] port=1"),
+            ("Server=h;Password='X y';Port=1", "Server=h;Password='[secret]';Port=1"),
             ("redis://:p@ss@h", "redis://:[secret]@h"),
             ("AKIAIOSFODNN7EXAMPLE", "[secret]"),
             ("id=AKIAIOSFODNN7EXAMPLE;", "id=[secret];"),
@@ -297,7 +378,7 @@ mod tests {
 
     #[test]
     fn arguments_are_secret_by_flag_assignment_and_header() {
-        let table: [(&[&str], &[&str]); 14] = [
+        let table: [(&[&str], &[&str]); 17] = [
             (&["a", "--token=x y", "b"], &["a", "--token=[secret]", "b"]),
             (&["a", "--token", "x", "y"], &["a", "--token", "[secret]", "y"]),
             (&["a", "--auth", "--verbose", "y"], &["a", "--auth", "--verbose", "y"]),
@@ -320,6 +401,15 @@ mod tests {
                 &["bash", "-lc", "curl -H 'Authorization: Bearer q' --password \"a b\" h"],
                 &["bash", "-lc", "curl -H 'Authorization: [secret]' --password \"[secret]\" h"],
             ),
+            (&["curl", "-d", r#"{"password":"X"}"#], &["curl", "-d", r#"{"password":"[secret]"}"#]),
+            (
+                &["a", r#"--data={"keys":["x",{"b":"y"}]}"#],
+                &["a", r#"--data={"keys":["[secret]",{"b":"[secret]"}]}"#],
+            ),
+            (
+                &["sh", "-c", r#"curl -d "{\"token\":\"X\"}" h"#],
+                &["sh", "-c", r#"curl -d "{\"token\":\"[secret]\"}" h"#],
+            ),
             (&["keyboard", "--keymap=de", "a=b"], &["keyboard", "--keymap=de", "a=b"]),
         ];
         for (argv, want) in table {
@@ -329,6 +419,38 @@ mod tests {
             assert_eq!((again.values, again.secrets.len()), (masked.values.clone(), 0));
             assert_eq!(unmask_command(masked.values, &masked.secrets), command(argv));
         }
+    }
+
+    #[test]
+    fn the_value_of_a_masked_variable_is_masked_wherever_the_command_has_it() {
+        let variables: Variables = [
+            ("API_TOKEN", "hunter2xyz"),
+            ("DATABASE_URL", "postgres://u:p4ssw0rd@h/x"),
+            ("HEADERS", "X: hunter2xyz"),
+            ("HOME", "/home/hunter"),
+            ("NOTE", "canary one"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec();
+        let masked = mask_variables_and(variables.clone(), &["NOTE".into()]);
+        let shown: Vec<String> = masked.values.iter().map(|(_, shown)| shown.to_text()).collect();
+        let wanted =
+            ["[secret]", "postgres://u:[secret]@h/x", "X: [secret]", "/home/hunter", "[secret]"];
+        assert_eq!(shown, wanted);
+        let known = masked.known();
+        let argv = command(&["true", "hunter2xyz", "/a/hunter2xyz/b", "-pp4ssw0rd", "canary one"]);
+        let of_argv = mask_command_and(argv.clone(), &known);
+        let wanted = ["true", "[secret]", "/a/[secret]/b", "-p[secret]", "[secret]"];
+        assert_eq!(of_argv.values, command(&wanted));
+        assert_eq!(unmask_command(of_argv.values, &of_argv.secrets), argv);
+        let line = mask_line_and("true hunter2xyz".into(), &known);
+        assert_eq!(line.values, "true [secret]".into());
+        // What is looked for later is the secret, and not what is around it.
+        let secrets =
+            Secrets { variables: masked.secrets, arguments: of_argv.secrets, ..Secrets::default() };
+        let found: std::collections::BTreeSet<Vec<u8>> = secrets.pieces().into_iter().collect();
+        let wanted = ["canary one", "hunter2xyz", "p4ssw0rd"];
+        assert_eq!(found, wanted.iter().map(|text| text.as_bytes().to_vec()).collect());
     }
 
     #[test]

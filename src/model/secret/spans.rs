@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::json::json_values;
+
 /// Whether a variable, flag or header of this name holds a secret.
 ///
 /// It goes by words (`API_KEY`, `api-key`, `apiKey`), so that `KEYBOARD`, `MONKEY` and
@@ -83,8 +85,15 @@ pub(super) fn argument_spans(text: &[u8]) -> Vec<Range<usize>> {
     line_spans(text)
 }
 
-/// Secrets inside the text of a shell line.
+/// Secrets inside the text of a shell line, and of JSON in it.
 pub(super) fn line_spans(text: &[u8]) -> Vec<Range<usize>> {
+    let mut spans = word_spans(text);
+    spans.extend(json_values(text));
+    spans
+}
+
+/// Secrets by the words of a shell line.
+fn word_spans(text: &[u8]) -> Vec<Range<usize>> {
     let mut spans = shapes(text);
     let mut flag_before = false;
     for word in words(text) {
@@ -104,10 +113,11 @@ pub(super) fn line_spans(text: &[u8]) -> Vec<Range<usize>> {
 /// What looks secret in text that some program printed: as in a shell line, and in JSON.
 pub fn of_output(text: &[u8]) -> Vec<Range<usize>> {
     let mut spans = private_keys(text);
+    spans.extend(json_values(text));
     let mut start = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n' || *byte == b'\r') {
         if may_hold(line) {
-            let found = line_spans(line).into_iter().chain(json_values(line));
+            let found = word_spans(line).into_iter();
             spans.extend(found.map(|span| start + span.start..start + span.end));
         }
         start += line.len();
@@ -126,46 +136,6 @@ pub fn may_hold(line: &[u8]) -> bool {
 fn contains_token(line: &[u8]) -> bool {
     [&b"AKIA"[..], b"ASIA", b"eyJ"].iter().any(|begin| !positions(line, begin).is_empty())
         || line.windows(7).any(|part| part.eq_ignore_ascii_case(b"bearer "))
-}
-
-/// `"password": "value"`, in any quotes, and values without.
-fn json_values(text: &[u8]) -> Vec<Range<usize>> {
-    let mut spans = Vec::new();
-    for colon in (0..text.len()).filter(|place| text[*place] == b':') {
-        let before = text[..colon].trim_ascii_end();
-        let Some((quote @ (b'"' | b'\''), before)) = before.split_last() else { continue };
-        let name = before.iter().rev().take_while(|byte| is_name_byte(**byte)).count();
-        let (open, name) = before.split_at(before.len() - name);
-        if open.last() != Some(quote) || !is_secret_name(name) {
-            continue;
-        }
-        let blanks = text[colon + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let start = colon + 1 + blanks;
-        let Some(first) = text.get(start).filter(|first| !b"[{".contains(first)) else { continue };
-        let span = if matches!(first, b'"' | b'\'') {
-            start + 1..end_of_string(text, start)
-        } else {
-            let ends = |byte: &u8| b",]} \n\r\t".contains(byte);
-            let length = text[start..].iter().position(ends).unwrap_or(text.len() - start);
-            start..start + length
-        };
-        spans.push(span);
-    }
-    spans
-}
-
-/// Where the quote that opens at `start` is closed.
-fn end_of_string(text: &[u8], start: usize) -> usize {
-    let mut escaped = false;
-    for (place, byte) in text.iter().enumerate().skip(start + 1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            byte if *byte == text[start] => return place,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// `NAME=value` and `?name=value&` inside a word.
@@ -201,7 +171,7 @@ fn headers(text: &[u8]) -> Vec<Range<usize>> {
     secret.map(value).collect()
 }
 
-fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }
 
@@ -250,7 +220,7 @@ pub(super) fn shapes(text: &[u8]) -> Vec<Range<usize>> {
     spans
 }
 
-/// `scheme://user:password@host`: the password.
+/// `scheme://user:password@host`: the password; `scheme://token@host`: what looks like a token.
 fn url_passwords(text: &[u8]) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     for place in positions(text, b"://") {
@@ -261,13 +231,31 @@ fn url_passwords(text: &[u8]) -> Vec<Range<usize>> {
         let authority = &authority[..authority.iter().position(ends).unwrap_or(authority.len())];
         let at = authority.iter().rposition(|byte| *byte == b'@');
         let colon = authority.iter().position(|byte| *byte == b':');
-        if let (Some(at), Some(colon)) = (at, colon)
-            && colon < at
-        {
-            spans.push(start + colon + 1..start + at);
+        let Some(at) = at else { continue };
+        let colon = colon.filter(|colon| *colon < at);
+        spans.extend(colon.map(|colon| start + colon + 1..start + at));
+        let user = &authority[..colon.unwrap_or(at)];
+        if looks_random(user) {
+            spans.push(start..start + user.len());
         }
     }
     spans
+}
+
+/// Long, and from letters to digits or capitals and back as no name or word goes.
+pub(super) fn looks_random(text: &[u8]) -> bool {
+    let class = |byte: &u8| match byte {
+        b'a'..=b'z' => Some(0),
+        b'A'..=b'Z' => Some(1),
+        b'0'..=b'9' => Some(2),
+        _ => None,
+    };
+    let classes: Vec<u8> = text.iter().filter_map(class).collect();
+    let changes = classes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    // Random letters and digits change two times of three, letters alone every second time.
+    let every = if classes.contains(&2) { 6 } else { 2 };
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.~%+/=".contains(byte);
+    text.len() >= 16 && text.iter().all(plain) && changes * every >= classes.len()
 }
 
 /// From `-----BEGIN … PRIVATE KEY-----` to the line of its end, or of the text.
@@ -359,6 +347,8 @@ mod tests {
             ("GET https://ada:hunter2@host/x", "hunter2"),
             ("Authorization: Basic YWRhOmh1bnRlcjI=\r\nHost: x", "Basic YWRhOmh1bnRlcjI="),
             ("using AKIA0123456789ABCDEF now", "AKIA0123456789ABCDEF"),
+            ("{\n  \"secrets\": [\n    \"hunter2\"\n  ]\n}", "hunter2"),
+            ("{\n  \"client_secret\":\n    \"hunter2\"\n}", "hunter2"),
         ] {
             let spans = of_output(text.as_bytes());
             let found: Vec<&str> = spans.iter().map(|span| &text[span.clone()]).collect();

@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn lines_are_followed_one_by_one_and_a_flood_of_blocks_is_not() {
         assert_eq!(writes_followed(b"a line\n", 1_500), 1_500);
-        assert_eq!(writes_followed(&[b'x'; 1 << 16], 1_500), 31);
+        assert_eq!(writes_followed(&vec![b'x'; 1 << 16], 1_500), 31);
     }
 
     #[test]

@@ -58,8 +58,15 @@ pub(super) async fn ask(
     }
 }
 
+/// Without what an older declaration kept before an `@`: user information is no part of a host
+/// (RFC 3986, 3.2), and may be a secret.
+fn without_user(host: &str) -> &str {
+    host.rsplit_once('@').map_or(host, |(_, host)| host)
+}
+
 /// As people write it, with brackets around an IPv6 address (RFC 3986).
 pub(super) fn place(host: &str, port: u16) -> String {
+    let host = without_user(host);
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -71,6 +78,7 @@ pub(super) fn refusal(place: &str, error: &io::Error) -> String {
 /// Every address of a host. `localhost` is both families whatever the resolver knows: a service
 /// that binds only one of them is there all the same.
 pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let host = without_user(host);
     if host.eq_ignore_ascii_case("localhost") {
         let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         return Ok(both.map(|address| SocketAddr::new(address, port)).to_vec());
@@ -93,4 +101,18 @@ pub(super) async fn open(address: SocketAddr) -> io::Result<TcpStream> {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_has_no_user_information() {
+        assert_eq!(place("u:hunter2@::1", 80), "[::1]:80");
+        let found = addresses("u:hunter2@127.0.0.1", 80).await.expect("an address");
+        assert_eq!(found, [SocketAddr::from(([127, 0, 0, 1], 80))]);
+        let told = addresses("u:hunter2@no host", 80).await.expect_err("there is none");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
 }

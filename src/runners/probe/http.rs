@@ -76,7 +76,7 @@ fn request(probe: &HttpProbe, port: u16) -> Result<Request<Empty<Bytes>>, String
     for (name, value) in [("host", host), ("user-agent", "jr"), ("connection", "close")] {
         if !headers.contains_key(name) {
             let value = HeaderValue::from_str(value);
-            headers.insert(name, value.map_err(|_| format!("{} is no host", probe.host))?);
+            headers.insert(name, value.map_err(|_| format!("{place} is no host"))?);
         }
     }
     debug_assert!(request.headers().contains_key(HOST));
