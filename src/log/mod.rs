@@ -9,6 +9,7 @@
 //!               log/floor              floor.rs      where the kept history begins, after a prune
 //!               blobs/<2>/<62>         blobs.rs      what events refer to by digest
 //!               secrets/<run>          secrets.rs    what must not be in an event
+//!               any of them            regular.rs    opened only if it is a file
 //!
 //! Envelope ──upcast, codec, record, chain──▶ Batch ──store──▶ one durable commit
 //! Envelope ◀──upcast, codec────── Record (verified) ◀──reader, cursor── a file, open or as it lies
@@ -33,6 +34,7 @@ pub mod part;
 pub mod prune;
 mod reader;
 pub mod record;
+pub mod regular;
 pub mod secrets;
 mod segment;
 pub mod segments;

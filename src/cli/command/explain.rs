@@ -1,12 +1,20 @@
 //! `jr explain`.
 
 use super::Runnable;
+use super::resume::refuse_other_machine;
 use super::up::{declared, plan};
-use crate::cli::context::{Context, parse};
+use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::services::table;
-use crate::projections::query::Query;
+use crate::daemon::declaration::{Key, sketch};
+use crate::daemon::foresee::foresee;
+use crate::daemon::offline::OfflineError;
+use crate::daemon::protocol::UpRequest;
+use crate::log::Secrets;
+use crate::model::{Phase, Run, State};
+use crate::projections::query::{Query, Scope};
+use crate::projections::services;
 use crate::projections::view::{List, RunView, StepView};
 
 /// Below the options.
@@ -38,9 +46,19 @@ impl Runnable for ExplainArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         let mut request = declared(context, Vec::new())?;
         request.with_dependencies = true;
-        let items = plan(context, &request)?;
-        let resume: List<RunView> = parse(&context.read_bytes(&Query::Interrupted)?)?;
-        let resume = resume.items;
+        refuse_other_machine(context)?;
+        let (items, resume) = match foresee(&context.place) {
+            Ok(foreseen) => after_recovery(&foreseen.after, &request, context)?,
+            // It has recovered, or there is nothing to recover.
+            Err(OfflineError::DaemonLives | OfflineError::NoState(_)) => {
+                let resume: List<RunView> = context.read(&Query::Interrupted)?;
+                (plan(context, &request)?, resume.items)
+            }
+            Err(error) => {
+                let error = CommandError::new("log", exit::FAILED, error.to_string());
+                return Err(error.hint("jr log verify"));
+            }
+        };
         if context.ui.json {
             context.ui.json(&Document { schema: "jr.explain/1", items, resume });
             return Ok(exit::OK);
@@ -54,4 +72,31 @@ impl Runnable for ExplainArgs {
         }
         Ok(exit::OK)
     }
+}
+
+/// What would be done once the next daemon has found what is left.
+fn after_recovery(
+    state: &State,
+    request: &UpRequest,
+    context: &Context,
+) -> Result<(Vec<StepView>, Vec<RunView>), CommandError> {
+    // Where there is no key yet, nothing was declared with it.
+    let key = Secrets::new(&context.place.secrets()).key().ok().flatten();
+    let key: Key = key.unwrap_or_default();
+    let declared = request.services.iter();
+    let declared = declared.map(|one| (one.service.clone(), sketch(one, &key).into())).collect();
+    let items = services::plan(state, &request.wish(declared))?.items;
+    let mut waiting: Vec<&Run> = state.runs.values().filter(|run| run.awaits_answer()).collect();
+    waiting.sort_unstable_by_key(|run| run.first_seq);
+    let ids: Vec<String> = waiting.iter().map(|run| run.id.to_string()).collect();
+    if ids.is_empty() {
+        return Ok((items, Vec::new()));
+    }
+    let mut runs = context.resolve(&ids, Scope::Any)?;
+    for run in &mut runs {
+        // As it will be when the daemon has looked.
+        Phase::Delayed.word().clone_into(&mut run.state);
+        run.pid = None;
+    }
+    Ok((items, runs))
 }
