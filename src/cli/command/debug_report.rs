@@ -333,8 +333,10 @@ fn tell(told: &Told, context: &mut Context) -> Result<(), CommandError> {
         context.ui.status(&format!("{taken} secrets taken out: redactions.json in it says where"));
     }
     for left in &told.redactions.left_out {
-        let much =
-            if left.bytes > 0 { format!(" {} of", text::size(left.bytes)) } else { "".into() };
+        let much = match left.bytes {
+            0 => String::new(),
+            bytes => format!(" {} of", text::size(bytes)),
+        };
         context.ui.status(&format!("left out{much} {}: {}", left.member, left.why));
     }
     tell_failures(told, context);
