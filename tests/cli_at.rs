@@ -223,3 +223,41 @@ fn a_moment_that_the_log_does_not_have_is_told() {
     assert_eq!(code(&home.jr(&["events", "-f", "--at", "1"])), 2);
     assert_eq!(code(&home.jr(&["pin", "x", "--at", "1"])), 2);
 }
+
+#[test]
+fn ages_are_those_of_the_moment_and_not_of_who_asks() {
+    let home = Home::new();
+    home.detach(&["--name", "up", "sleep", "300"]);
+    home.pid_of("up");
+    home.ok(&["queue", "set", "held", "-j", "1"]);
+    home.ok(&["queue", "pause", "held"]);
+    home.detach(&["--name", "waits", "--queue", "held", "true"]);
+    let place = head(&home).to_string();
+    let bundle = home.path().join("r.jrb");
+    let bundle = bundle.to_str().expect("text");
+    home.ok(&["debug-report", "--no-facts", "-o", bundle]);
+    home.ok(&["stop", "up"]);
+    let asks = [vec!["ps", "--at", &place], vec!["ps", "--bundle", bundle]];
+    let told = |words: &Vec<&str>| home.ok(words);
+    let first: Vec<String> = asks.iter().map(told).collect();
+    assert!(first[0].contains("waits") && first[0].contains("up"), "{}", first[0]);
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    assert_eq!(asks.iter().map(told).collect::<Vec<_>>(), first);
+    assert_eq!(first[0], first[1], "the moment is the same");
+}
+
+#[test]
+fn a_difference_backwards_is_refused_and_before_the_log_there_is_no_time() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    let refused = home.jr(&["diff", "--from", "5", "--to", "3"]);
+    let told = text(&refused.stderr);
+    assert_eq!(code(&refused), 2);
+    assert!(told.contains("seq 5 comes after seq 3"), "{told}");
+    assert!(told.contains("jr diff --from 3 --to 5"), "{told}");
+    let told = text(&home.jr(&["diff", "--from", "0", "--to", "2"]).stderr);
+    assert!(told.contains("before the first record") && !told.contains("1970"), "{told}");
+    let document = home.json(&["diff", "--from", "0", "--to", "2"]);
+    assert!(document["from"]["time"].is_null(), "{document}");
+    assert_eq!(document["queues"], serde_json::json!([]), "nobody set a queue");
+}

@@ -196,6 +196,74 @@ fn the_summary_names_failures_causes_and_the_next_command() {
     assert_eq!((&since["first_seq"], &since["head_seq"]), (&5.into(), &9.into()));
 }
 
+#[test]
+fn failures_before_many_cancelled_runs_are_named_and_the_rest_counted() {
+    let home = Home::new();
+    assert_eq!(
+        code(&home.jr_with_input(&["batch", "--keep-going"], b"exit 3\n".repeat(6).as_slice())),
+        1
+    );
+    assert_eq!(code(&home.jr(&["run", "--name", "bad", "--", "sh", "-c", "exit 3"])), 3);
+    home.ok(&["queue", "set", "held", "-j", "1"]);
+    home.ok(&["queue", "pause", "held"]);
+    for _ in 0..22 {
+        home.detach(&["--queue", "held", "true"]);
+    }
+    home.ok(&["stop", "all"]);
+    let document = home.json(&["debug-report"]);
+    // Six lines, their batch, and one.
+    assert_eq!(document["failed"], 8, "{document:#}");
+    let items = document["items"].as_array().expect("a list");
+    assert_eq!((items.len(), &items[0]["name"]), (5, &"bad".into()), "{items:#?}");
+    let told = text(&home.jr(&["debug-report"]).stderr);
+    assert!(told.contains("and 3 more that failed: jr history --failed"), "{told}");
+    // A directory that is not there.
+    home.jr(&["run", "--name", "nowhere", "--cwd", "/no/such", "true"]);
+    let document = home.json(&["debug-report", "nowhere"]);
+    assert_eq!(document["items"][0]["cause"]["code"], "missing_directory", "{document:#}");
+}
+
+#[test]
+fn bundles_of_one_second_have_names_of_their_own_and_one_may_go_to_a_pipe() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    let made: Vec<PathBuf> = (0..4).map(|_| report(&home, &["--no-facts"])).collect();
+    let names: std::collections::BTreeSet<&PathBuf> = made.iter().collect();
+    assert!(names.len() == 4 && made.iter().all(|path| path.is_file()), "{made:?}");
+    let piped = home.jr(&["debug-report", "--no-facts", "-o", "-"]);
+    assert_eq!(code(&piped), 0, "{}", text(&piped.stderr));
+    let path = home.path().join("piped.jrb");
+    std::fs::write(&path, &piped.stdout).expect("writes");
+    home.ok(&["replay", path.to_str().expect("text")]);
+    let left = std::fs::read_dir(home.root().join("debug")).expect("reads").count();
+    assert_eq!(left, 5, "four and the note of the last");
+    let both = home.json(&["debug-report", "-o", "-"]);
+    assert_eq!(both["error"]["code"], "usage");
+}
+
+#[test]
+fn of_a_long_stream_a_bundle_has_the_newest_and_says_so() {
+    let home = Home::new();
+    let script = "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo the end; echo bad >&2";
+    home.ok(&["run", "--name", "long", "--", "sh", "-c", script]);
+    let path = home.path().join("r.jrb");
+    let document =
+        home.json(&["debug-report", "--include-output", "-o", path.to_str().expect("text")]);
+    let left = &document["redactions"]["left_out"][0];
+    let gone = 20_000_009_u64 - (16 << 20);
+    assert_eq!(left["bytes"], gone, "{left}");
+    let printed = elsewhere(&["logs", "long", "--stdout"], &path);
+    assert_eq!(printed.stdout.len(), 16 << 20);
+    assert!(printed.stdout.ends_with(b"x\nthe end\n") && printed.stdout.starts_with(b"xxx"));
+    let told = text(&printed.stderr);
+    assert!(told.contains(&format!("the oldest {gone} bytes are not in the bundle")), "{told}");
+    assert!(!told.contains("--include-output"), "{told}");
+    let errors = elsewhere(&["logs", "long", "--stderr"], &path);
+    assert_eq!(text(&errors.stdout), "bad");
+    let last = elsewhere(&["logs", "long", "-n", "1"], &path);
+    assert_eq!(text(&last.stdout).lines().count(), 1);
+}
+
 /// Every form in which a value may be found.
 fn forms(value: &str) -> Vec<Vec<u8>> {
     let hex: Vec<String> = value.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -335,9 +403,12 @@ fn a_recorded_run_is_done_here_again() {
     let path = path.to_str().expect("text");
     drop(folder);
     let other = Home::new();
-    let refused = other.jr(&["rerun", "--bundle", path, "there"]);
-    assert_eq!(code(&refused), 2);
-    assert!(text(&refused.stderr).contains("API_TOKEN"), "{}", text(&refused.stderr));
+    // What only the other machine knows is left out, and that is told.
+    let without = other.jr(&["rerun", "--bundle", path, "there", "--wait"]);
+    let told = text(&without.stderr);
+    assert_eq!(code(&without), 3, "{told}");
+    assert!(told.contains("it runs without: API_TOKEN") && !told.contains("taken"), "{told}");
+    assert_eq!(other.ok(&["logs", "there"]), "hello in /");
     let words = ["rerun", "--bundle", path, "there", "--set", "API_TOKEN=own", "--wait"];
     let again = other.jr(&words);
     assert_eq!(code(&again), 3, "{}", text(&again.stderr));

@@ -556,3 +556,28 @@ fn whatever_is_broken_it_ends_with_a_sound_document() {
         assert!(result.is_ok(), "seed {seed}: {broken:?}");
     }
 }
+
+#[test]
+fn what_records_name_is_looked_for_and_what_jr_made_is_known() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    home.ok(&["debug-report"]);
+    home.without_daemon();
+    let finding = |words: &[&str], check: &str| {
+        home.items(words).into_iter().find(|item| item["check"] == check)
+    };
+    let layout = finding(&["doctor"], "layout").expect("it is looked at");
+    assert_eq!(layout["severity"], "ok", "{layout}");
+    assert_eq!(finding(&["doctor"], "blobs").expect("some are named")["severity"], "ok");
+    home.ok(&["log", "verify"]);
+    std::fs::remove_dir_all(home.root().join("blobs")).expect("removes");
+    for words in [&["doctor"][..], &["doctor", "--deep"]] {
+        let lost = finding(words, "blobs").expect("it is looked for");
+        assert_eq!((&lost["severity"], &lost["fix"]), (&"warning".into(), &"jr log verify".into()));
+    }
+    let verified = home.jr(&["--json", "log", "verify"]);
+    let document = document(&verified);
+    assert_eq!((code(&verified), &document["ok"]), (1, &false.into()));
+    let first = document["blobs"]["items"][0].as_str().expect("a digest");
+    assert!(first.ends_with(" is missing"), "{document}");
+}

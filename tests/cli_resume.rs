@@ -280,6 +280,23 @@ fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
     assert_eq!(code(&refused), 69, "{}", text(&refused.stderr));
     let words = text(&refused.stderr);
     assert!(words.contains("another machine") && words.contains("--take-over"), "{words}");
+    for words in [&["--json", "resume", "--dry-run"][..], &["--json", "run", "-d", "true"]] {
+        let refused = on_another_machine(&home, words).expect("runs");
+        let error = home::document(&refused)["error"].clone();
+        assert_eq!((code(&refused), &error["code"]), (69, &"other_machine".into()), "{words:?}");
+        let parts = ["message", "hint"].map(|key| error[key].as_str().expect("text"));
+        assert!(!parts[0].contains("jr") || !parts[0].contains("hint:"), "{parts:?}");
+        assert!(parts[1].contains("jr resume --take-over"), "{parts:?}");
+    }
+    let doctor = on_another_machine(&home, &["--json", "doctor"]).expect("runs");
+    let items = home::document(&doctor)["items"].as_array().expect("a list").clone();
+    let machine = items.iter().find(|item| item["check"] == "machine").expect("it is told");
+    assert_eq!(
+        (&machine["severity"], &machine["fix"]),
+        (&"error".into(), &"jr resume --take-over".into())
+    );
+    let refused = |item: &&Value| item["fix"] == "jr daemon start" || item["fix"] == "jr resume";
+    assert_eq!(items.iter().find(refused), None);
     // Reading needs no machine.
     let shown = on_another_machine(&home, &["show", "there"]).expect("reads");
     assert_eq!(code(&shown), 0);
@@ -294,4 +311,30 @@ fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
     assert_eq!(decisions(&document), expected(&[("there", "resumed")]), "{}", text(&taken.stderr));
     on_another_machine(&home, &["stop", "all"]);
     on_another_machine(&home, &["daemon", "stop"]);
+}
+
+#[test]
+fn after_a_reboot_explain_says_what_resume_would_do() {
+    let home = Home::new();
+    let project = home.path().join("project");
+    std::fs::create_dir(&project).expect("makes");
+    let declared = "[services.web]\ncommand = [\"sleep\", \"300\"]\n";
+    std::fs::write(project.join("jr.toml"), declared).expect("writes");
+    let project = project.to_str().expect("text");
+    home.ok(&["-C", project, "up", "--wait"]);
+    let pid = home.pid_of("web");
+    home.without_daemon();
+    kill_for_good(parent_of(pid));
+    kill_for_good(pid);
+    let Some(told) = after_a_reboot(&home, &["-C", project, "--json", "explain"]) else {
+        println!("SKIPPED (no mount namespace can be made)");
+        return;
+    };
+    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    let item = &told["items"][0];
+    let reason = item["reason"].as_str().expect("text");
+    assert!(reason.contains("interrupted and waits for jr resume"), "{told:#}");
+    let resumed = &told["resume"][0];
+    assert_eq!((&resumed["name"], &resumed["state"]), (&"web".into(), &"delayed".into()));
+    assert_eq!(home.daemons(), Vec::<i32>::new(), "it only looks");
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use home::{Home, code, kill, lives, proc_file, state_of, text, until, until_so};
+use jr::daemon::client::monotonic_ms;
 use rustix::process::Signal;
 
 #[test]
@@ -484,4 +485,55 @@ fn an_hour_that_nobody_saw_pass_counts_for_a_retry() {
     }
     home.ok(&["daemon", "stop"]);
     daemon.wait().expect("it ended");
+}
+
+#[test]
+fn a_daemon_that_was_stopped_is_told_soon_with_what_to_type() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    let pid = home.daemons()[0];
+    kill(pid, Signal::STOP);
+    until_so("it to be stopped", || state_of(pid) == Some('T'));
+    for words in [&["ps"][..], &["debug-report", "--deep"]] {
+        let begun_ms = monotonic_ms();
+        let told = home.jr(words);
+        let words = text(&told.stderr);
+        assert_eq!(code(&told), 75, "{words}");
+        assert!(words.contains(&format!("kill -CONT {pid}")), "{words}");
+        assert!(!words.contains("os error"), "{words}");
+        let waited_ms = monotonic_ms() - begun_ms;
+        assert!(waited_ms < 15_000, "{waited_ms} ms");
+    }
+    kill(pid, Signal::CONT);
+    home.ok(&["ps"]);
+}
+
+#[test]
+fn nobody_waits_for_the_other_end_of_what_should_be_a_file() {
+    for name in ["log/00000000000000000001.redb", "starting", "views.redb", "lock"] {
+        let home = Home::new();
+        home.ok(&["run", "true"]);
+        home.without_daemon();
+        let path = home.root().join(name);
+        let path = if name.starts_with("log/") {
+            let mut files = std::fs::read_dir(home.root().join("log")).expect("a log").flatten();
+            files
+                .find(|file| file.path().extension().is_some_and(|end| end == "redb"))
+                .expect("a segment")
+                .path()
+        } else {
+            path
+        };
+        std::fs::remove_file(&path).expect("removes");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        for words in [&["ps"][..], &["debug-report"]] {
+            let begun_ms = monotonic_ms();
+            let told = home.jr(words);
+            assert!(monotonic_ms() - begun_ms < 20_000, "{name} {words:?}");
+            assert_ne!(code(&told), 0, "{name} {words:?}: {}", text(&told.stdout));
+            let words = text(&told.stderr);
+            assert!(words.contains("no regular file"), "{name}: {words}");
+        }
+    }
 }

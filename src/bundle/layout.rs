@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::RunId;
+use super::error::BundleError;
+use crate::model::{EnvironmentId, RunId};
 
 /// The only layout so far.
 pub const FORMAT: u64 = 1;
@@ -14,6 +15,8 @@ pub(super) const BLOBS_BYTES: usize = 4 << 20;
 pub const OUTPUT_BYTES: u64 = 16 << 20;
 /// Bytes of all output that are taken.
 pub const OUTPUT_BYTES_ALL: u64 = 1 << 30;
+/// Bytes of a version of jr, at most.
+const VERSION_BYTES: usize = 64;
 /// Bytes of one member, at most.
 pub const MEMBER_BYTES: u64 = 256 << 20;
 /// Bytes of all members, at most.
@@ -48,6 +51,28 @@ pub struct Header {
     pub run_id: Option<String>,
     /// Whether output was asked for.
     pub has_output: bool,
+}
+
+impl Header {
+    /// Whether it says what a writer could have said. Who reseals a bundle may have made it say
+    /// anything.
+    pub(super) fn check(&self) -> Result<(), BundleError> {
+        let wrong = |what: &str| Err(BundleError::layout(HEADER, what));
+        if self.format != FORMAT {
+            return wrong("there never was such a format");
+        }
+        if self.environment.parse::<EnvironmentId>().is_err() {
+            return wrong("its environment is no name of one");
+        }
+        if self.run_id.as_ref().is_some_and(|run| run.parse::<RunId>().is_err()) {
+            return wrong("its run is no id");
+        }
+        let is_version = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+        if self.jr.len() > VERSION_BYTES || !self.jr.bytes().all(is_version) {
+            return wrong("its version of jr is none");
+        }
+        Ok(())
+    }
 }
 
 /// `manifest.json`.
@@ -97,12 +122,12 @@ pub struct Redaction {
     pub bytes: u64,
 }
 
-/// Output that is not in it.
+/// Output that is not in it. A member that is there nevertheless has what follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Which.
     pub member: String,
-    /// The oldest so many bytes, or all.
+    /// The oldest so many bytes, of which a member that is there has none; or all.
     pub bytes: u64,
     /// Why.
     pub why: String,
@@ -260,6 +285,27 @@ mod tests {
         for kind in kinds {
             assert_eq!(Kind::of_name(&kind.name()), Some(kind));
         }
+    }
+
+    #[test]
+    fn a_header_says_only_what_a_writer_could_have_said() {
+        let sound = Header {
+            format: FORMAT,
+            jr: "1.2.3-rc.1+x".to_owned(),
+            environment: "local".to_owned(),
+            first_seq: 1,
+            head_seq: 9,
+            run_id: Some(RunId::from_chance(7).to_string()),
+            has_output: false,
+        };
+        assert!(sound.check().is_ok());
+        for environment in ["", "../../x", "a\u{1b}[31m", &"x".repeat(1 << 20)] {
+            let header = Header { environment: environment.to_owned(), ..sound.clone() };
+            assert!(header.check().is_err(), "{environment:?}");
+        }
+        assert!(Header { format: 0, ..sound.clone() }.check().is_err());
+        assert!(Header { jr: "\u{1b}".to_owned(), ..sound.clone() }.check().is_err());
+        assert!(Header { run_id: Some("../x".to_owned()), ..sound }.check().is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Opens a bundle: nothing of it is believed before its seal, its members, their digests and the
 //! chain of its records were checked. Nothing in it names a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
@@ -57,6 +57,14 @@ pub struct Bundle {
 /// Takes a record with its place in the spool, or says what is wrong with which.
 type TakeRecord<'a> = dyn FnMut(u64, &Record<'_>) -> Result<(), (u64, &'static str)> + 'a;
 
+/// Why it cannot be decompressed.
+fn undone(path: &Path, error: std::io::Error) -> BundleError {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        return BundleError::layout("the archive", "it ends before its end");
+    }
+    BundleError::io("decompress", path)(error)
+}
+
 /// Members as they lie in the spool.
 struct Members {
     spool: Spool,
@@ -77,9 +85,10 @@ impl Bundle {
 
     fn of_members(path: &Path, members: Members) -> Result<Self, BundleError> {
         let header: Header = members.document(&Kind::Header)?;
-        if header.format != FORMAT {
+        if header.format > FORMAT {
             return Err(BundleError::Newer(header.format));
         }
+        header.check()?;
         let manifest: Manifest = members.document(&Kind::Manifest)?;
         members.check(&manifest)?;
         let redactions = members.document(&Kind::Redactions)?;
@@ -181,6 +190,15 @@ impl Bundle {
             }
             compared.push(name);
         }
+        // What this very version sealed has no others.
+        let known: BTreeSet<&String> = compared.iter().collect();
+        let other = self.manifest.projections.iter().find(|(name, _)| !known.contains(name));
+        if let Some((name, expected)) =
+            other.filter(|_| self.header.jr == env!("CARGO_PKG_VERSION"))
+        {
+            let (name, expected) = (name.clone(), expected.clone());
+            return Err(BundleError::Projection { name, expected, found: "nothing".to_owned() });
+        }
         Ok(compared)
     }
 }
@@ -188,7 +206,7 @@ impl Bundle {
 impl Members {
     /// Takes the archive apart.
     fn read(path: &Path, file: &File, body: u64) -> Result<Self, BundleError> {
-        let io = |error| BundleError::io("decompress", path)(error);
+        let io = |error| undone(path, error);
         let compressed = BufReader::with_capacity(PIECE, file.take(body));
         let mut from = Decoder::with_buffer(compressed).map_err(io)?.single_frame();
         from.window_log_max(WINDOW_LOG).map_err(io)?;
@@ -220,7 +238,7 @@ impl Members {
         limit: u64,
         path: &Path,
     ) -> Result<(), BundleError> {
-        let io = |error| BundleError::io("decompress", path)(error);
+        let io = |error| undone(path, error);
         let place = format!("member {}", self.list.len() + 1);
         let (name, bytes) = tar::parse(block)
             .ok_or_else(|| BundleError::layout(&place, "its header is not as jr writes it"))?;

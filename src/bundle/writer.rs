@@ -87,6 +87,34 @@ impl Writer {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(&temporary).map_err(BundleError::io("make", &temporary))?;
+        Self::begin(path, temporary, file, header)
+    }
+
+    /// As [`Self::create`], where nothing may be at `path` yet.
+    ///
+    /// # Errors
+    /// [`BundleError::Io`] with [`std::io::ErrorKind::AlreadyExists`] if something is, or if
+    /// another bundle of that name is being made.
+    pub fn create_new(path: &Path, header: &Header) -> Result<Self, BundleError> {
+        let temporary = path.with_added_extension("tmp");
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = options.open(&temporary).map_err(BundleError::io("make", &temporary))?;
+        // Only who has that file gives the name to a bundle, so now it stays as it is.
+        if path.symlink_metadata().is_ok() {
+            let _left = fs::remove_file(&temporary);
+            let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(BundleError::io("make", path)(there));
+        }
+        Self::begin(path, temporary, file, header)
+    }
+
+    fn begin(
+        path: &Path,
+        temporary: PathBuf,
+        file: File,
+        header: &Header,
+    ) -> Result<Self, BundleError> {
         let (file, temporary) = (BufWriter::new(file), Unfinished(Some(temporary)));
         let written = Arc::new(AtomicU64::new(0));
         let sealing = Sealing::new(Counted { file, count: Arc::clone(&written) });
@@ -98,6 +126,11 @@ impl Writer {
             Self { path, temporary, out, members, rank, bytes, written, blobs, numbers };
         writer.document(&Kind::Header, header)?;
         Ok(writer)
+    }
+
+    /// Where it is to be.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the first record continues.

@@ -2,19 +2,19 @@
 
 use std::cell::OnceCell;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::context::parse;
 use super::error::CommandError;
-use super::exit;
+use super::{exit, text};
 use crate::bundle::layout::{OutputName, OutputPart};
 use crate::bundle::{Bundle, BundleError};
 use crate::log::codec;
 use crate::model::{BootId, ByteString, Digest, Now, Run, RunId};
 use crate::projections::query::{Document, Query, QueryError, Question, Scope};
-use crate::projections::view::{List, RunView};
+use crate::projections::view::{List, OutputView, RunView};
 use crate::projections::{BatchLineState, LogSource, Views, Where, answer};
 
 /// Views of fewer records are folded in memory.
@@ -98,14 +98,14 @@ impl Bundled {
             text: &text,
         };
         let document = answer(question, &self.views, &self.bundle, &place, self.now);
-        let document = document.map_err(|error| self.explain(error))?;
-        let outputs = match &document {
-            Document::Outputs(list) => list.items.as_slice(),
-            _ => &[],
+        let mut document = document.map_err(|error| self.explain(error))?;
+        let outputs = match &mut document {
+            Document::Outputs(list) => list.items.as_mut_slice(),
+            _ => &mut [],
         };
         for view in outputs {
             if let Ok(run) = view.run_id.parse() {
-                self.unpack(run, view.attempt, Path::new(&view.base))?;
+                self.unpack(run, view)?;
             }
         }
         serde_json::to_vec(&document).map_err(|error| {
@@ -162,19 +162,60 @@ impl Bundled {
         error
     }
 
-    fn unpack(&self, run: RunId, attempt: u32, base: &Path) -> Result<(), CommandError> {
+    fn unpack(&self, run: RunId, view: &mut OutputView) -> Result<(), CommandError> {
+        let mut is_absent = true;
         for part in OutputPart::ALL {
-            let path = base.with_added_extension(part.extension());
-            let name = OutputName { run, attempt, part };
+            let path = Path::new(&view.base).with_added_extension(part.extension());
+            let name = OutputName { run, attempt: view.attempt, part };
             let failed = |error: &BundleError| CommandError::of_bundle(&self.bundle.path, error);
             let bytes = self.bundle.output(name).map_err(|error| failed(&error))?;
-            if let Some(bytes) = bytes.filter(|_| !path.exists()) {
-                let written = File::create_new(&path)
-                    .and_then(|mut file| io::copy(&mut &bytes[..], &mut file));
+            let Some(bytes) = bytes else { continue };
+            is_absent = false;
+            // An index without its oldest entries is one; bytes lie where they lay.
+            let start = match part {
+                OutputPart::Out => {
+                    view.stdout_left_out = self.left_out(name);
+                    view.stdout_left_out
+                }
+                OutputPart::Err => {
+                    view.stderr_left_out = self.left_out(name);
+                    view.stderr_left_out
+                }
+                OutputPart::Index => 0,
+            };
+            if !path.exists() {
+                let written = File::create_new(&path).and_then(|mut file| {
+                    file.seek(SeekFrom::Start(start))?;
+                    file.write_all(&bytes)
+                });
                 written.map_err(|error| CommandError::io(path.display(), &error))?;
             }
         }
+        view.absent = is_absent.then(|| self.why_without(run, view.attempt));
         Ok(())
+    }
+
+    /// The oldest bytes that a member which is there has not.
+    fn left_out(&self, name: OutputName) -> u64 {
+        let member = name.member();
+        let left = self.bundle.redactions.left_out.iter().find(|left| left.member == member);
+        left.map_or(0, |left| left.bytes)
+    }
+
+    /// Why it has no output of an attempt.
+    fn why_without(&self, run: RunId, attempt: u32) -> String {
+        if !self.bundle.header.has_output {
+            return "debug-report --include-output".to_owned();
+        }
+        let of_run = format!("output/{run}");
+        let of_attempt = format!("output/{run}.{attempt}.");
+        let mut left = self.bundle.redactions.left_out.iter();
+        let left = left.find(|left| left.member == of_run || left.member.starts_with(&of_attempt));
+        match (left, &self.bundle.header.run_id) {
+            (Some(left), _) => text::line(&left.why).into_owned(),
+            (None, Some(about)) => format!("it was made about {about}"),
+            (None, None) => "it was gone when it was made".to_owned(),
+        }
     }
 }
 

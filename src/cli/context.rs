@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,8 @@ use crate::daemon::isolated::{self, Isolated};
 use crate::daemon::place::{Keeping, Place, PlaceVariables};
 use crate::log::part::Part;
 use crate::model::CommandId;
-use crate::projections::query::{At, Query, QueryError, Question, Scope};
-use crate::projections::view::{List, RunView};
+use crate::projections::query::{At, EventsQuery, Query, QueryError, Question, Scope};
+use crate::projections::view::{EventView, List, RunView};
 
 use super::bundled::Bundled;
 use super::command::read::ReadArgs;
@@ -227,6 +228,23 @@ impl Context {
     /// Where what is asked about prints; what a bundle tells of printed elsewhere.
     pub fn printing(&self) -> Option<&Place> {
         self.bundled.is_none().then_some(&self.place)
+    }
+
+    /// When the moment was that is looked at, if it is not the present; `known` is that in Unix
+    /// milliseconds, where an answer has told it already.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn then(&self, known: Option<i64>) -> Result<Option<Timestamp>, CommandError> {
+        if self.at.is_none() && self.bundled.is_none() {
+            return Ok(None);
+        }
+        if let Some(known) = known.and_then(|known| Timestamp::from_millisecond(known).ok()) {
+            return Ok(Some(known));
+        }
+        let query = Query::Events(EventsQuery { limit: Some(1), ..EventsQuery::default() });
+        let newest: List<EventView> = self.read(&query)?;
+        Ok(newest.items.last().and_then(|event| event.time.parse().ok()))
     }
 
     /// Asks something that changes things; starts a daemon if none runs.

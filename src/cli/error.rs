@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::bundle::BundleError;
+use crate::daemon::DaemonError;
 use crate::daemon::client::ClientError;
 use crate::daemon::place::PlaceError;
 use crate::daemon::protocol::ErrorDetail;
@@ -59,6 +60,15 @@ impl CommandError {
         Self::new("bundle", exit::FAILED, message).hint(hint)
     }
 
+    /// An environment whose processes are elsewhere, or are gone.
+    pub fn other_machine(root: &Path) -> Self {
+        let message = DaemonError::OtherMachine { root: root.to_owned() }.to_string();
+        Self::new("other_machine", exit::UNAVAILABLE, message).hint(
+            "if it was moved here: jr resume --take-over; what lived there is then lost, as after \
+             a reboot",
+        )
+    }
+
     /// Adds the next command.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -78,6 +88,15 @@ impl From<ClientError> for CommandError {
             ClientError::Busy { .. } => {
                 Self::new("busy", exit::BUSY, message).hint("try again in a moment")
             }
+            ClientError::Mute { pid, is_stopped, .. } => {
+                let hint = if is_stopped {
+                    format!("let it go on: kill -CONT {pid}")
+                } else {
+                    format!("see: jr doctor; or end it, what runs goes on: kill -9 {pid}")
+                };
+                Self::new("daemon_mute", exit::BUSY, message).hint(hint)
+            }
+            ClientError::OtherMachine { root } => Self::other_machine(&root),
             ClientError::Newer { .. } => Self::new("daemon_newer", exit::UNAVAILABLE, message)
                 .hint("use the newer jr that started it, or end it: jr daemon stop"),
             ClientError::Start { .. } => Self::new("daemon_start", exit::UNAVAILABLE, message)
@@ -140,6 +159,8 @@ impl From<QueryError> for CommandError {
             QueryError::Beyond { .. } => {
                 Self::new("beyond", exit::USAGE, message).hint("see: jr log stat")
             }
+            QueryError::Backwards { from, to } => Self::new("usage", exit::USAGE, message)
+                .hint(format!("jr diff --from {to} --to {from}")),
             QueryError::Damaged { .. } | QueryError::Log { .. } => {
                 Self::new("log", exit::FAILED, message).hint("jr log verify")
             }

@@ -58,7 +58,8 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
     let mut findings = self::configuration(configuration);
     if let Ok((resolved, _)) = configuration.resolve() {
         let repo = Repo { configuration, resolved };
-        findings.extend(repo.programs());
+        let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
+        findings.extend(repo.programs(has_errors));
         findings.extend(repo.ports());
     }
     findings
@@ -88,10 +89,15 @@ impl Repo<'_> {
             let (whose, path) = (format!("job {name}"), ["jobs", name]);
             Some(Named { whose, path, command, has_args: job.args.is_some(), directory })
         });
-        let services = environment.services.iter().flatten().filter_map(|(name, service)| {
-            let (command, directory) = (service.command.as_ref()?, service.directory.as_deref());
-            let (whose, path) = (format!("service {name}"), ["services", name]);
-            Some(Named { whose, path, command, has_args: service.args.is_some(), directory })
+        let services = environment.services.iter().flatten().flat_map(|(name, service)| {
+            let commands = commands_of(service).into_iter();
+            commands.map(move |(what, command, has_args)| Named {
+                whose: format!("{what}service {name}"),
+                path: ["services", name],
+                command,
+                has_args,
+                directory: service.directory.as_deref(),
+            })
         });
         let tests = environment.tests.iter().flatten().filter_map(|(name, test)| {
             let (command, directory) = (test.command.as_ref()?, test.directory.as_deref());
@@ -101,10 +107,13 @@ impl Repo<'_> {
         jobs.chain(services).chain(tests).collect()
     }
 
-    fn programs(&self) -> Vec<Finding> {
+    fn programs(&self, has_errors: bool) -> Vec<Finding> {
         let mut findings: Vec<Finding> =
             self.named().iter().filter_map(|named| self.program(named)).collect();
-        if findings.is_empty() {
+        if has_errors {
+            let message = "what the configuration names is not all known: it has errors";
+            findings.push(Finding::info("programs", message).fix("jr config check"));
+        } else if findings.is_empty() {
             findings.push(Finding::ok("programs", "all programs that it names are there"));
         }
         findings.into_iter().map(|finding| Finding { group: "programs", ..finding }).collect()
@@ -121,7 +130,14 @@ impl Repo<'_> {
             return Some(Finding::error("directory", message).fix(fix));
         }
         let is_there = if program.contains('/') {
-            is_executable(&directory.join(&program))
+            let path = directory.join(&program);
+            if path.is_file() && !is_executable(&path) {
+                let path = path.display().to_string();
+                let message = format!("{} names {program}, which is not executable", named.whose);
+                let fix = format!("chmod +x {}", quoted(&path));
+                return Some(Finding::error("program", message).fix(fix));
+            }
+            is_executable(&path)
         } else {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path).any(|directory| is_executable(&directory.join(&program)))
@@ -166,15 +182,60 @@ impl Repo<'_> {
     }
 }
 
-/// The program of a command; a line with shell syntax is the shell's affair.
+/// All commands of a service: whose each is, and whether it has its arguments apart.
+fn commands_of(service: &Service) -> Vec<(&'static str, &Words, bool)> {
+    let mut found = Vec::new();
+    let mut take = |what, command, has_args| {
+        found.extend(Option::map(command, |command| (what, command, has_args)));
+    };
+    take("", service.command.as_ref(), service.args.is_some());
+    take("stop_command of ", service.stop_command.as_ref(), false);
+    if let Some(hooks) = &service.hooks {
+        take("hook before_start of ", hooks.before_start.as_ref(), false);
+        take("hook after_ready of ", hooks.after_ready.as_ref(), false);
+        take("hook before_stop of ", hooks.before_stop.as_ref(), false);
+        take("hook after_stop of ", hooks.after_stop.as_ref(), false);
+    }
+    found
+}
+
+/// The program of a command. Of a line with shell syntax the first word, where that can only be a
+/// program: the rest is the shell's affair.
 fn program_of(command: &Words, has_args: bool) -> Option<String> {
     let first = match command {
         Words::One(line) if !has_args => {
-            batch_line::argv(&ByteString::from(line.as_str())).first()?.to_text()
+            let argv = batch_line::argv(&ByteString::from(line.as_str()));
+            match argv.as_slice() {
+                [_, _, text] if text.to_text() == *line => first_program(line)?,
+                argv => argv.first()?.to_text(),
+            }
         }
         words => words.as_slice().first()?.clone(),
     };
     (!first.is_empty()).then_some(first)
+}
+
+/// What a shell looks for first, if that is plain.
+fn first_program(line: &str) -> Option<String> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"./_+-".contains(&byte);
+    for word in line.split_ascii_whitespace() {
+        match word.split_once('=') {
+            // It would be looked for elsewhere.
+            Some(("PATH", _)) => return None,
+            // A quoted blank would make the next word a part of this one.
+            Some((name, value))
+                if is_name(name) && !value.contains(['\'', '"', '\\', '$', '`']) => {}
+            None if word == "exec" => {}
+            None if word.bytes().all(is_plain) && !batch_line::is_of_shell(word) => {
+                return Some(word.to_owned());
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -206,4 +267,32 @@ fn taken(port: u16) -> Option<&'static str> {
         return Some("IPv4");
     }
     is_taken(TcpListener::bind((Ipv6Addr::LOCALHOST, port))).then_some("IPv6")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_of_a_line_is_known_where_it_can_only_be_that() {
+        for (line, program) in [
+            ("nosuch -x", Some("nosuch")),
+            ("exec nosuch -p 1", Some("nosuch")),
+            ("nosuch -p $PORT", Some("nosuch")),
+            ("FOO=1 BAR=x nosuch", Some("nosuch")),
+            ("exec ./bin/serve \"$@\"", Some("./bin/serve")),
+            ("nosuch | sort", Some("nosuch")),
+            ("cd x && nosuch", None),
+            ("if true; then nosuch; fi", None),
+            ("$PROGRAM x", None),
+            ("PATH=/x nosuch", None),
+            ("A='x y' nosuch", None),
+            ("f() { nosuch; }; f", None),
+            ("(nosuch)", None),
+            ("", None),
+        ] {
+            let found = program_of(&Words::One(line.to_owned()), false);
+            assert_eq!(found.as_deref(), program, "{line}");
+        }
+    }
 }

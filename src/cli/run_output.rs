@@ -22,18 +22,19 @@ use crate::runners::capture::reader::{Output, Piece};
 /// A file cannot be read.
 pub fn open_output(view: &OutputView) -> io::Result<Output> {
     let base = Path::new(&view.base);
-    match view.until_ms {
+    let opened = match view.until_ms {
         Some(until) => Output::open_until(base, limits::OUTPUT_BYTES_MAX, UnixMillis(until)),
         None => Output::open(base, limits::OUTPUT_BYTES_MAX),
-    }
+    };
+    opened.map(|output| output.without([view.stdout_left_out, view.stderr_left_out]))
 }
 
 /// Of output that was printed, where so much of it is there.
-fn what_is_left(left: Option<u64>, is_bundle: bool) -> String {
-    match left {
-        Some(left) => format!("{left} are left"),
-        None if is_bundle => "which the bundle has not (debug-report --include-output)".to_owned(),
-        None => "is gone".to_owned(),
+fn what_is_left(left: Option<u64>, absent: Option<&str>) -> String {
+    match (left, absent) {
+        (Some(left), _) => format!("{left} are left"),
+        (None, Some(why)) => format!("which the bundle has not ({why})"),
+        (None, None) => "which are gone".to_owned(),
     }
 }
 
@@ -183,7 +184,7 @@ impl RunOutput {
             let left = output.kept(*stream).end;
             if let Some(printed) = printed.filter(|printed| *printed > left) {
                 let is_there = stream.path(Path::new(&view.base)).exists();
-                let left = what_is_left(is_there.then_some(left), context.printing().is_none());
+                let left = what_is_left(is_there.then_some(left), view.absent.as_deref());
                 let words = format!("{printed} bytes were printed, {left}");
                 context.ui.warn(&self.about(attempt, *stream, &words));
             }
@@ -222,7 +223,10 @@ impl RunOutput {
         for piece in pieces {
             if piece.is_pruned {
                 let bytes = piece.range.end - piece.range.start;
-                context.ui.status(&format!("the oldest {bytes} bytes are pruned"));
+                // Of what a bundle was made without, nobody knows whether it is still there.
+                let what =
+                    if context.printing().is_some() { "pruned" } else { "not in the bundle" };
+                context.ui.status(&format!("the oldest {bytes} bytes are {what}"));
                 continue;
             }
             let at = piece.at.map(|at| at.wall.0);

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -17,9 +18,12 @@ use super::place::Place;
 use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
+use crate::runners::linux::procfs;
 
 /// An answer that is due at once (no wait, no stream) comes within this, commit included.
 const ANSWER_MS: u64 = 30_000;
+/// Between two looks whether a daemon that says nothing was stopped.
+const LOOK_MS: u64 = 1_000;
 /// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
 const ATTEMPTS: u32 = 4;
 /// Between two looks at a daemon that ends.
@@ -43,6 +47,22 @@ pub enum ClientError {
     Busy {
         /// The socket.
         path: PathBuf,
+    },
+    /// It holds the environment and says nothing.
+    #[error("the daemon (pid {pid}) {}", why_mute(*.is_stopped, *.waited_ms))]
+    Mute {
+        /// Its process.
+        pid: i32,
+        /// Somebody stopped it (SIGSTOP, a debugger).
+        is_stopped: bool,
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+    /// No daemon is started on it: it would refuse it.
+    #[error("{} was used on another machine last, so its processes are not here", .root.display())]
+    OtherMachine {
+        /// The environment.
+        root: PathBuf,
     },
     /// A newer jr runs there.
     #[error("the daemon speaks protocol {theirs}; this jr speaks {PROTOCOL}")]
@@ -87,6 +107,14 @@ pub enum ClientError {
     /// It said no.
     #[error("{}", .0.message)]
     Refused(ErrorDetail),
+}
+
+fn why_mute(is_stopped: bool, waited_ms: u64) -> String {
+    if is_stopped {
+        "was stopped by a signal, so it does not answer".to_owned()
+    } else {
+        format!("has not answered for {} s", waited_ms / 1_000)
+    }
 }
 
 /// Whether a daemon may be started to get an answer.
@@ -229,7 +257,7 @@ fn exchange(
             },
         };
         let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
-            set_timeout(place, &lines, timeout_ms)?;
+            lines.be_patient(timeout_ms)?;
             lines.wait_for_head().map(|head| (lines, head))
         });
         match answered {
@@ -310,12 +338,20 @@ pub struct Lines {
     stream: UnixStream,
     response: Response,
     path: PathBuf,
+    patience: Option<Patience>,
+}
+
+/// How long a silence may be.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    limit_ms: u64,
+    waited_ms: u64,
 }
 
 impl Lines {
     fn send(place: &Place, stream: UnixStream, request: &[u8]) -> Result<Self, ClientError> {
         let path = place.daemon_socket();
-        let lines = Self { stream, response: Response::new(), path };
+        let lines = Self { stream, response: Response::new(), path, patience: None };
         (&lines.stream).write_all(request).map_err(|source| lines.io("write to", source))?;
         Ok(lines)
     }
@@ -330,10 +366,40 @@ impl Lines {
             .map_err(|source| self.io("set up", source))
     }
 
+    /// An answer that is due: a silence ends when the daemon turns out to be stopped, or after
+    /// `limit_ms`; without one it may take as long as it wants.
+    fn be_patient(&mut self, limit_ms: Option<u64>) -> Result<(), ClientError> {
+        self.set_read_timeout(limit_ms.map(|limit| limit.min(LOOK_MS)))?;
+        self.patience = limit_ms.map(|limit_ms| Patience { limit_ms, waited_ms: 0 });
+        Ok(())
+    }
+
+    /// Nothing came for [`LOOK_MS`].
+    fn look_after(&mut self, error: io::Error) -> Result<(), ClientError> {
+        let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        let Some(patience) = self.patience.as_mut().filter(|_| is_late) else {
+            return Err(self.io("read from", error));
+        };
+        patience.waited_ms += LOOK_MS.min(patience.limit_ms);
+        let Patience { limit_ms, waited_ms } = *patience;
+        // The kernel noted who listened there.
+        let peer = sockopt::socket_peercred(&self.stream).map(|peer| peer.pid);
+        let Ok(pid) = peer.map(|pid| pid.as_raw_nonzero().get()) else {
+            return Err(self.io("read from", error));
+        };
+        let stat = u32::try_from(pid).ok().and_then(|pid| procfs::stat(pid).ok().flatten());
+        let is_stopped = stat.is_some_and(|stat| stat.is_stopped());
+        if is_stopped || waited_ms >= limit_ms {
+            return Err(ClientError::Mute { pid, is_stopped, waited_ms });
+        }
+        Ok(())
+    }
+
     /// Reads until something is there to take; `false` at the end of the answer.
     ///
     /// # Errors
-    /// [`ClientError::Io`]; [`ClientError::Http`] with [`HttpError::Cut`] if the daemon ended.
+    /// [`ClientError::Mute`]; [`ClientError::Io`]; [`ClientError::Http`] with [`HttpError::Cut`] if
+    /// the daemon ended.
     pub fn fill(&mut self) -> Result<bool, ClientError> {
         if self.response.is_done() {
             return Ok(false);
@@ -343,9 +409,12 @@ impl Lines {
             match (&self.stream).read(&mut buffer) {
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.io("read from", error)),
+                Err(error) => self.look_after(error)?,
             }
         };
+        if let Some(patience) = &mut self.patience {
+            patience.waited_ms = 0;
+        }
         let taken = match count {
             0 => self.response.end(),
             count => self.response.push(&buffer[..count]),

@@ -14,9 +14,10 @@ use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::client::{ClientError, monotonic_ms};
+use super::machine;
 use super::place::Place;
 use crate::limits;
-use crate::log::{Lock, LogError, Sharing};
+use crate::log::{Lock, LogError, Sharing, regular};
 use crate::runners::linux::sockets::Reachable;
 
 /// A socket whose queue of connections is full for so long belongs to a busy daemon.
@@ -96,6 +97,9 @@ pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
     if let Some(stream) = connect(place)? {
         return Ok(stream);
     }
+    if !place.is_in_memory() && machine::is_another(place) {
+        return Err(ClientError::OtherMachine { root: place.root.clone() });
+    }
     let (mut starting, mut spawned) = (spawn(place)?, monotonic_ms());
     let began = spawned;
     let mut pause_ms = 1;
@@ -166,13 +170,9 @@ pub fn spawn(place: &Place) -> Result<Starting, ClientError> {
         .create(&place.root)
         .map_err(fail("create", place.root.clone()))?;
     let path = place.daemon_log();
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(fail("open", path.clone()))?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).read(true).mode(0o600);
+    let log = regular::open_with(&mut options, &path).map_err(fail("open", path.clone()))?;
     let log_from = log.metadata().map_err(fail("read", path.clone()))?.len();
     let errors = log.try_clone().map_err(fail("open", path))?;
     let program = std::env::current_exe().ok().filter(|path| path.exists());

@@ -54,11 +54,7 @@ pub enum DaemonError {
         why: &'static str,
     },
     /// Its processes are elsewhere, or are gone.
-    #[error(
-        "{} was used on another machine last, so its processes are not here; if it was moved, or \
-         is to go on here: jr resume --take-over",
-        .root.display()
-    )]
+    #[error("{} was used on another machine last, so its processes are not here", .root.display())]
     OtherMachine {
         /// The environment.
         root: PathBuf,

@@ -31,7 +31,7 @@ use super::server::{self, EndWish, Entrance, Shared};
 use super::start::{self, Started};
 use super::upkeep;
 use crate::limits;
-use crate::log::{Lock, LogError, Sharing};
+use crate::log::{Lock, LogError, Sharing, regular};
 use crate::model::event::DaemonStopReason;
 use crate::runners::linux::arena::ARENA;
 use crate::runners::linux::{clock, sockets, text};
@@ -90,7 +90,7 @@ fn show_that_views_are_complete(place: &Place) {
     let wall = clock::now().wall.0 / 1_000;
     let soon = Timespec { tv_sec: wall + offline::VIEWS_AHEAD_S, tv_nsec: 0 };
     let times = Timestamps { last_access: soon, last_modification: soon };
-    let _slower = std::fs::File::open(place.views()).map(|file| futimens(&file, &times));
+    let _slower = regular::open(&place.views()).map(|file| futimens(&file, &times));
 }
 
 /// Away from the terminal and the group of whoever asked for us.

@@ -7,7 +7,7 @@
 //! pool        gives attempts to shims                launch     what a shim needs for a start
 //! views_loop  the one owner of the views             recovery   what an earlier daemon left
 //! probing     asks services how they are            watching/   and follows their files
-//! prune       takes away what a prune lets go
+//! prune       takes away what a prune lets go        blobs      are those that the log names there
 //! client      the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
 //! doctor/     is all as it should be, and if not, what to type
@@ -15,6 +15,7 @@
 //! ```
 
 pub mod admission;
+pub mod blobs;
 pub mod client;
 pub mod configuring;
 pub mod connect;

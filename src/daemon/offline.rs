@@ -46,12 +46,15 @@ fn hold(place: &Place) -> Result<Lock, OfflineError> {
     match Lock::attempt(&place.starting(), Sharing::Shared) {
         Ok(_let_go) => {}
         Err(LogError::Busy { .. }) => return Err(OfflineError::DaemonLives),
-        Err(_) => return Err(no_state()),
+        Err(LogError::NotFound { .. }) => return Err(no_state()),
+        // Law 8: what cannot be looked at is not empty.
+        Err(error) => return Err(OfflineError::Files(error.into())),
     }
     match Lock::attempt(&place.lock(), Sharing::Shared) {
         Ok(lock) => Ok(lock),
         Err(LogError::Busy { .. }) => Err(OfflineError::DaemonLives),
-        Err(_) => Err(no_state()),
+        Err(LogError::NotFound { .. }) => Err(no_state()),
+        Err(error) => Err(OfflineError::Files(error.into())),
     }
 }
 

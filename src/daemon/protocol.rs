@@ -35,6 +35,7 @@ pub use services::{DownRequest, PlanReply, ServiceRequest, UpRequest};
 
 use serde::{Deserialize, Serialize};
 
+use super::blobs::BlobFacts;
 use crate::log::stat::Stat;
 use crate::log::verify::Verified;
 use crate::model::spec::WindowSize;
@@ -433,6 +434,9 @@ pub struct LogVerified {
     pub hash: String,
     /// Whether the page structure of the files was checked too; not while a daemon writes them.
     pub pages_checked: bool,
+    /// What records name by digest.
+    #[serde(default)]
+    pub blobs: BlobFacts,
 }
 
 /// `jr log stat`.
@@ -488,10 +492,10 @@ impl PruneReply {
 
 impl LogVerified {
     /// In the words of the socket.
-    pub fn of(verified: &Verified, pages_checked: bool) -> Self {
+    pub fn of(verified: &Verified, pages_checked: bool, blobs: BlobFacts) -> Self {
         let Verified { segments, records, pruned, head } = *verified;
         let (seq, hash) = (head.seq, head.hash.to_string());
-        Self { segments, records, pruned, seq, hash, pages_checked }
+        Self { segments, records, pruned, seq, hash, pages_checked, blobs }
     }
 }
 

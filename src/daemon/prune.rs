@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::admission::Admission;
+use super::blobs;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::place::Place;
@@ -20,9 +21,9 @@ use super::views_loop::Questions;
 use crate::limits;
 use crate::log::prune::{self, Cut, Taken};
 use crate::log::{Blobs, LogError, Reader, Secrets, snapshot};
-use crate::model::{BootId, Digest, Event, Observation, Pruned, Pruning, RunId, State};
+use crate::model::{BootId, Observation, Pruned, Pruning, RunId, State};
 use crate::projections::query::QueryError;
-use crate::projections::{LogSource, SourceError, Views, ViewsError};
+use crate::projections::{SourceError, Views, ViewsError};
 
 /// Records between two words of progress.
 const TELL_RECORDS: u64 = 16_384;
@@ -254,8 +255,7 @@ impl Pruner {
 
     /// Blobs that no kept record names and that nobody has just stored; their bytes.
     fn sweep_blobs(&self) -> Result<u64, PruneError> {
-        let blobs = Blobs::new(&self.place.blobs());
-        let found = blobs.list()?;
+        let found = Blobs::new(&self.place.blobs()).list()?;
         if found.is_empty() {
             return Ok(0);
         }
@@ -271,8 +271,9 @@ impl Pruner {
         if Arc::strong_count(&asking) > 1 {
             return Ok(0);
         }
-        let (named, owners) = named_in(&self.log)?;
-        Secrets::new(&self.place.secrets()).retain_proofs(&owners)?;
+        let named = blobs::named(&self.log)?;
+        Secrets::new(&self.place.secrets()).retain_proofs(&named.owners)?;
+        let named = named.blobs;
         let mut freed = 0;
         for (digest, bytes) in found.into_iter().filter(|(digest, _)| !named.contains(digest)) {
             self.check_ending()?;
@@ -339,28 +340,6 @@ pub fn survey(
     let bytes = taken.bytes + outputs;
     let (before, runs, events) = (cut.before, taken.runs, taken.events);
     Ok(Pruned { before, runs, events, bytes, error: None })
-}
-
-/// Digests in the kept records, and whose secrets their runs had.
-fn named_in(log: &Reader) -> Result<(BTreeSet<Digest>, BTreeSet<RunId>), PruneError> {
-    let (mut named, mut owners) = (BTreeSet::new(), BTreeSet::new());
-    // What is in force may have been said by a record that is gone.
-    let saved = log.snapshot_before(log.kept_from())?;
-    named.extend(snapshot::decode(Path::new("snapshot"), &saved.bytes)?.config.config);
-    let mut take = |stored: crate::projections::Stored| {
-        if let Event::RunAdmitted { spec, .. } = &stored.envelope.event {
-            named.extend(spec.variables);
-            named.extend(spec.config);
-            owners.extend(spec.secrets);
-        }
-        if let Event::ConfigResolved { resolution } = &stored.envelope.event {
-            named.extend(resolution.config);
-        }
-        std::ops::ControlFlow::Continue(())
-    };
-    log.scan_kept(&mut take)?;
-    log.scan(log.kept_from(), &mut take)?;
-    Ok((named, owners))
 }
 
 /// The output files of an environment.

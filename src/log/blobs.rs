@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::atomic;
 use super::chain;
 use super::error::{Damage, LogError};
+use super::regular;
 use crate::model::Digest;
 
 /// Digests remembered as durable; more only cost a sync that was not needed.
@@ -51,12 +53,19 @@ impl Blobs {
     /// The bytes of a digest, verified.
     pub fn get(&self, digest: Digest) -> Result<Vec<u8>, LogError> {
         let path = self.path(digest);
-        let bytes = fs::read(&path).map_err(|error| LogError::io(&path, "read", error))?;
+        let mut bytes = Vec::new();
+        let read = regular::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| LogError::io(&path, "read", error))?;
         if chain::digest(&bytes) == digest {
             Ok(bytes)
         } else {
             Err(LogError::damaged(&path, Damage::Blob(digest)))
         }
+    }
+
+    /// Whether something is there under this digest; its bytes may be others.
+    pub fn has(&self, digest: Digest) -> bool {
+        self.path(digest).is_file()
     }
 
     /// All that are there, with their sizes.

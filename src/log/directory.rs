@@ -4,7 +4,7 @@
 //! gone only after [`Directory::sync`].
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
@@ -12,6 +12,7 @@ use redb::backends::FileBackend;
 
 use super::atomic;
 use super::overlay::Base;
+use super::regular;
 
 /// The files of a log, by name.
 pub trait Directory: Send + Sync + std::fmt::Debug + 'static {
@@ -70,11 +71,11 @@ impl Directory for Folder {
     }
 
     fn base(&self, name: &str) -> io::Result<Box<dyn Base>> {
-        Ok(Box::new(File::open(self.at(name))?))
+        Ok(Box::new(regular::open(&self.at(name))?))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
-        backend(OpenOptions::new().read(true).write(true).open(self.at(name))?)
+        backend(regular::open_with(OpenOptions::new().read(true).write(true), &self.at(name))?)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
@@ -82,7 +83,9 @@ impl Directory for Folder {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.at(name))
+        let mut bytes = Vec::new();
+        regular::open(&self.at(name))?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -13,6 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::LogError;
+use super::regular;
 
 /// Name of the file that guards the log, in an environment's directory.
 pub const LOCK: &str = "lock";
@@ -58,7 +59,8 @@ impl Lock {
             let exclusive = sharing == Sharing::Exclusive;
             let mut options = OpenOptions::new();
             options.read(true).write(exclusive).create(exclusive).mode(0o600);
-            let file = options.open(path).map_err(|error| LogError::io(path, "open", error))?;
+            let file = regular::open_with(&mut options, path);
+            let file = file.map_err(|error| LogError::io(path, "open", error))?;
             match retry_on_intr(|| rustix::fs::flock(&file, operation)) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Err(LogError::Busy { path: path.to_owned() }),

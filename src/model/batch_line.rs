@@ -26,6 +26,11 @@ pub fn argv(line: &ByteString) -> Vec<ByteString> {
     words(line.as_bytes()).map(|word| ByteString::from(word.to_vec())).collect()
 }
 
+/// Whether a shell understands a first word itself.
+pub fn is_of_shell(word: &str) -> bool {
+    SHELL_WORDS.contains(&word)
+}
+
 /// What the run of a line is called: the file name of its first word.
 pub fn name(line: &ByteString) -> String {
     let is_command = |word: &&[u8]| !word.contains(&b'=');

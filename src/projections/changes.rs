@@ -19,9 +19,7 @@ pub(super) fn changes(
     place: &Where<'_>,
 ) -> Result<ChangesView, QueryError> {
     if from.seq() > to.seq() {
-        let selector = format!("seq {}", from.seq());
-        let why = format!("it comes after the other moment, seq {}", to.seq());
-        return Err(QueryError::BadSelector { selector, why });
+        return Err(QueryError::Backwards { from: from.seq(), to: to.seq() });
     }
     let mut items = Vec::new();
     for run in touched(from, to)? {
@@ -52,8 +50,7 @@ pub(super) fn changes(
 fn moment_view(moment: &Moment<'_>) -> Result<MomentView, QueryError> {
     let seq = moment.seq();
     let last = moment.source.get(seq)?;
-    let time = last.map_or(moment.now(), |stored| stored.envelope.time);
-    Ok(MomentView { seq, time: rfc3339(time) })
+    Ok(MomentView { seq, time: last.map(|stored| rfc3339(stored.envelope.time)) })
 }
 
 /// The runs that records after the one and up to the other are about.
@@ -82,5 +79,15 @@ fn queue_changes(old: Vec<QueueView>, new: Vec<QueueView>) -> Vec<QueueChange> {
         let (a, b) = (old.remove(&name), new.remove(&name));
         QueueChange { name, a, b }
     });
-    both.filter(|queue| queue.a != queue.b).collect()
+    both.filter(|queue| {
+        let (a, b) = (queue.a.as_ref(), queue.b.as_ref());
+        // What nobody set follows the machine.
+        let limit = b.filter(|b| !b.limit_set).map(|b| b.limit);
+        let a = a.map(|a| QueueView {
+            limit: limit.filter(|_| !a.limit_set).unwrap_or(a.limit),
+            ..a.clone()
+        });
+        a.as_ref() != b
+    })
+    .collect()
 }

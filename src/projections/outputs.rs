@@ -154,5 +154,8 @@ fn view(
         run_open: run.outcome.is_none() && may_come,
         stdout_bytes: printed.map(|output| output.stdout_bytes),
         stderr_bytes: printed.map(|output| output.stderr_bytes),
+        stdout_left_out: 0,
+        stderr_left_out: 0,
+        absent: None,
     }
 }

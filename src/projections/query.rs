@@ -326,6 +326,14 @@ pub enum QueryError {
         /// Its end.
         head: u64,
     },
+    /// Exit 2: `diff --from` a later moment.
+    #[error("seq {from} comes after seq {to}: what --from names has to be the earlier moment")]
+    Backwards {
+        /// The moment that was to be the earlier one.
+        from: u64,
+        /// The other one.
+        to: u64,
+    },
     /// Exit 1, unless the asker opens the views anew and asks again: nothing is lost.
     #[error("{message}")]
     Damaged {

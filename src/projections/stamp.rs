@@ -1,6 +1,5 @@
 //! What the views' file says of itself, without a look at its rows or at the log.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::backend::Lying;
@@ -8,6 +7,7 @@ use super::error::ViewsError;
 use super::rows::{META, Meta, NAME, Table, VERSION, decode};
 use super::store::Store;
 use crate::log::overlay::Overlay;
+use crate::log::regular;
 use crate::model::BootId;
 
 /// Who wrote it, and up to where.
@@ -27,7 +27,7 @@ pub struct Stamp {
 /// # Errors
 /// [`ViewsError`]: it is damaged, or may not be read.
 pub fn read(path: &Path) -> Result<Option<Stamp>, ViewsError> {
-    let bytes = File::open(path).and_then(|file| Overlay::new(Lying::File(file)));
+    let bytes = regular::open(path).and_then(|file| Overlay::new(Lying::File(file)));
     let store = Store::open(bytes.map_err(|source| ViewsError::Io { operation: "open", source })?)?;
     if store.is_new()? {
         return Ok(None);

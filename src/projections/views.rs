@@ -23,6 +23,7 @@ use super::store::{Rows, Store};
 use super::tally;
 use crate::log::atomic::unnamed_file;
 use crate::log::overlay::Overlay;
+use crate::log::regular;
 use crate::model::{BootId, Digest, Event, Run, RunId, State, UnixMillis};
 
 /// How often which row is written; the same for all that share a file.
@@ -96,7 +97,7 @@ impl Views {
             }
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            file_backend(options.open(path)?).map(NoSync)
+            file_backend(regular::open_with(&mut options, path)?).map(NoSync)
         };
         Self::open_with(make, boot, Pace::default(), source)
     }
@@ -109,7 +110,7 @@ impl Views {
         source: &dyn LogSource,
     ) -> Result<Self, ViewsError> {
         let make = |start| {
-            let base = match (start, File::open(path)) {
+            let base = match (start, regular::open(path)) {
                 (Start::Kept, Ok(file)) => Lying::File(file),
                 (Start::Anew, _) => Lying::Nothing,
                 (Start::Kept, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -126,7 +127,7 @@ impl Views {
     /// without a look at the log, so whoever asks knows that nothing was appended since. What
     /// ended lately is not in its state, only in its rows. No byte of the file changes.
     pub fn peek(path: &Path, boot: BootId) -> Result<Option<Self>, ViewsError> {
-        let bytes = File::open(path).and_then(|file| Overlay::new(Lying::File(file)));
+        let bytes = regular::open(path).and_then(|file| Overlay::new(Lying::File(file)));
         let bytes = bytes.map_err(|source| ViewsError::Io { operation: "open", source })?;
         let store = Store::open(bytes)?;
         let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };

@@ -32,7 +32,10 @@ pub fn moments(
         context.ui.data(&text);
         let now = time_arg::now();
         let (from, to) = (&changes.from, &changes.to);
-        let times = [from, to].map(|moment| time_arg::show_exact(&moment.time, &now));
+        let times = [from, to].map(|moment| {
+            let time = moment.time.as_deref().map(|time| time_arg::show_exact(time, &now));
+            time.unwrap_or_else(|| "before the first record".to_owned())
+        });
         let news = if changes.same { ": nothing happened to runs and queues" } else { "" };
         let [begin, end] = times;
         context.ui.status(&format!("seq {} ({begin}) to {} ({end}){news}", from.seq, to.seq));

@@ -1,12 +1,14 @@
 //! `jr debug-report`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::read::ReadArgs;
 use super::{Runnable, argument};
 use crate::bundle::layout::{Header, Redactions};
 use crate::bundle::redact::Redactor;
-use crate::bundle::{Writer, layout};
+use crate::bundle::{BundleError, Writer, layout};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::report::cause::Cause;
@@ -17,7 +19,7 @@ use crate::cli::report::failures::{Failure, failures};
 use crate::cli::report::gather::{Extent, Gathered, extent, gather};
 use crate::cli::report::known::Known;
 use crate::cli::report::output;
-use crate::cli::{exit, offline, text, time_arg};
+use crate::cli::{exit, offline, text, time_arg, ui};
 use crate::daemon::doctor::{self, Depth};
 use crate::log::Blobs;
 use crate::log::atomic;
@@ -27,6 +29,10 @@ use crate::projections::view::{EventView, List, RunView, ShowView};
 
 /// Records of a bundle where nobody says from where on.
 const RECORDS: u64 = 1_000_000;
+/// Bundles of one second that get names.
+const NAMES: u32 = 1_000;
+/// What is copied at once.
+const PIECE_BYTES: usize = 1 << 17;
 /// Below the options.
 const HELP: &str = "\
 Examples:
@@ -49,7 +55,8 @@ pub struct DebugReportArgs {
     /// About this run: from its admission on [default: the newest million records]
     #[arg(value_name = "RUN")]
     selector: Option<String>,
-    /// Write it to FILE [default: a new file in the environment's directory]
+    /// Write it to FILE, or - for standard output [default: a new file in the environment's
+    /// directory]
     #[arg(short, long, value_name = "FILE.jrb")]
     output: Option<PathBuf>,
     /// From then on
@@ -58,7 +65,7 @@ pub struct DebugReportArgs {
     /// Up to then
     #[arg(long, value_name = "SEQ|TIME", value_parser = argument::at, allow_hyphen_values = true)]
     at: Option<At>,
-    /// Also what the runs printed, up to 16 MiB of each stream, redacted
+    /// Also what the runs printed, the newest 16 MiB of each stream, redacted
     #[arg(long)]
     include_output: bool,
     /// Also of runs whose secrets are not known here any more, so that they cannot be taken out
@@ -84,6 +91,8 @@ struct Document<'a> {
     head_seq: u64,
     records: u64,
     redactions: &'a Redactions,
+    /// Runs that ended otherwise than they should; the last of them are the items.
+    failed: u64,
     items: &'a [Failure],
 }
 
@@ -92,23 +101,80 @@ impl Runnable for DebugReportArgs {
     const LOOKS: bool = true;
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
+        self.refuse_terminal(context)?;
+        let told = self.make(context);
+        let told = told.map_err(|error| match &*error.code {
+            // What a bundle is made of cannot be had.
+            "log" | "protocol" => error.hint("what can be told nevertheless: jr doctor --deep"),
+            _ => error,
+        })?;
+        tell(&told, context)?;
+        if told.is_streamed {
+            let copied = stream(&told.path);
+            let gone = std::fs::remove_file(&told.path);
+            let failed = |error| CommandError::io(told.path.display(), &error);
+            copied.and(gone).map_err(failed)?;
+        }
+        Ok(exit::OK)
+    }
+}
+
+/// What was made.
+struct Told {
+    path: PathBuf,
+    /// It goes to standard output, and is nowhere then.
+    is_streamed: bool,
+    wanted: Extent,
+    redactions: Redactions,
+    /// How many runs failed.
+    failed: u64,
+    /// The last of them.
+    failures: Vec<Failure>,
+}
+
+impl DebugReportArgs {
+    fn is_streamed(&self) -> bool {
+        self.output.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Bytes are for a file or a program.
+    fn refuse_terminal(&self, context: &Context) -> Result<(), CommandError> {
+        if !self.is_streamed() {
+            return Ok(());
+        }
+        let message = if context.ui.stdout_is_terminal() {
+            "a bundle is no text: standard output is a terminal"
+        } else if context.ui.json {
+            "the bundle and --json cannot both go to standard output"
+        } else {
+            return Ok(());
+        };
+        Err(CommandError::usage(message).hint("name a file: jr debug-report -o FILE.jrb"))
+    }
+
+    fn make(&self, context: &mut Context) -> Result<Told, CommandError> {
         let all = extent(context)?;
         if all.last == 0 {
             return Err(offline::no_log(&context.place));
         }
         context.look(&ReadArgs { at: self.at, bundle: None })?;
         let run = self.selector.as_ref().map(|selector| show(selector, context)).transpose()?;
-        let wanted = self.extent(all, run.as_ref(), context)?;
-        let path = self.path(run.as_ref(), context)?;
-        let (gathered, redactions) = self.write(&path, wanted, all.first, run.as_ref(), context)?;
-        remember(&path, context)?;
-        let failures = failures(run.as_ref(), &gathered, context)?;
-        tell(&path, wanted, &redactions, &failures, context)?;
-        Ok(exit::OK)
+        let run = run.as_ref();
+        let wanted = self.extent(all, run, context)?;
+        let writer = self.begin(wanted, run, context)?;
+        let (path, is_streamed) = (writer.path().to_owned(), self.is_streamed());
+        let (gathered, redactions) = self.write(writer, wanted, all.first, run, context)?;
+        if !is_streamed {
+            remember(&path, context)?;
+        }
+        let failures = failures(run, &gathered, context)?;
+        let failed = match run {
+            Some(_) => failures.len() as u64,
+            None => gathered.failed.count,
+        };
+        Ok(Told { path, is_streamed, wanted, redactions, failed, failures })
     }
-}
 
-impl DebugReportArgs {
     /// Which records go into it.
     fn extent(
         &self,
@@ -131,28 +197,13 @@ impl DebugReportArgs {
         Ok(Extent { first: first.clamp(all.first, last), last })
     }
 
-    fn path(&self, run: Option<&RunView>, context: &Context) -> Result<PathBuf, CommandError> {
-        if let Some(path) = &self.output {
-            return std::path::absolute(path)
-                .map_err(|error| CommandError::io("the bundle's path", &error));
-        }
-        let folder = context.place.bundles();
-        atomic::create_directory(&folder)
-            .map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))?;
-        let time = time_arg::now().strftime("%Y%m%dT%H%M%S").to_string();
-        let about = run.map(|run| format!("-{}", run.run_id)).unwrap_or_default();
-        Ok(folder.join(format!("{}{about}-{time}.jrb", context.place.id)))
-    }
-
-    fn write(
+    /// Where it is to be. Nothing that is there already goes, unless it was named.
+    fn begin(
         &self,
-        path: &Path,
         wanted: Extent,
-        first_kept: u64,
         run: Option<&RunView>,
         context: &Context,
-    ) -> Result<(Gathered, Redactions), CommandError> {
-        let failed = |error| CommandError::of_bundle(path, &error);
+    ) -> Result<Writer, CommandError> {
         let header = Header {
             format: layout::FORMAT,
             jr: env!("CARGO_PKG_VERSION").to_owned(),
@@ -162,7 +213,31 @@ impl DebugReportArgs {
             run_id: run.map(|run| run.run_id.clone()),
             has_output: self.include_output,
         };
-        let mut writer = Writer::create(path, &header).map_err(failed)?;
+        if let Some(path) = self.output.as_ref().filter(|_| !self.is_streamed()) {
+            let path = std::path::absolute(path)
+                .map_err(|error| CommandError::io("the bundle's path", &error))?;
+            return Writer::create(&path, &header)
+                .map_err(|error| CommandError::of_bundle(&path, &error));
+        }
+        let folder = context.place.bundles();
+        atomic::create_directory(&folder)
+            .map_err(|error| CommandError::new("io", exit::FAILED, error.to_string()))?;
+        let time = time_arg::now().strftime("%Y%m%dT%H%M%S").to_string();
+        let about = run.map(|run| format!("-{}", run.run_id)).unwrap_or_default();
+        let name = format!("{}{about}-{time}", context.place.id);
+        create_next(&folder, &name, &header)
+    }
+
+    fn write(
+        &self,
+        mut writer: Writer,
+        wanted: Extent,
+        first_kept: u64,
+        run: Option<&RunView>,
+        context: &Context,
+    ) -> Result<(Gathered, Redactions), CommandError> {
+        let path = writer.path().to_owned();
+        let failed = |error| CommandError::of_bundle(&path, &error);
         let gathered = gather(wanted, first_kept, &mut writer, context)?;
         let blobs = Blobs::new(&context.place.blobs());
         for digest in &gathered.blobs {
@@ -203,18 +278,39 @@ impl DebugReportArgs {
     }
 }
 
+/// The first name that is free: `NAME.jrb`, `NAME-2.jrb`, …
+fn create_next(folder: &Path, name: &str, header: &Header) -> Result<Writer, CommandError> {
+    for number in 1..=NAMES {
+        let ending = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = folder.join(format!("{name}{ending}.jrb"));
+        match Writer::create_new(&path, header) {
+            Err(BundleError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made.map_err(|error| CommandError::of_bundle(&path, &error)),
+        }
+    }
+    let message = format!("{} has {NAMES} bundles of this second", folder.display());
+    Err(CommandError::new("busy", exit::BUSY, message).hint("name a file: -o FILE.jrb"))
+}
+
+/// Copies a bundle to standard output.
+fn stream(path: &Path) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            count => ui::write_all(rustix::stdio::stdout(), &piece[..count])?,
+        }
+    }
+}
+
 /// Prints where it is and what it shows.
-fn tell(
-    path: &Path,
-    wanted: Extent,
-    redactions: &Redactions,
-    failures: &[Failure],
-    context: &mut Context,
-) -> Result<(), CommandError> {
-    let bytes = path.metadata().map(|data| data.len());
-    let bytes = bytes.map_err(|error| CommandError::io(path.display(), &error))?;
-    let Extent { first, last } = wanted;
-    let shown = path.display().to_string();
+fn tell(told: &Told, context: &mut Context) -> Result<(), CommandError> {
+    let bytes = told.path.metadata().map(|data| data.len());
+    let bytes = bytes.map_err(|error| CommandError::io(told.path.display(), &error))?;
+    let Extent { first, last } = told.wanted;
+    let shown = told.path.display().to_string();
     if context.ui.json {
         let environment = context.place.id.to_string();
         context.ui.json(&Document {
@@ -225,32 +321,45 @@ fn tell(
             first_seq: first,
             head_seq: last,
             records: last - first + 1,
-            redactions,
-            items: failures,
+            redactions: &told.redactions,
+            failed: told.failed,
+            items: &told.failures,
         });
         return Ok(());
     }
-    context.ui.line(&shown);
-    context.ui.flush()?;
+    if !told.is_streamed {
+        context.ui.line(&shown);
+        context.ui.flush()?;
+    }
     if context.ui.quiet {
         return Ok(());
     }
     context.ui.status(&format!("records {first} to {last}, {}", text::size(bytes)));
-    let taken: u64 = redactions.items.iter().map(|item| item.count).sum();
+    let taken: u64 = told.redactions.items.iter().map(|item| item.count).sum();
     if taken > 0 {
         context.ui.status(&format!("{taken} secrets taken out: redactions.json in it says where"));
     }
+    let redactions = &told.redactions;
     if redactions.too_short > 0 {
         let count = redactions.too_short;
         context.ui.status(&format!("known secrets too short to be looked for: {count}"));
     }
-    for left in &redactions.left_out {
-        context.ui.status(&format!("left out {}: {}", left.member, left.why));
+    for left in &told.redactions.left_out {
+        let much = match left.bytes {
+            0 => String::new(),
+            bytes => format!(" {} of", text::size(bytes)),
+        };
+        context.ui.status(&format!("left out{much} {}: {}", left.member, left.why));
     }
-    if failures.is_empty() {
+    tell_failures(told, context);
+    Ok(())
+}
+
+fn tell_failures(told: &Told, context: &Context) {
+    if told.failures.is_empty() {
         context.ui.status("nothing failed in it");
     }
-    for failure in failures {
+    for failure in &told.failures {
         let name = text::line(&failure.name);
         let outcome = failure.outcome.as_deref().unwrap_or("-");
         context.ui.status(&format!("{name} ({}) {outcome}", failure.run_id));
@@ -259,7 +368,10 @@ fn tell(
         context.ui.status(&format!("  {}", text::line(evidence)));
         context.ui.status(&format!("  next: {}", text::line(next)));
     }
-    Ok(())
+    let more = told.failed.saturating_sub(told.failures.len() as u64);
+    if more > 0 {
+        context.ui.status(&format!("and {more} more that failed: jr history --failed"));
+    }
 }
 
 fn show(selector: &str, context: &Context) -> Result<RunView, CommandError> {

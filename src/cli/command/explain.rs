@@ -1,12 +1,20 @@
 //! `jr explain`.
 
 use super::Runnable;
+use super::resume::refuse_other_machine;
 use super::up::{NO_SERVICES, declared, plan};
-use crate::cli::context::{Context, parse};
+use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::services::table;
-use crate::projections::query::Query;
+use crate::daemon::declaration::{Key, sketch};
+use crate::daemon::foresee::foresee;
+use crate::daemon::offline::OfflineError;
+use crate::daemon::protocol::UpRequest;
+use crate::log::Secrets;
+use crate::model::{Phase, Run, State};
+use crate::projections::query::{Query, Scope};
+use crate::projections::services;
 use crate::projections::view::{List, RunView, StepView};
 
 /// Below the options.
@@ -36,21 +44,33 @@ impl Runnable for ExplainArgs {
     const NAME: &'static str = "explain";
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
-        let items = match declared(context, Vec::new()) {
+        let request = match declared(context, Vec::new()) {
             Ok(mut request) => {
                 request.with_dependencies = true;
-                plan(context, &request)?
+                Some(request)
             }
             // Nothing to do is an answer too.
             Err(error) if error.code == NO_SERVICES => {
                 let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
                 context.ui.status(&format!("{}{hint}", error.message));
-                Vec::new()
+                None
             }
             Err(error) => return Err(error),
         };
-        let resume: List<RunView> = parse(&context.read_bytes(&Query::Interrupted)?)?;
-        let resume = resume.items;
+        refuse_other_machine(context)?;
+        let (items, resume) = match foresee(&context.place) {
+            Ok(foreseen) => after_recovery(&foreseen.after, request.as_ref(), context)?,
+            // It has recovered, or there is nothing to recover.
+            Err(OfflineError::DaemonLives | OfflineError::NoState(_)) => {
+                let resume: List<RunView> = context.read(&Query::Interrupted)?;
+                let items = request.map(|request| plan(context, &request)).transpose()?;
+                (items.unwrap_or_default(), resume.items)
+            }
+            Err(error) => {
+                let error = CommandError::new("log", exit::FAILED, error.to_string());
+                return Err(error.hint("jr log verify"));
+            }
+        };
         if context.ui.json {
             context.ui.json(&Document { schema: "jr.explain/1", items, resume });
             return Ok(exit::OK);
@@ -66,4 +86,40 @@ impl Runnable for ExplainArgs {
         }
         Ok(exit::OK)
     }
+}
+
+/// What would be done once the next daemon has found what is left.
+fn after_recovery(
+    state: &State,
+    request: Option<&UpRequest>,
+    context: &Context,
+) -> Result<(Vec<StepView>, Vec<RunView>), CommandError> {
+    let items = request.map(|request| steps_after(state, request, context)).transpose()?;
+    let items = items.unwrap_or_default();
+    let mut waiting: Vec<&Run> = state.runs.values().filter(|run| run.awaits_answer()).collect();
+    waiting.sort_unstable_by_key(|run| run.first_seq);
+    let ids: Vec<String> = waiting.iter().map(|run| run.id.to_string()).collect();
+    if ids.is_empty() {
+        return Ok((items, Vec::new()));
+    }
+    let mut runs = context.resolve(&ids, Scope::Any)?;
+    for run in &mut runs {
+        // As it will be when the daemon has looked.
+        Phase::Delayed.word().clone_into(&mut run.state);
+        run.pid = None;
+    }
+    Ok((items, runs))
+}
+
+fn steps_after(
+    state: &State,
+    request: &UpRequest,
+    context: &Context,
+) -> Result<Vec<StepView>, CommandError> {
+    // Where there is no key yet, nothing was declared with it.
+    let key = Secrets::new(&context.place.secrets()).key().ok().flatten();
+    let key: Key = key.unwrap_or_default();
+    let declared = request.services.iter();
+    let declared = declared.map(|one| (one.service.clone(), sketch(one, &key).into())).collect();
+    Ok(services::plan(state, &request.wish(declared))?.items)
 }

@@ -9,12 +9,14 @@ use crate::cli::error::CommandError;
 use crate::cli::offline::no_log;
 use crate::cli::table::{Medium, Table};
 use crate::cli::{exit, time_arg};
+use crate::daemon::blobs::{self, BlobFacts};
 use crate::daemon::client::{self, Start};
 use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
 use crate::log::LogError;
 use crate::log::stat::stat;
 use crate::log::verify::verify;
+use crate::projections::query::QueryError;
 
 /// Below the options.
 const HELP: &str = "\
@@ -36,7 +38,8 @@ pub struct LogArgs {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Check every record and hash, and without a daemon every page; exit 1 at the first bad place
+    /// Check every record and hash, what they name by digest, and without a daemon every page; exit
+    /// 1 at the first bad place
     Verify,
     /// Print figures
     Stat,
@@ -84,10 +87,16 @@ impl Runnable for LogArgs {
                 let verified = ask(context, "/v1/log/verify", |context| {
                     let look = offline::look(&context.place)?;
                     let verified = verify(&context.place.log());
+                    let found = blobs::examine(&look.reader, &context.place.blobs());
                     drop(look);
-                    Ok(verified.map(|verified| LogVerified::of(&verified, true)))
+                    let verified = match verified {
+                        Ok(verified) => verified,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    let found = found.map_err(QueryError::from)?;
+                    Ok(Ok(LogVerified::of(&verified, true, found)))
                 })?;
-                print_verified(context, verified);
+                return Ok(print_verified(context, verified));
             }
             Action::Stat => {
                 let figures = ask(context, "/v1/log/stat", |context| {
@@ -134,18 +143,34 @@ fn damage(message: &str) -> CommandError {
         .hint("keep a copy of the environment's directory before anything else")
 }
 
-fn print_verified(context: &mut Context, verified: LogVerified) {
+fn print_verified(context: &mut Context, verified: LogVerified) -> u8 {
+    let ok = verified.blobs.lost == 0;
+    let code = if ok { exit::OK } else { exit::FAILED };
     if context.ui.json {
-        context.ui.json(&VerifyDocument { schema: "jr.log_verify/1", ok: true, verified });
-        return;
+        context.ui.json(&VerifyDocument { schema: "jr.log_verify/1", ok, verified });
+        return code;
     }
-    let LogVerified { segments, records, pruned, seq, hash, pages_checked } = verified;
+    let LogVerified { segments, records, pruned, seq, hash, pages_checked, blobs } = verified;
+    let word = if ok { "ok" } else { "records ok, not what they name" };
     context.ui.line(&format!(
-        "ok: {records} records in {segments} segments, {pruned} of them pruned, up to {seq} {hash}"
+        "{word}: {records} records in {segments} segments, {pruned} of them pruned, up to {seq} \
+         {hash}"
     ));
     if !pages_checked {
         context.ui.status("a daemon writes: the pages of its files are checked when it has ended");
     }
+    if !ok {
+        let BlobFacts { named, lost, items } = blobs;
+        for item in &items {
+            context.ui.line(&format!("blob {item}"));
+        }
+        let more = if lost > items.len() as u64 { ", the first are listed" } else { "" };
+        context.ui.warn(&format!(
+            "{lost} of {named} blobs that records name are missing or damaged{more}: runs with \
+             them can be read, and not be started again; put blobs/ back from a copy"
+        ));
+    }
+    code
 }
 
 fn print_stat(context: &mut Context, figures: LogStat) {

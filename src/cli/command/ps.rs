@@ -1,5 +1,7 @@
 //! `jr ps`.
 
+use jiff::{Timestamp, Zoned};
+
 use super::Runnable;
 use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
@@ -55,9 +57,28 @@ impl Runnable for PsArgs {
             context.ui.json(&list);
             return Ok(exit::OK);
         }
-        print_runs(context, &list.items, |runs, medium| render::ps(runs, &time_arg::now(), medium));
+        let now = if context.ui.quiet { time_arg::now() } else { now(&list.items, context)? };
+        print_runs(context, &list.items, |runs, medium| render::ps(runs, &now, medium));
         Ok(exit::OK)
     }
+}
+
+/// What ages are measured against: of a moment of the past, its record's time.
+fn now(runs: &[RunView], context: &Context) -> Result<Zoned, CommandError> {
+    match context.then(time_of(runs))? {
+        Some(then) => Ok(then.to_zoned(time_arg::zone())),
+        None => Ok(time_arg::now()),
+    }
+}
+
+/// The moment that durations of what lives were measured at, in Unix milliseconds: so it need not
+/// be asked for. Of what has lasted no time the clock may have gone back.
+fn time_of(runs: &[RunView]) -> Option<i64> {
+    runs.iter().filter(|run| run.outcome.is_none()).find_map(|run| {
+        let started: Timestamp = run.started_at.as_ref()?.parse().ok()?;
+        let duration_ms = run.duration_ms.filter(|duration_ms| *duration_ms > 0)?;
+        started.as_millisecond().checked_add(duration_ms)
+    })
 }
 
 /// A table of runs, or with `-q` their ids.

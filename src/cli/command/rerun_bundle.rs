@@ -50,7 +50,7 @@ fn admit(
 ) -> Result<Option<RunId>, CommandError> {
     let Description { run, variables, lines } = description;
     let spec = &run.spec;
-    tell_secrets(&variables, asked, context);
+    let variables = without_absent(variables, asked, context);
     let refused = |error: RerunError| {
         CommandError::new("secrets_gone", exit::USAGE, error.to_string()).hint(error.hint())
     };
@@ -120,13 +120,36 @@ fn tell_machine(bundled: &Bundled, context: &Context) {
     }
 }
 
-fn tell_secrets(variables: &[(ByteString, ByteString)], asked: &RerunRequest, context: &Context) {
-    let marked = variables.iter().filter(|(_, value)| is_marked(value));
-    let given = |name: &ByteString| asked.set.iter().any(|(set, _)| set == name);
-    let taken: Vec<String> =
-        marked.filter(|(name, _)| !given(name)).map(|(name, _)| name.to_text()).collect();
+/// Of another machine's whole environment much is nowhere else: what is neither here nor given
+/// with `--set` is left out and told.
+fn without_absent(
+    variables: Vec<(ByteString, ByteString)>,
+    asked: &RerunRequest,
+    context: &Context,
+) -> Vec<(ByteString, ByteString)> {
+    let has = |list: &[(ByteString, ByteString)], name: &ByteString| {
+        list.iter().any(|(other, _)| other == name)
+    };
+    let (mut taken, mut absent, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, value) in variables {
+        if is_marked(&value) && !has(&asked.set, &name) {
+            if !has(&asked.variables, &name) {
+                absent.push(name.to_text());
+                continue;
+            }
+            taken.push(name.to_text());
+        }
+        kept.push((name, value));
+    }
     if !taken.is_empty() {
         let names = taken.join(", ");
         context.ui.status(&format!("taken from this environment: {}", text::line(&names)));
     }
+    if !absent.is_empty() {
+        let names = absent.join(", ");
+        let names = text::line(&names);
+        context.ui.status(&format!("secrets that are not here, so it runs without: {names}"));
+        context.ui.status("give one with --set NAME=VALUE, or in the environment of this command");
+    }
+    kept
 }

@@ -72,6 +72,7 @@ impl Runnable for ResumeArgs {
         if self.take_over && !context.is_unused() {
             take_over(context)?;
         }
+        refuse_other_machine(context)?;
         let document = match self.dry_run {
             _ if context.is_unused() => nothing(self.dry_run),
             true => look(context)?,
@@ -93,6 +94,18 @@ impl Runnable for ResumeArgs {
         context.ui.status(&words);
         Ok(exit::OK)
     }
+}
+
+/// What would be refused is not foreseen either.
+///
+/// # Errors
+/// The environment was used on another machine last.
+pub(super) fn refuse_other_machine(context: &Context) -> Result<(), CommandError> {
+    let place = &context.place;
+    if !place.is_in_memory() && machine::is_another(place) {
+        return Err(CommandError::other_machine(&place.root));
+    }
+    Ok(())
 }
 
 /// Nothing ever ran there.

@@ -109,6 +109,9 @@ pub fn probable(why: &WhyView, oom_kills: Option<u32>, tail: &str) -> Cause {
         let next = format!("jr show {id}  # its limit and peak, then --limit memory=MORE");
         return Cause { code: "out_of_memory", message, evidence: events, next };
     }
+    if let Some(cause) = not_begun(why, &events) {
+        return cause;
+    }
     match code {
         "not_found" => return of("missing_program", format!("jr show {id}  # its PATH")),
         "not_executable" => return of("not_executable", format!("chmod +x, then jr rerun {id}")),
@@ -142,6 +145,38 @@ pub fn probable(why: &WhyView, oom_kills: Option<u32>, tail: &str) -> Cause {
     }
 }
 
+/// Of a run that could not be started for another reason than its program.
+fn not_begun(why: &WhyView, events: &str) -> Option<Cause> {
+    let run = &why.run;
+    let id = &run.run_id;
+    let reason = run.reason.as_deref()?;
+    let (code, message, next) = match reason {
+        // Of what comes before the program is looked for, only the directory is a path.
+        "spawn:ENOENT" | "spawn:ENOTDIR" => {
+            let message = format!("its directory {} is not there", run.cwd);
+            ("missing_directory", message, format!("mkdir -p, then jr rerun {id}"))
+        }
+        "spawn:EACCES" => {
+            let message = format!("it may not enter its directory {}", run.cwd);
+            ("permission", message, format!("jr show {id}  # its directory and user"))
+        }
+        "spawn:ENOMEM" | "spawn:EAGAIN" => {
+            let message = "the machine had no memory or no process left for it".to_owned();
+            ("resources", message, "jr doctor".to_owned())
+        }
+        "spawn:E2BIG" => {
+            let message = "its words and variables are longer than the kernel takes".to_owned();
+            ("too_long", message, format!("jr show {id}"))
+        }
+        reason => {
+            let port = reason.strip_prefix("port_taken:")?;
+            let message = format!("another process has its port {port}");
+            ("port_taken", message, "jr ports  # which process that is".to_owned())
+        }
+    };
+    Some(Cause { code, message, evidence: events.to_owned(), next })
+}
+
 /// The last line that says what went wrong.
 fn sign(tail: &str) -> Option<(&'static str, &'static str, String)> {
     tail.lines().rev().find_map(|line| {
@@ -149,4 +184,42 @@ fn sign(tail: &str) -> Option<(&'static str, &'static str, String)> {
         let found = SIGNS.iter().find(|(words, ..)| words.iter().any(|word| lower.contains(word)));
         found.map(|(_, code, message)| (*code, *message, line.trim().to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that failed for this reason before it began.
+    fn cause_of(reason: &str) -> Cause {
+        let why = serde_json::json!({
+            "schema": "jr.why/1", "run_id": "aaaaaaaaaaaa", "name": "web", "kind": "service",
+            "runner": "process", "environment": "local", "state": "ended", "outcome": "failed",
+            "exit_code": null, "signal": null, "reason": reason, "attempt": 1,
+            "command": ["web"], "cwd": "/srv/web", "labels": {}, "parent": null, "pid": null,
+            "ports": {}, "health": null, "image": null, "created_at": "2026-11-20T14:00:00.000Z",
+            "started_at": null, "ended_at": null, "duration_ms": null, "first_seq": 1,
+            "last_seq": 4, "tty": false, "queue": null, "on_interrupt": "fail",
+            "items": [{"code": "not_started", "message": "attempt 1", "events": [4]}],
+        });
+        let why = serde_json::from_value(why).expect("a view");
+        probable(&why, None, "")
+    }
+
+    #[test]
+    fn what_kept_a_run_from_beginning_is_told_by_its_kind() {
+        for (reason, code, part) in [
+            ("port_taken:8080", "port_taken", "its port 8080"),
+            ("spawn:ENOENT", "missing_directory", "/srv/web is not there"),
+            ("spawn:EACCES", "permission", "/srv/web"),
+            ("spawn:EAGAIN", "resources", "no process left"),
+            ("spawn:E2BIG", "too_long", "longer"),
+        ] {
+            let cause = cause_of(reason);
+            assert_eq!(cause.code, code, "{reason}");
+            assert!(cause.message.contains(part), "{}", cause.message);
+            assert_eq!(cause.evidence, "events 4");
+        }
+        assert_eq!(cause_of("spawn:EIO").code, "unknown");
+    }
 }

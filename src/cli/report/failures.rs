@@ -6,11 +6,11 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::run_output::tail;
 use crate::model::RunId;
-use crate::projections::query::{HistoryQuery, Query};
+use crate::projections::query::Query;
 use crate::projections::view::{List, OutputView, RunView, ShowView, WhyView};
 
-/// So many are named.
-const FAILURES: usize = 5;
+/// Outcomes that are no failures.
+const UNTOLD: [&str; 2] = ["succeeded", "cancelled"];
 /// The last bytes of each stream that are searched for a cause.
 const TAIL_BYTES: u64 = 16 << 10;
 
@@ -31,7 +31,7 @@ pub struct Failure {
     pub cause: Cause,
 }
 
-/// What failed, newest first: the run that it is about, or the last few.
+/// What failed: the run that it is about, or the last few to end, the last one first.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -40,20 +40,18 @@ pub fn failures(
     gathered: &Gathered,
     context: &Context,
 ) -> Result<Vec<Failure>, CommandError> {
-    let failed = |run: &RunView| {
-        run.outcome.as_deref().is_some_and(|outcome| !["succeeded", "cancelled"].contains(&outcome))
+    let Some(run) = run else {
+        let last = gathered.failed.last.iter().rev();
+        return last.map(|run| failure(shown(*run, context)?, context)).collect();
     };
-    let runs = if let Some(run) = run {
-        vec![run.clone()]
-    } else {
-        let limit = Some(FAILURES * 4);
-        let query = HistoryQuery { failed: true, limit, ..HistoryQuery::default() };
-        context.read::<List<RunView>>(&Query::History(query))?.items
-    };
-    let is_in =
-        |run: &RunView| run.run_id.parse::<RunId>().is_ok_and(|id| gathered.runs.contains_key(&id));
-    let runs = runs.into_iter().filter(|run| failed(run) && is_in(run)).take(FAILURES);
-    runs.map(|run| failure(run, context)).collect()
+    let failed = run.outcome.as_deref().is_some_and(|word| !UNTOLD.contains(&word));
+    let run = failed.then(|| failure(run.clone(), context));
+    run.into_iter().collect()
+}
+
+fn shown(run: RunId, context: &Context) -> Result<RunView, CommandError> {
+    let query = Query::Show { selector: run.to_string() };
+    context.read::<ShowView>(&query).map(|view| view.run)
 }
 
 fn failure(run: RunView, context: &Context) -> Result<Failure, CommandError> {

@@ -1,6 +1,6 @@
 //! Reads a part of the log, record by record, and notes what it refers to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::bundle::Writer;
 use crate::cli::context::Context;
@@ -9,7 +9,7 @@ use crate::cli::exit;
 use crate::log::part::{FRAMES_BYTES, Frames, Origin, Part};
 use crate::log::record::Record;
 use crate::model::secret::is_marked;
-use crate::model::{ByteString, Digest, Envelope, Event, Run, RunId, UnixMillis};
+use crate::model::{ByteString, Digest, Envelope, Event, Outcome, Run, RunId, UnixMillis};
 use crate::projections::Stored;
 use crate::projections::digest::Folding;
 
@@ -33,6 +33,33 @@ pub struct Gathered {
     pub blobs: BTreeSet<Digest>,
     /// Its runs: attempts, and the run that each came from.
     pub runs: BTreeMap<RunId, Seen>,
+    /// What ended otherwise than it should.
+    pub failed: Failed,
+}
+
+/// So many failures are named.
+pub const FAILURES: usize = 5;
+
+/// Runs that ended otherwise than they should; what was cancelled never began.
+#[derive(Debug, Default)]
+pub struct Failed {
+    /// How many.
+    pub count: u64,
+    /// The last [`FAILURES`] of them to end, in that order.
+    pub last: VecDeque<RunId>,
+}
+
+impl Failed {
+    fn note(&mut self, run: RunId, outcome: Outcome) {
+        if outcome.is_success() || matches!(outcome, Outcome::Cancelled(_)) {
+            return;
+        }
+        self.count += 1;
+        if self.last.len() == FAILURES {
+            self.last.pop_front();
+        }
+        self.last.push_back(run);
+    }
 }
 
 /// A run that records tell of.
@@ -182,6 +209,9 @@ impl Gathered {
         if let Event::AttemptIntended { run, attempt, .. } = &envelope.event {
             self.runs.entry(*run).or_default().attempts = *attempt;
         }
+        if let Event::RunEnded { run, outcome } = &envelope.event {
+            self.failed.note(*run, *outcome);
+        }
     }
 
     fn note_run(&mut self, run: &Run) {
@@ -217,4 +247,26 @@ impl Gathered {
 fn malformed(what: &str) -> CommandError {
     CommandError::new("protocol", exit::UNAVAILABLE, format!("{what} cannot be understood"))
         .hint("jr daemon status")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{RunReason, StopReason};
+
+    #[test]
+    fn the_last_failures_are_noted_whatever_was_cancelled_after_them() {
+        let mut failed = Failed::default();
+        for number in 0..7 {
+            failed.note(RunId::from_chance(number), Outcome::Failed(RunReason::Code(3)));
+        }
+        for number in 7..40 {
+            failed.note(RunId::from_chance(number), Outcome::Cancelled(StopReason::Asked));
+            failed.note(RunId::from_chance(number + 100), Outcome::Succeeded);
+        }
+        assert_eq!(failed.count, 7);
+        let last: Vec<_> = failed.last.into_iter().collect();
+        let expected: Vec<_> = (2..7).map(RunId::from_chance).collect();
+        assert_eq!(last, expected);
+    }
 }

@@ -6,6 +6,7 @@ use hyper::{Request, Response, StatusCode};
 use super::Shared;
 use super::body::{Out, Refusal, octets, read, whole};
 use super::routes::refuse_query;
+use crate::daemon::blobs;
 use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
 use crate::log::part::{Part, take};
 use crate::log::stat::stat;
@@ -15,7 +16,10 @@ use crate::log::{LogError, Reader};
 /// `POST /v1/log/verify`.
 pub(super) async fn verify(shared: &Shared) -> Result<Response<Out>, Refusal> {
     let verified = scan(shared, verify_records).await?;
-    Ok(whole(StatusCode::OK, &LogVerified::of(&verified, false)))
+    let folder = shared.place.blobs();
+    let found = scan(shared, move |reader| Ok(blobs::examine(reader, &folder))).await?;
+    let found = found.map_err(|error| broken(error.to_string()))?;
+    Ok(whole(StatusCode::OK, &LogVerified::of(&verified, false, found)))
 }
 
 /// `POST /v1/log/stat`.
@@ -49,8 +53,9 @@ async fn scan<R: Send + 'static>(
     let reader = shared.log.clone();
     let scanned = tokio::task::spawn_blocking(move || read(&reader)).await;
     let scanned = scanned.map_err(|_| Refusal::ending())?;
-    scanned.map_err(|error| {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Refusal::new(status, 1, "log", error.to_string())
-    })
+    scanned.map_err(|error| broken(error.to_string()))
+}
+
+fn broken(message: String) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1, "log", message)
 }

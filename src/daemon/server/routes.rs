@@ -140,6 +140,9 @@ pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
         }
         QueryError::Pruned { .. } => (StatusCode::GONE, 2, "pruned", "see: jr log stat"),
         QueryError::Beyond { .. } => (StatusCode::BAD_REQUEST, 2, "beyond", "see: jr log stat"),
+        QueryError::Backwards { .. } => {
+            (StatusCode::BAD_REQUEST, 2, "usage", "see: jr diff --help")
+        }
         QueryError::Log { .. } | QueryError::Damaged { .. } => {
             (StatusCode::INTERNAL_SERVER_ERROR, 1, "log", "see: jr log verify")
         }

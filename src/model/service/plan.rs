@@ -12,6 +12,7 @@ use crate::model::commit::GitCommit;
 use crate::model::event::{Asker, Event, Outcome};
 use crate::model::id::{RunId, ServiceName};
 use crate::model::phase::Phase;
+use crate::model::run::Run;
 use crate::model::spec::RunSpec;
 use crate::model::state::State;
 
@@ -91,6 +92,8 @@ pub enum Because {
     Stopping,
     /// It is up.
     Up,
+    /// It was interrupted, and waits to be asked for.
+    Interrupted,
     /// It did what it was there for.
     Completed,
     /// It is declared otherwise.
@@ -389,7 +392,8 @@ impl<'a> Planner<'a> {
             return if self.wish.anew && is_meant {
                 (Verb::Restart, Because::Asked)
             } else if newest.spec.is_same(spec) {
-                (Verb::Keep, Because::Up)
+                let waits = run.is_some_and(Run::awaits_answer);
+                (Verb::Keep, if waits { Because::Interrupted } else { Because::Up })
             } else {
                 (Verb::Restart, Because::Changed)
             };
@@ -462,6 +466,7 @@ impl Because {
             },
             Self::Stopping => "it is being stopped".to_owned(),
             Self::Up => "it is up".to_owned(),
+            Self::Interrupted => "it was interrupted and waits for jr resume".to_owned(),
             Self::Completed => "it has completed".to_owned(),
             Self::Changed => "its configuration changed".to_owned(),
             Self::Asked => "it was asked for".to_owned(),

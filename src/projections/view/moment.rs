@@ -26,8 +26,8 @@ pub struct ChangesView {
 pub struct MomentView {
     /// Its last record.
     pub seq: u64,
-    /// The time of that.
-    pub time: String,
+    /// The time of that; `None` before the first.
+    pub time: Option<String>,
 }
 
 /// A run at both.

@@ -191,6 +191,15 @@ pub struct OutputView {
     /// The same for stderr.
     #[serde(default)]
     pub stderr_bytes: Option<u64>,
+    /// The oldest bytes of stdout that a bundle was made without.
+    #[serde(default)]
+    pub stdout_left_out: u64,
+    /// The same of stderr.
+    #[serde(default)]
+    pub stderr_left_out: u64,
+    /// Why a bundle has none of what it printed.
+    #[serde(default)]
+    pub absent: Option<String>,
 }
 
 /// Outputs that are followed, with the place of the log at which they were looked up.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::log::regular;
 use crate::model::{Now, UnixMillis};
 
 /// Bytes of one entry.
@@ -107,7 +108,7 @@ pub struct IndexReader {
 impl IndexReader {
     /// Opens the index of `base`; a missing one has no entries.
     pub fn open(base: &Path) -> io::Result<Self> {
-        let file = match File::open(super::index_path(base)) {
+        let file = match regular::open(&super::index_path(base)) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),

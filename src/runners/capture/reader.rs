@@ -11,6 +11,7 @@ use rustix::fs::SeekFrom;
 
 use super::StreamName;
 use super::index::IndexReader;
+use crate::log::regular;
 use crate::model::{Now, UnixMillis};
 
 /// The output files of one attempt, opened for reading.
@@ -43,7 +44,7 @@ impl Output {
         let mut files = [None, None];
         let mut kept = [0..0, 0..0];
         for (place, name) in StreamName::BOTH.into_iter().enumerate() {
-            match File::open(name.path(base)) {
+            match regular::open(&name.path(base)) {
                 Ok(file) => {
                     kept[place] = kept_range(&file, bytes_max)?;
                     files[place] = Some(file);
@@ -69,6 +70,15 @@ impl Output {
         }
         output.until = Some(until);
         Ok(output)
+    }
+
+    /// As it is, where nothing is known of the oldest bytes of each stream.
+    #[must_use]
+    pub fn without(mut self, oldest: [u64; 2]) -> Self {
+        for (kept, oldest) in self.kept.iter_mut().zip(oldest) {
+            kept.start = kept.start.max(oldest).min(kept.end);
+        }
+        self
     }
 
     /// The bytes that are there of a stream, as offsets of its file; what is before is pruned.

@@ -22,6 +22,11 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Whether a signal or a tracer holds it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, b'T' | b't')
+    }
+
     /// Whether it has ended and only waits to be reaped.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')

@@ -1,5 +1,6 @@
 //! The log, how much of it was verified, and the views beside it.
 
+use crate::daemon::blobs::BlobFacts;
 use crate::daemon::doctor::facts::Facts;
 use crate::daemon::doctor::facts::log::{LogFacts, Source, Trouble, TroubleKind, ViewsFacts};
 use crate::daemon::doctor::finding::{Finding, bytes, count, move_away, quoted, take_over};
@@ -91,6 +92,28 @@ pub(super) fn chain(facts: &Facts) -> Vec<Finding> {
         }
     };
     vec![finding.with("verified_from", log.verified_from).with("head", log.head)]
+}
+
+/// What records name by digest.
+pub(super) fn blobs(facts: &Facts) -> Vec<Finding> {
+    let Some(log) = facts.log.known().filter(|log| log.blobs.named > 0) else { return Vec::new() };
+    let BlobFacts { named, lost, items } = &log.blobs;
+    let finding = if *lost == 0 {
+        Finding::ok("blobs", format!("{} that records name are there", many(*named, "blob")))
+    } else {
+        let message = format!(
+            "{lost} of {} that records name are lost ({}): runs with them can be read, and not be \
+             started again; put blobs/ back from a copy",
+            many(*named, "blob"),
+            items.first().map_or("", String::as_str)
+        );
+        Finding::warning("blobs", message).fix(format!("{} log verify", facts.jr()))
+    };
+    vec![finding.with("named", *named).with("lost", *lost).with("items", items.clone())]
+}
+
+fn many(number: u64, one: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one)
 }
 
 /// The views can be made anew at any time: none of this is a loss.
@@ -191,6 +214,18 @@ mod tests {
         let mut other = part;
         other.environment = "ci".to_owned();
         assert_eq!(only(&chain(&other)).2.as_deref(), Some("jr -e ci log verify"));
+    }
+
+    #[test]
+    fn blobs_that_are_lost_are_told() {
+        let of = |lost| {
+            let items = vec![format!("{} is missing", "ab".repeat(32))];
+            let facts = with(|log| log.blobs = BlobFacts { named: 3, lost, items: items.clone() });
+            only(&blobs(&facts))
+        };
+        assert_eq!(of(0), is("blobs", "ok", None));
+        assert_eq!(of(2), is("blobs", "warning", Some("jr log verify")));
+        assert_eq!(blobs(&facts()), []);
     }
 
     #[test]

@@ -24,10 +24,18 @@ const CHECKS: &[(&str, &[Judge])] = &[
     ("jr", &[server::build]),
     (
         "environment",
-        &[place::kept, place::home, place::root, place::layout, place::unfinished, place::secrets],
+        &[
+            place::kept,
+            place::home,
+            place::root,
+            place::machine,
+            place::layout,
+            place::unfinished,
+            place::secrets,
+        ],
     ),
     ("daemon", &[server::lock, server::socket, server::daemon]),
-    ("log", &[log::log, log::chain, log::views]),
+    ("log", &[log::log, log::chain, log::blobs, log::views]),
     ("disk", &[disks::kind, disks::space]),
     ("clock", &[clocks::wall, clocks::boot, clocks::jumps]),
     ("runs", &[shims::shims, shims::attempts, left::strays, left::outputs, left::secrets]),
@@ -40,6 +48,7 @@ const CHECKS: &[(&str, &[Judge])] = &[
 /// Judges everything.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let is_root = facts.host.known().is_some_and(|host| host.machine.uid == 0);
+    let is_elsewhere = facts.place.known().is_some_and(|place| place.of_another_machine);
     let mut found = Vec::new();
     for (group, checks) in CHECKS {
         found.extend(unknown(facts, group).into_iter().map(|finding| Finding { group, ..finding }));
@@ -51,6 +60,9 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
             if is_root {
                 judged.iter_mut().for_each(without_sudo);
             }
+            if is_elsewhere {
+                judged.iter_mut().for_each(|finding| taken_over_first(finding, facts));
+            }
             found.extend(judged.into_iter().map(|finding| Finding { group, ..finding }));
         }
     }
@@ -61,6 +73,15 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 fn without_sudo(finding: &mut Finding) {
     if let Some(command) = finding.fix.as_deref().and_then(|fix| fix.strip_prefix("sudo ")) {
         finding.fix = Some(command.to_owned());
+    }
+}
+
+/// A daemon is refused before that.
+fn taken_over_first(finding: &mut Finding, facts: &Facts) {
+    let jr = facts.jr();
+    let refused = [format!("{jr} daemon start"), format!("{jr} resume")];
+    if finding.fix.as_ref().is_some_and(|fix| refused.contains(fix)) {
+        finding.fix = Some(place::take_over_machine(facts));
     }
 }
 
@@ -306,6 +327,20 @@ mod tests {
         sound::known(&mut facts.host).machine.uid = 0;
         sound::known(&mut facts.place).root.uid = 0;
         assert_eq!(fix(&facts).as_deref(), Some(sysctl));
+    }
+
+    #[test]
+    fn of_another_machine_nothing_is_advised_that_is_refused() {
+        let mut facts = sound::facts();
+        sound::known(&mut facts.log).waiting = 1;
+        let fixes = |facts: &Facts| -> Vec<String> {
+            judge(facts).into_iter().filter_map(|finding| finding.fix).collect()
+        };
+        assert_eq!(fixes(&facts), ["jr daemon start"]);
+        sound::known(&mut facts.place).of_another_machine = true;
+        let told = judge(&facts).into_iter().find(|finding| finding.check == "machine");
+        assert_eq!(told.expect("it is told").severity, Severity::Error);
+        assert_eq!(fixes(&facts), ["jr resume --take-over"; 2]);
     }
 
     #[test]

@@ -86,6 +86,24 @@ pub(super) fn root(facts: &Facts) -> Vec<Finding> {
     vec![described(finding, root)]
 }
 
+/// A copy, or what was moved: no daemon serves it.
+pub(super) fn machine(facts: &Facts) -> Vec<Finding> {
+    let Some(place) = facts.place.known().filter(|place| place.of_another_machine) else {
+        return Vec::new();
+    };
+    let message = format!(
+        "{} was used on another machine last, so no daemon of this one serves it; taken over, what \
+         lived there is lost",
+        place.root.path
+    );
+    vec![Finding::error("machine", message).fix(take_over_machine(facts))]
+}
+
+/// Makes it an environment of this machine.
+pub(super) fn take_over_machine(facts: &Facts) -> String {
+    format!("{} resume --take-over", facts.jr())
+}
+
 /// What belongs into it.
 pub(super) fn layout(facts: &Facts) -> Vec<Finding> {
     let Some(place) = facts.place.known() else { return Vec::new() };

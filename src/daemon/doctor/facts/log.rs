@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::Depth;
 use super::paths::{PathFacts, PathKind};
+use crate::daemon::blobs::{self, BlobFacts};
 use crate::daemon::client;
 use crate::daemon::place::Place;
 use crate::daemon::protocol::{LogVerified, PROTOCOL, VersionReply};
 use crate::daemon::start;
 use crate::limits;
-use crate::log::{Lock, LogError, Reader, Sharing, floor, segments, snapshot, verify};
-use crate::model::{Event, Phase, RunId, State};
+use crate::log::{Blobs, Lock, LogError, Reader, Sharing, floor, segments, snapshot, verify};
+use crate::model::{Digest, Event, Phase, RunId, State};
 use crate::projections::query::{EventsQuery, PsQuery, Query, Question};
 use crate::projections::stamp::{self, Stamp};
 use crate::projections::view::{List, RunView};
@@ -24,6 +25,8 @@ use crate::runners::linux::clock;
 
 /// Records of a daemon's log in which jumps of the clock are looked for.
 const RECENT: u64 = 10_000;
+/// Blobs that are looked for where not all of the log is verified.
+const LOOKED_FOR: usize = 1_000;
 
 /// Whence it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +141,10 @@ pub struct LogFacts {
     pub open: Vec<OpenAttempt>,
     /// A prune is under way.
     pub pruning: bool,
+    /// What the records that were read name by digest; only whether it is there, unless all of the
+    /// log was verified.
+    #[serde(default)]
+    pub blobs: BlobFacts,
     /// The views.
     pub views: ViewsFacts,
 }
@@ -207,10 +214,17 @@ fn look_for(place: &Place) -> Result<bool, Trouble> {
     let floor = directory.join(floor::NAME);
     for path in found.iter().flatten().map(|(_, path)| path).chain([&floor]) {
         // A FIFO would wait for its other end.
-        if !matches!(PathFacts::of(path).kind, PathKind::File | PathKind::Missing) {
-            let path = path.display().to_string();
-            let trouble = of(TroubleKind::System, format!("{path} is no file"));
-            return Err(Trouble { no_file: Some(path), ..trouble });
+        let found = PathFacts::of(path);
+        match found.kind {
+            PathKind::File | PathKind::Missing => {}
+            PathKind::Hidden => {
+                let why = found.problem.unwrap_or_default();
+                return Err(of(TroubleKind::System, format!("{}: {why}", found.path)));
+            }
+            PathKind::Directory | PathKind::Socket | PathKind::DeadLink | PathKind::Other => {
+                let trouble = of(TroubleKind::System, format!("{} is no file", found.path));
+                return Err(Trouble { no_file: Some(found.path), ..trouble });
+            }
         }
     }
     match found {
@@ -224,6 +238,12 @@ fn look_for(place: &Place) -> Result<bool, Trouble> {
             None => Ok(false),
         },
         Err(error) => Err(error.into()),
+    }
+}
+
+impl Trouble {
+    fn of(message: String) -> Self {
+        Self { kind: TroubleKind::Damaged, message, seq: None, no_file: None }
     }
 }
 
@@ -264,6 +284,7 @@ fn read(place: &Place, depth: Depth, facts: &mut LogFacts) -> Result<KnownRuns, 
     let mut state = snapshot::decode(&place.log(), &saved.bytes)?;
     let mut all: BTreeSet<RunId> = state.runs.keys().copied().collect();
     all.extend(reader.floor().iter().flat_map(|floor| floor.kept.iter().copied()));
+    let mut named: BTreeSet<Digest> = BTreeSet::new();
     let begin = saved.head.seq + 1;
     let mut last = saved.head.seq;
     for envelope in reader.events(begin)? {
@@ -274,6 +295,7 @@ fn read(place: &Place, depth: Depth, facts: &mut LogFacts) -> Result<KnownRuns, 
             seq: Some(envelope.seq),
             no_file: None,
         })?;
+        named.extend(blobs::named_by(&envelope.event));
         match &envelope.event {
             Event::RunAdmitted { run, .. } => {
                 all.insert(*run);
@@ -282,6 +304,17 @@ fn read(place: &Place, depth: Depth, facts: &mut LogFacts) -> Result<KnownRuns, 
             _ => {}
         }
         last = envelope.seq;
+    }
+    if depth.whole_log {
+        let examined = blobs::examine(&reader, &place.blobs());
+        facts.blobs = examined.map_err(|error| Trouble::of(error.to_string()))?;
+    } else {
+        named.extend(state.config.config);
+        named.extend(state.runs.values().filter_map(|run| run.spec.variables));
+        let kept = Blobs::new(&place.blobs());
+        for digest in named.into_iter().take(LOOKED_FOR) {
+            facts.blobs.note(digest, if kept.has(digest) { Ok(()) } else { Err("is missing") });
+        }
     }
     facts.verified_from = (last >= begin).then_some(if depth.whole_log { 1 } else { begin });
     note(facts, &state);
@@ -377,6 +410,7 @@ fn of_daemon(place: &Place, depth: Depth) -> Result<(LogFacts, KnownRuns), Strin
         (facts.first_seq, facts.verified_from) = (1, Some(1));
         (facts.segments, facts.head) = (verified.segments, verified.seq);
         facts.pages_verified = verified.pages_checked;
+        facts.blobs = verified.blobs;
     }
     let live = runs.items.iter().filter_map(|run| run.run_id.parse().ok()).collect();
     Ok((facts, KnownRuns { live, all: None, secret_owners: None }))

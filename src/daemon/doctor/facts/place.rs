@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{PathFacts, PathKind};
+use crate::daemon::machine;
 use crate::daemon::place::Place;
 use crate::limits;
 use crate::log::atomic::TEMPORARY;
@@ -30,6 +31,9 @@ pub struct PlaceFacts {
     pub open_secrets: Vec<PathFacts>,
     /// The end of what daemons had to complain about.
     pub daemon_words: Option<String>,
+    /// It was used on another machine last.
+    #[serde(default)]
+    pub of_another_machine: bool,
 }
 
 /// A part of the layout.
@@ -44,7 +48,7 @@ pub struct PartFacts {
 }
 
 /// The layout, as [`Place`] has it.
-const PARTS: [(&str, PathKind); 9] = [
+const PARTS: [(&str, PathKind); 12] = [
     ("starting", PathKind::File),
     ("lock", PathKind::File),
     ("log", PathKind::Directory),
@@ -54,6 +58,10 @@ const PARTS: [(&str, PathKind); 9] = [
     ("secrets", PathKind::Directory),
     ("shims", PathKind::Directory),
     ("daemon.log", PathKind::File),
+    ("machine", PathKind::File),
+    ("debug", PathKind::Directory),
+    // Of the same environment, while its log was in memory.
+    ("memory", PathKind::Directory),
 ];
 /// What of the last words is shown.
 const WORDS_BYTES: usize = 600;
@@ -82,6 +90,9 @@ pub fn gather(place: &Place) -> PlaceFacts {
         foreign: foreign.take(limits::DOCTOR_LISTED).cloned().collect(),
         open_secrets: open_secrets(&place.secrets()),
         daemon_words: last_words(&place.daemon_log()),
+        of_another_machine: !place.is_in_memory()
+            && PathFacts::of(&place.machine()).kind == PathKind::File
+            && machine::is_another(place),
     }
 }
 

@@ -184,7 +184,7 @@ fn ask(place: &Place) -> Answer {
             Err(error) => Answer::Failed(error.to_string()),
         },
         Err(ClientError::NotYours { uid, .. }) => Answer::Foreign { uid },
-        Err(ClientError::Busy { .. }) => Answer::Mute,
+        Err(ClientError::Busy { .. } | ClientError::Mute { .. }) => Answer::Mute,
         Err(ClientError::Io { source, .. })
             if matches!(
                 source.kind(),
