@@ -61,7 +61,9 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
                 judged.iter_mut().for_each(without_sudo);
             }
             if is_elsewhere {
-                judged.iter_mut().for_each(|finding| taken_over_first(finding, facts));
+                for finding in &mut judged {
+                    taken_over_first(finding, facts);
+                }
             }
             found.extend(judged.into_iter().map(|finding| Finding { group, ..finding }));
         }
