@@ -194,7 +194,7 @@ impl<'a> Declared<'a> {
                 let message =
                     format!("env_file of {name}, {}: {}", path.display(), problem.message);
                 let error = CommandError::new("bad_env_file", exit::USAGE, message);
-                problem.suggestion.iter().fold(error, |error, hint| error.hint(hint))
+                problem.suggestion.iter().fold(error, CommandError::hint)
             })? {
                 set(common, &variable, &value);
             }

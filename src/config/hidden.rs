@@ -129,14 +129,12 @@ struct Frame {
 impl Frame {
     /// The key of what stands there.
     fn value_path(&self) -> Path {
-        match self.kind {
-            Kind::List => Rc::clone(&self.path),
-            _ => {
-                let mut path = [self.path.as_slice(), self.key.as_slice()].concat();
-                last_keys(&mut path);
-                Rc::new(path)
-            }
+        if self.kind == Kind::List {
+            return Rc::clone(&self.path);
         }
+        let mut path = [self.path.as_slice(), self.key.as_slice()].concat();
+        last_keys(&mut path);
+        Rc::new(path)
     }
 }
 
@@ -194,7 +192,7 @@ impl Reader<'_> {
         let first = self.leaves.len();
         let is_key = !top.in_value && top.kind != Kind::List;
         match mark {
-            b'[' if top.kind == Kind::Header => {}
+            b'[' | b']' if top.kind == Kind::Header => {}
             b'[' if top.kind == Kind::Lines && is_key && top.key.is_empty() => {
                 self.frames.push(Frame { kind: Kind::Header, ..Frame::default() });
             }
@@ -203,7 +201,6 @@ impl Reader<'_> {
                 let path = top.value_path();
                 self.frames.push(Frame { kind, path, first, ..Frame::default() });
             }
-            b']' if top.kind == Kind::Header => {}
             b']' | b'}' => self.close_to(if mark == b']' { Kind::List } else { Kind::Table }),
             b'=' if top.kind == Kind::List => self.next_line_in_list(),
             b'=' => {
@@ -284,7 +281,7 @@ fn next(text: &str, at: usize) -> Option<(Token, Range<usize>)> {
         match bytes.get(at)? {
             b' ' | b'\t' | b'\r' => at += 1,
             b'#' => {
-                at = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n)
+                at = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
             }
             b'\n' => return Some((Token::LineEnd, at..at + 1)),
             mark @ (b'=' | b'[' | b']' | b'{' | b'}' | b',') => {

@@ -190,7 +190,7 @@ fn make_text_absolute(node: &mut Node, sources: &[Source]) {
         && let Some(path) = base.join(&*text).to_str()
     {
         // `~` is home to whoever reads it.
-        *text = path.to_owned();
+        path.clone_into(text);
     }
 }
 

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-/// Links that lead from one to the next; a path with more is a circle (ELOOP, path_resolution(7)).
+/// Links that lead from one to the next; a path with more is a circle (`ELOOP`, as in
+/// `path_resolution(7)`).
 const LINKS: usize = 40;
 
 /// Watches directories.
