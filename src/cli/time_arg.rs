@@ -207,7 +207,18 @@ mod tests {
         ] {
             assert_eq!(at(text), expected, "{text}");
         }
-        for bad in ["", "nonsense", "25:00", "2026-13-01", "@", "@x", "-", "-x", "2 ago x", "2026-11-19 25:00"] {
+        for bad in [
+            "",
+            "nonsense",
+            "25:00",
+            "2026-13-01",
+            "@",
+            "@x",
+            "-",
+            "-x",
+            "2 ago x",
+            "2026-11-19 25:00",
+        ] {
             let error = moment(bad, &noon()).expect_err(bad);
             assert!(error.contains("is not a time such as"), "{error}");
         }
