@@ -16,7 +16,7 @@ pub(super) fn events(
     moment: &Moment<'_>,
 ) -> Result<List<EventView>, QueryError> {
     if let Some(kind) = query.kind.as_ref().filter(|kind| !KINDS.contains(&kind.as_str())) {
-        let known = KINDS.iter().map(ToString::to_string).collect();
+        let known = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         return Err(QueryError::BadKind { kind: kind.clone(), known });
     }
     let first = moment.source.first_seq();

@@ -107,7 +107,7 @@ async fn dependencies(shared: &Shared, wishes: Vec<After>) -> Result<Vec<Depende
         let runs = match living {
             Ok(runs) => runs,
             // What has ended can be meant as well, if it is one.
-            Err(_) => vec![resolve_one(shared, selector).await?],
+            Err(_) => vec![resolve_one(shared, &selector).await?],
         };
         dependencies.extend(runs.into_iter().map(|run| Dependency { run, condition }));
     }
@@ -115,8 +115,8 @@ async fn dependencies(shared: &Shared, wishes: Vec<After>) -> Result<Vec<Depende
 }
 
 /// The one run that the selector of an `--after` means.
-async fn resolve_one(shared: &Shared, selector: String) -> Result<RunId, Refusal> {
-    let query = Query::Resolve { selectors: vec![selector.clone()], scope: Scope::One };
+async fn resolve_one(shared: &Shared, selector: &str) -> Result<RunId, Refusal> {
+    let query = Query::Resolve { selectors: vec![selector.to_owned()], scope: Scope::One };
     let found = match shared.questions.ask(query).await {
         Ok(Answer::Runs(runs)) => runs.items.into_iter().next(),
         Ok(_) => None,
