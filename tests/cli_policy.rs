@@ -142,6 +142,156 @@ fn a_rerun_is_a_child_of_what_it_repeats_and_asks_for_its_secrets() {
     assert_eq!(code(&home.jr(&["rerun", "--failed", "said"])), 4);
 }
 
+#[test]
+fn the_sender_of_a_signal_is_the_one_of_this_attempt() {
+    let home = Home::new();
+    let script = "trap : USR1; test $JR_ATTEMPT = 1 || kill -USR1 $$; \
+                  test $JR_ATTEMPT = 1 || { trap - USR1; kill -USR1 $$; }; \
+                  i=0; while [ $i -lt 20 ]; do i=$((i+1)); sleep 0.05; done; exit 1";
+    let retry = ["--name", "x", "--retries", "1", "--backoff", "0"];
+    let run = home.detach(&[&retry[..], &["--", "sh", "-c", script]].concat());
+    home.until_state(&run, "running");
+    home.ok(&["signal", "USR1", &run]);
+    assert_eq!(code(&home.jr(&["wait", &run])), 128 + 10);
+    let (reason, message, records) = why(&home, &run);
+    assert!(reason == "signal" && message.contains("did not send"), "{message}");
+    assert!(!kinds(&records).contains(&"signal_requested"), "{records:?}");
+    let mut client = home.spawn(&["run", "--name", "fg", "sleep", "100"]);
+    home.until_state("fg", "running");
+    client.signal(rustix::process::Signal::TERM);
+    assert_eq!(code(&client.output()), 128 + 15);
+    let (_, message, records) = why(&home, "fg");
+    assert!(message.contains("passed on"), "{message}");
+    assert!(kinds(&records).contains(&"signal_sent"), "{records:?}");
+    assert_eq!(home.json(&["why", "fg"])["items"][0]["code"], "asked");
+}
+
+#[test]
+fn between_two_records_nobody_is_said_to_have_to_act() {
+    let home = Home::new();
+    home.jr(&["run", "false"]);
+    let ends = home.events(&["--kind", "attempt_ended"]);
+    let seq = ends[0]["seq"].to_string();
+    let told = home.json(&["why", "last", "--at", &seq]);
+    let message = told["items"][0]["message"].as_str().expect("text");
+    assert!(message.contains("exited with code 1") && !message.contains("ask"), "{told}");
+}
+
+#[test]
+fn who_has_the_slots_of_a_queue_is_counted_and_named() {
+    let home = Home::new();
+    home.ok(&["queue", "set", "two", "-j", "2"]);
+    let holders: Vec<String> =
+        (0..2).map(|_| home.detach(&["--queue", "two", "--", "sleep", "100"])).collect();
+    let waiting = home.detach(&["--queue", "two", "--", "true"]);
+    for holder in &holders {
+        home.until_state(holder, "running");
+    }
+    home.ok(&["pause", &holders[0]]);
+    let (_, message, _) = why(&home, &waiting);
+    assert!(message.starts_with("the 2 slots of queue two are taken by"), "{message}");
+    assert!(message.contains(&format!("({}) (paused)", holders[0])), "{message}");
+    home.ok(&["queue", "set", "two", "-j", "3"]);
+    assert_eq!(code(&home.jr(&["wait", &waiting])), 0);
+    home.ok(&["stop", "all"]);
+}
+
+#[test]
+fn why_of_a_batch_names_its_lines_and_of_a_line_who_stopped_its_batch() {
+    let home = Home::new();
+    home.jr_with_input(
+        &["batch", "--name", "bad", "--keep-going"],
+        b"true\nsh -c 'exit 3'\nfalse\n",
+    );
+    let (reason, message, records) = why(&home, "bad");
+    assert_eq!(reason, "lines");
+    assert!(message.contains("exited with code 3"), "{message}");
+    assert_eq!(kinds(&records), ["run_ended", "run_ended", "run_ended"]);
+    let lines = home.path().join("lines");
+    std::fs::write(&lines, "sleep 100\nsleep 101\n").expect("written");
+    let lines = lines.to_str().expect("text");
+    let client = home.spawn(&["batch", "-j2", "--name", "long", lines]);
+    let batch = home.until_state("long", "running")["run_id"].as_str().expect("an id").to_owned();
+    let items = home.items(&["ps"]);
+    let line = items.iter().find(|run| run["parent"] == batch.as_str()).expect("a line");
+    let line = line["run_id"].as_str().expect("an id").to_owned();
+    home.until_state(&line, "running");
+    home.ok(&["pause", &batch]);
+    let (reason, message, _) = why(&home, &batch);
+    assert_eq!(reason, "paused", "{message}");
+    home.ok(&["stop", &batch]);
+    let (_, message, _) = why(&home, &batch);
+    assert!(message.contains("with `") && !message.contains("attempt 0"), "{message}");
+    let (_, message, records) = why(&home, &line);
+    assert!(message.contains(&format!("with batch long ({batch}), which was stopped by uid")));
+    let stops = records.iter().filter(|record| record["kind"] == "stop_requested");
+    assert_eq!(stops.count(), 2, "its own and that of the batch: {message}");
+    drop(client);
+}
+
+#[test]
+fn what_several_match_is_ambiguous_and_what_has_ended_is_told_so() {
+    let home = Home::new();
+    for name in ["k1", "k2"] {
+        home.jr(&["run", "--name", name, "--label", "k=1", "false"]);
+    }
+    for selector in ["label:k=1", "k*", "state:failed"] {
+        let output = home.jr(&["run", "--after", selector, "true"]);
+        assert_eq!(code(&output), 2, "{selector}: {output:?}");
+        assert!(text(&output.stderr).contains("(k1)"), "{selector}: {output:?}");
+        let output = home.jr(&["stop", selector]);
+        assert_eq!(code(&output), 3, "{selector}: {output:?}");
+        assert!(text(&output.stderr).contains("have ended"), "{selector}: {output:?}");
+    }
+    let output = home.jr(&["run", "--after", "k1:failed", "true"]);
+    assert_eq!(code(&output), 3, "{output:?}");
+    assert!(text(&output.stderr).contains("k1:any"), "{output:?}");
+    let output = home.jr(&["events", "--kind", "zzz"]);
+    assert_eq!((code(&output), text(&output.stderr).contains("jr events --help")), (2, true));
+    let output = home.jr(&["logs", "k1", "--attempt", "9"]);
+    assert_eq!((code(&output), text(&output.stderr).contains("attempt 9")), (3, true));
+}
+
+#[test]
+fn what_a_rerun_has_mended_is_not_done_again() {
+    let home = Home::new();
+    let good = home.root().join("good");
+    let good = good.to_str().expect("text");
+    home.jr(&["run", "--name", "x", "--", "test", "-e", good]);
+    for _ in 0..2 {
+        assert_eq!(code(&home.jr(&["rerun", "--failed", "state:failed", "--wait"])), 1);
+    }
+    assert_eq!(home.items(&["history", "--name", "x"]).len(), 3, "one copy each time");
+    std::fs::write(good, "").expect("written");
+    assert_eq!(code(&home.jr(&["rerun", "--failed", "state:failed", "--wait"])), 0);
+    assert_eq!(code(&home.jr(&["rerun", "--failed", "state:failed"])), 4, "it is mended");
+}
+
+#[test]
+fn without_a_daemon_what_may_have_ended_is_told_as_that() {
+    let home = Home::new();
+    let run = home.detach(&["--name", "x", "--", "sh", "-c", "echo a; sleep 0.5; echo b; exit 3"]);
+    home.until_state(&run, "running");
+    let daemons = home.daemons();
+    for daemon in &daemons {
+        let pid = rustix::process::Pid::from_raw(*daemon).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    }
+    let followed = home.jr(&["logs", "-f", &run]);
+    assert_eq!((code(&followed), text(&followed.stdout)), (0, "a\nb".to_owned()), "{followed:?}");
+    assert!(text(&followed.stderr).contains("jr resume"), "{followed:?}");
+    for words in [&["ps"][..], &["history"], &["why", &run], &["show", &run]] {
+        assert!(text(&home.jr(words).stderr).contains("no daemon runs"), "{words:?}");
+        let quiet = home.jr(&[&["-q"], words].concat());
+        assert_eq!(text(&quiet.stderr), "", "{words:?}");
+    }
+    let attached = home.jr(&["attach", &run]);
+    assert_eq!((code(&attached), text(&attached.stderr).contains("has ended")), (3, true));
+    home.ok(&["resume"]);
+    assert_eq!(home.show(&run)["exit_code"], 3);
+    assert_eq!(text(&home.jr(&["ps"]).stderr), "");
+}
+
 /// Many runs with everything at once and a daemon that dies: each reason is what the log says.
 #[test]
 fn every_reason_is_true_after_a_day_of_work() {

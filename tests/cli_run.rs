@@ -335,6 +335,16 @@ fn with_capture_pipe_both_streams_read_back_in_the_order_of_their_writes() {
     let refused = home.jr(&["--json", "run", "--capture", "pipe", "--strays", "keep", "true"]);
     assert_eq!(code(&refused), 2);
     assert_eq!(document(&refused)["error"]["code"], "capture_and_strays");
+    let kept = ["--strays", "keep", "--retries", "1"];
+    for refused in [
+        home.jr(&[&["--json", "run"], &kept[..], &["true"]].concat()),
+        home.jr(&[&["--json", "run", "-d"], &kept[..], &["true"]].concat()),
+        home.jr_with_input(&[&["--json", "batch"], &kept[..]].concat(), b"true\n"),
+    ] {
+        assert_eq!(code(&refused), 2, "one attempt would live beside the next: {refused:?}");
+        assert_eq!(document(&refused)["error"]["code"], "retries_and_strays");
+    }
+    assert_eq!(code(&home.jr(&["run", "--strays", "keep", "--retries", "0", "true"])), 0);
 }
 
 #[test]
@@ -357,6 +367,10 @@ fn limits_are_told_together_with_what_holds_them_and_what_they_ended() {
         assert_eq!((run["outcome"].as_str(), code(&output)), (Some("signalled"), 137));
         assert!(attempt["oom_kills"].as_u64() >= Some(1), "{attempt}");
         assert!(text(&home.jr(&["show", "last"]).stdout).contains("oom kills"));
+        let why = home.json(&["why", "last"]);
+        let reason = why["items"].as_array().and_then(|items| items.last()).expect("a reason");
+        assert_eq!(reason["code"], "out_of_memory", "{why}");
+        assert!(reason["message"].as_str().is_some_and(|words| words.contains("32 MiB")), "{why}");
     }
     assert_eq!(code(&home.jr(&["run", "--limit", "memory=lots", "true"])), 2);
 }

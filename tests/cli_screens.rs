@@ -217,6 +217,8 @@ fn settle_line(line: &str, seq: &mut u32) -> String {
         ("  cpu       ", "1"),
         (" ms user, ", "1"),
         (", pid ", "4711"),
+        ("  uid ", "1000"),
+        (" [event ", "20"),
         (", log at ", "60"),
         ("records 1 to ", "60"),
         ("ok: ", "60"),

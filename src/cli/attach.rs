@@ -1,6 +1,7 @@
 //! The line of a client to the shim that holds its run, and how to find that shim without a
 //! daemon.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -156,6 +157,29 @@ pub fn find_shim(place: &Place, run: RunId) -> io::Result<Option<(PathBuf, Attem
         }
     }
     Ok(found)
+}
+
+/// Attempts of which a shim has written down the beginning, with whether they still run, as the
+/// journals have it; no daemon is needed.
+///
+/// # Errors
+/// The journals cannot be read.
+pub fn begun_attempts(place: &Place) -> io::Result<BTreeMap<AttemptId, bool>> {
+    let mut begun = BTreeMap::new();
+    for shim in process::scan(&place.shims())? {
+        for entry in &shim.entries {
+            match entry {
+                Entry::Claim(claim) => begun.insert(claim.id, shim.lock_held),
+                Entry::Ended(id, _) => begun.insert(*id, false),
+                Entry::Opened(_)
+                | Entry::Started(..)
+                | Entry::Stopped(..)
+                | Entry::Groups(_)
+                | Entry::Refused(_) => None,
+            };
+        }
+    }
+    Ok(begun)
 }
 
 /// The attempt of a run that a shim has claimed and not ended.

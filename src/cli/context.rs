@@ -1,6 +1,6 @@
 //! What every command has at hand: its environment and the ways to ask there.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::daemon::isolated::{self, Isolated};
 use crate::daemon::place::{Keeping, Place, PlaceVariables};
 use crate::log::part::Part;
 use crate::model::CommandId;
-use crate::projections::query::{At, EventsQuery, Query, QueryError, Question, Scope};
+use crate::projections::query::{At, Document, EventsQuery, Query, QueryError, Question, Scope};
 use crate::projections::view::{EventView, List, RunView};
 
 use super::bundled::Bundled;
@@ -92,6 +92,8 @@ pub struct Context {
     bundled: Option<Box<Bundled>>,
     /// What lives in this process.
     isolated: RefCell<Option<Isolated>>,
+    /// That nobody writes to the log is said once.
+    is_told_stale: Cell<bool>,
 }
 
 impl Context {
@@ -171,7 +173,8 @@ impl Context {
 
     fn at(place: Place, ui: Ui, configuration: Configuration) -> Self {
         let (at, bundled, isolated) = (None, None, RefCell::default());
-        Self { place, ui, configuration, at, bundled, isolated }
+        let is_told_stale = Cell::new(false);
+        Self { place, ui, configuration, at, bundled, isolated, is_told_stale }
     }
 
     /// Goes to the directory that `-C` names.
@@ -305,12 +308,31 @@ impl Context {
                 self.ui.warn(&offline::nothing_kept(&self.place));
             }
             if let Some(document) = answered? {
+                self.tell_if_stale(question, &document);
                 return serde_json::to_vec(&document).map_err(|error| {
                     let message = format!("cannot write JSON: {error}");
                     CommandError::new("internal", exit::FAILED, message)
                 });
             }
             waiting.look_again()?;
+        }
+    }
+
+    /// Without a daemon the log ends where the last one did: what lives by it may have ended since.
+    fn tell_if_stale(&self, question: &Question, document: &Document) {
+        let lives = |run: &RunView| run.outcome.is_none();
+        let shows_living = match (&question.query, document) {
+            (Query::Ps(_) | Query::History(_), Document::Runs(list)) => {
+                list.items.iter().any(lives)
+            }
+            (_, Document::Lines(list)) => list.items.iter().any(|line| line.state != "ended"),
+            (_, Document::Show(view)) => lives(&view.run),
+            (_, Document::Why(view)) => lives(&view.run),
+            _ => false,
+        };
+        if shows_living && question.at.is_none() && !self.is_told_stale.replace(true) {
+            let words = "no daemon runs: this is what the last one knew; jr resume";
+            self.ui.status(words);
         }
     }
 

@@ -150,6 +150,11 @@ impl From<QueryError> for CommandError {
             QueryError::Ambiguous { .. } => {
                 Self::new("ambiguous", exit::USAGE, message).hint("give more of the id")
             }
+            QueryError::NoneLives { .. } => Self::new("none_lives", exit::NOT_FOUND, message)
+                .hint("see what there is: jr ps -a"),
+            QueryError::BadKind { .. } => {
+                Self::new("bad_kind", exit::USAGE, message).hint("see: jr events --help")
+            }
             QueryError::BadSelector { .. } => {
                 Self::new("bad_selector", exit::USAGE, message).hint("see: jr show --help")
             }

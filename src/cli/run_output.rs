@@ -108,6 +108,11 @@ impl RunOutput {
         }
     }
 
+    /// The attempt that has begun or is about to, by the log.
+    pub fn open_attempt(&self) -> Option<u32> {
+        self.attempts.values().rfind(|view| view.open).map(|view| view.attempt)
+    }
+
     /// Whether more may come.
     pub fn is_open(&self) -> bool {
         self.attempts.values().any(|view| view.open || view.run_open)

@@ -100,6 +100,9 @@ const FLEXIBLE_MIN: usize = 16;
 const COLUMN_MIN: usize = 5;
 /// What a column keeps before others are left out for it.
 const COLUMN_WISHED: usize = 9;
+/// The first column, an id or a name, gives way to the others only above this: a name of 200 bytes
+/// would leave them nothing.
+const FIRST_WISHED: usize = 40;
 
 /// Rows under headers; one column, else the last, takes what is left of the width.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +182,7 @@ impl<'a> Table<'a> {
         let flexible = [self.flexible];
         let others: Vec<usize> = (1..widths.len()).filter(|n| *n != self.flexible).collect();
         over -= take(&mut widths, &flexible, over, FLEXIBLE_MIN);
+        over -= take(&mut widths, &[0], over, FIRST_WISHED);
         for &column in &others {
             if over > 0 && self.is_blank(column) {
                 let gained = widths[column] + GAP.len();
@@ -251,6 +255,18 @@ fn render_row(out: &mut String, row: &[Cell<'_>], widths: &[usize], medium: Medi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_first_column_leaves_the_others_their_room() {
+        let mut table = Table::new(&["NAME", "RUNS", "LAST", "DURATIONS"]).optional(&[1]);
+        let name = "n".repeat(200);
+        table.row(vec![name.as_str().into(), "1234567".into(), "succeeded".into(), "▁▄█".into()]);
+        let text = table.render(Medium { width: Some(100), color: false });
+        for cell in ["RUNS", "1234567", "succeeded", "▁▄█"] {
+            assert!(text.contains(cell), "{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
 
     fn sample() -> Table<'static> {
         let mut table = Table::new(&["ID", "NAME", "COMMAND"]);

@@ -36,11 +36,12 @@ pub fn moment(text: &str, now: &Zoned) -> Result<i64, String> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp.as_millisecond());
     }
-    if let Some((day, clock)) = text.split_once(' ').filter(|_| !text.starts_with('2')) {
-        let start = moment(day, now)?;
+    if let Some((day, clock)) = text.split_once(' ') {
+        let clock = clock_time(clock).ok_or_else(wrong)?;
+        let start = moment(day, now).map_err(|_| wrong())?;
         let day = Timestamp::from_millisecond(start).map_err(|_| wrong())?;
         let day = day.to_zoned(now.time_zone().clone()).date();
-        return local(day.to_datetime(clock_time(clock).ok_or_else(wrong)?), now).ok_or_else(wrong);
+        return local(day.to_datetime(clock), now).ok_or_else(wrong);
     }
     if let Some(clock) = clock_time(text) {
         return local(now.date().to_datetime(clock), now).ok_or_else(wrong);
@@ -50,9 +51,11 @@ pub fn moment(text: &str, now: &Zoned) -> Result<i64, String> {
     civil.and_then(|civil| local(civil, now)).ok_or_else(wrong)
 }
 
-/// `14:00` and `14:00:05`; jiff alone would also take forms that mean something else here.
+/// `14:00` and `14:00:05`; jiff alone would also take forms that mean something else here, and of
+/// a date with a time it would drop the date.
 fn clock_time(text: &str) -> Option<Time> {
-    (text.contains(':') && text.len() >= 4 && text.as_bytes()[0].is_ascii_digit())
+    let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
+    (is_clock && text.contains(':') && text.len() >= 4)
         .then(|| if text.len() == 4 { format!("0{text}") } else { text.to_owned() })
         .and_then(|text| text.parse().ok())
 }
@@ -181,6 +184,12 @@ mod tests {
             ("2026-11-20T14:00:00.250+02:00", "2026-11-20T12:00:00.25Z"),
             ("2026-11-20 14:00", "2026-11-20T13:00:00Z"),
             ("2026-11-20 14:00:30", "2026-11-20T13:00:30Z"),
+            ("2025-11-22 14:00", "2025-11-22T13:00:00Z"),
+            ("2026-11-19 14:00:30", "2026-11-19T13:00:30Z"),
+            ("2026-11-19 14:00:30.5", "2026-11-19T13:00:30.5Z"),
+            ("2026-11-19T14:00", "2026-11-19T13:00:00Z"),
+            ("2026-11-19T14:00:30", "2026-11-19T13:00:30Z"),
+            ("1999-07-01 08:00", "1999-07-01T06:00:00Z"),
             ("2026-07-01", "2026-06-30T22:00:00Z"),
             ("14:00", "2026-11-20T13:00:00Z"),
             ("9:05", "2026-11-20T08:05:00Z"),
@@ -191,13 +200,25 @@ mod tests {
             ("today", "2026-11-19T23:00:00Z"),
             ("yesterday", "2026-11-18T23:00:00Z"),
             ("yesterday 15:00", "2026-11-19T14:00:00Z"),
+            ("2026-07-01 9:05", "2026-07-01T07:05:00Z"),
             ("now", "2026-11-20T11:00:00Z"),
             ("@1700000000", "2023-11-14T22:13:20Z"),
             ("@1700000000.5", "2023-11-14T22:13:20.5Z"),
         ] {
             assert_eq!(at(text), expected, "{text}");
         }
-        for bad in ["", "nonsense", "25:00", "2026-13-01", "@", "@x", "-", "-x", "2 ago x"] {
+        for bad in [
+            "",
+            "nonsense",
+            "25:00",
+            "2026-13-01",
+            "@",
+            "@x",
+            "-",
+            "-x",
+            "2 ago x",
+            "2026-11-19 25:00",
+        ] {
             let error = moment(bad, &noon()).expect_err(bad);
             assert!(error.contains("is not a time such as"), "{error}");
         }

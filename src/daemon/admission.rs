@@ -407,11 +407,7 @@ fn spec_of(
     if common.cwd.as_bytes().first() != Some(&b'/') {
         return Err(usage("bad_cwd", "the working directory must be an absolute path".to_owned()));
     }
-    if common.strays == Strays::Keep && common.capture == Capture::Pipe {
-        let message = "what outlives the run would write into a pipe that nobody reads";
-        return Err(usage("capture_and_strays", message.to_owned())
-            .hint("with --strays keep take --capture file"));
-    }
+    check_kept_strays(common)?;
     Ok(RunSpec {
         name,
         kind,
@@ -448,6 +444,25 @@ fn masked_labels(
         (name.to_text(), known.mask_text(value.to_text()))
     };
     masked.into_iter().map(label).collect()
+}
+
+/// What a run whose strays live on cannot have as well.
+fn check_kept_strays(common: &Common) -> Result<(), Refusal> {
+    if common.strays != Strays::Keep {
+        return Ok(());
+    }
+    if common.capture == Capture::Pipe {
+        let message = "what outlives the run would write into a pipe that nobody reads";
+        return Err(usage("capture_and_strays", message.to_owned())
+            .hint("with --strays keep take --capture file"));
+    }
+    if common.retry.is_some_and(|retry| retry.times > 0) {
+        let message = "a process that outlives one attempt would live beside the next: a run with \
+                       --strays keep takes no --retries";
+        return Err(usage("retries_and_strays", message.to_owned())
+            .hint("leave out --retries, or --strays keep; of an older run: jr repro RUN"));
+    }
+    Ok(())
 }
 
 /// The commit of what was described before: its directory is known here, and not to the client.

@@ -2,6 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,6 +57,12 @@ fn hold(place: &Place) -> Result<Lock, OfflineError> {
         Err(LogError::NotFound { .. }) => Err(no_state()),
         Err(error) => Err(OfflineError::Files(error.into())),
     }
+}
+
+/// Whether no daemon holds the environment, or is about to: nobody writes to its log.
+pub fn nobody_serves(place: &Place) -> bool {
+    // Locks that a starting daemon wants are not touched while one answers.
+    UnixStream::connect(place.daemon_socket()).is_err() && hold(place).is_ok()
 }
 
 /// Takes one look at the files.

@@ -51,6 +51,8 @@ pub enum ToViews {
     Facts(Option<String>, Vec<RunId>, oneshot::Sender<Result<Facts, QueryError>>),
     /// What became of the lines of a batch and of those that it continues.
     BatchLines(RunId, oneshot::Sender<Result<Option<Vec<BatchLineState>>, QueryError>>),
+    /// What these runs were repeated by last.
+    NewestGenerations(Vec<Run>, oneshot::Sender<Result<Vec<Run>, QueryError>>),
     /// Where services run.
     Directories(Vec<ServiceName>, oneshot::Sender<BTreeMap<ServiceName, ByteString>>),
     /// Where a prune by this policy cuts, and what is to be kept before that now.
@@ -131,6 +133,16 @@ impl Questions {
     ) -> Result<Option<Vec<BatchLineState>>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::BatchLines(batch, reply));
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// The newest generation of each of these runs, each once, in their order.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn newest_generations(&self, runs: Vec<Run>) -> Result<Vec<Run>, QueryError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(ToViews::NewestGenerations(runs, reply));
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 
@@ -316,6 +328,9 @@ impl ViewsLoop {
                 let lines = self.views.batch_lines(batch).map_err(QueryError::from);
                 let _gone = reply.send(lines);
             }
+            ToViews::NewestGenerations(runs, reply) => {
+                let _gone = reply.send(self.newest_generations(&runs).map_err(QueryError::from));
+            }
             ToViews::Directories(names, reply) => {
                 let known = &self.views.state().services.known;
                 let directory = |name: ServiceName| {
@@ -365,6 +380,17 @@ impl ViewsLoop {
             ended.extend(outcome.map(|outcome| (*run, outcome)));
         }
         Ok(Facts { seq, key_holder, ended })
+    }
+
+    fn newest_generations(&self, runs: &[Run]) -> Result<Vec<Run>, ViewsError> {
+        let (mut newest, mut seen) = (Vec::with_capacity(runs.len()), BTreeSet::new());
+        for run in runs {
+            let run = self.views.newest_generation(run)?;
+            if seen.insert(run.id) {
+                newest.push(run);
+            }
+        }
+        Ok(newest)
     }
 
     fn apply(&mut self, records: &[Stored]) -> Result<(), DaemonError> {

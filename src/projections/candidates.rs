@@ -154,7 +154,8 @@ impl Found<'_> {
 
     fn queues(&mut self, views: &Views) {
         for queue in queues::queues(views.state()).items {
-            let about = format!("{} slots, {} queued", queue.limit, queue.queued);
+            let slots = if queue.limit == 1 { "slot" } else { "slots" };
+            let about = format!("{} {slots}, {} queued", queue.limit, queue.queued);
             self.push(&queue.name, &about);
         }
     }

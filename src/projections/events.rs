@@ -16,8 +16,8 @@ pub(super) fn events(
     moment: &Moment<'_>,
 ) -> Result<List<EventView>, QueryError> {
     if let Some(kind) = query.kind.as_ref().filter(|kind| !KINDS.contains(&kind.as_str())) {
-        let why = format!("a kind of event is one of {}", KINDS.join(", "));
-        return Err(QueryError::BadSelector { selector: kind.clone(), why });
+        let known = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
+        return Err(QueryError::BadKind { kind: kind.clone(), known });
     }
     let first = moment.source.first_seq();
     let from = query.from.unwrap_or(0);

@@ -117,6 +117,35 @@ impl Views {
         Ok(Some(lines))
     }
 
+    /// The newest of the runs that repeat what this one did, over reruns and continuations; itself
+    /// where nothing does.
+    ///
+    /// # Errors
+    /// The views are damaged.
+    pub fn newest_generation(&self, run: &Run) -> Result<Run, ViewsError> {
+        let mut oldest = run.clone();
+        while let Some(parent) = oldest.spec.parent.filter(|_| oldest.spec.line.is_none()) {
+            let older = self.run(parent)?.filter(|older| older.spec.kind == oldest.spec.kind);
+            let Some(older) = older.filter(|older| older.first_seq < oldest.first_seq) else {
+                break;
+            };
+            oldest = older;
+        }
+        let (mut newest, mut open) = (oldest.clone(), vec![oldest]);
+        while let Some(run) = open.pop() {
+            for (place, _) in self.children(run.first_seq)? {
+                let child = self.row(place)?.run;
+                if child.spec.line.is_none() && child.spec.kind == run.spec.kind {
+                    open.push(child);
+                }
+            }
+            if run.first_seq > newest.first_seq {
+                newest = run;
+            }
+        }
+        Ok(newest)
+    }
+
     /// The lines of one batch, in their order.
     fn lines_of(&self, batch_seq: u64) -> Result<Vec<Run>, ViewsError> {
         let children = self.children(batch_seq)?;

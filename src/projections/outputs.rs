@@ -66,7 +66,7 @@ fn selected(
     for selector in selectors {
         let rows = match select_rows(moment, selector, scope) {
             // Of what may still come nothing need live now.
-            Err(QueryError::NoSuchRun { .. })
+            Err(QueryError::NoSuchRun { .. } | QueryError::NoneLives { .. })
                 if scope == Scope::Live && is_open_ended(selector) =>
             {
                 Vec::new()

@@ -287,6 +287,12 @@ pub enum QueryError {
         selector: String,
     },
     /// Exit 3.
+    #[error("nothing that lives matches {selector:?}: all that do have ended")]
+    NoneLives {
+        /// As typed.
+        selector: String,
+    },
+    /// Exit 3.
     #[error("there is no service {service}")]
     NoSuchService {
         /// As typed.
@@ -305,6 +311,14 @@ pub enum QueryError {
         selector: String,
         /// What it could mean.
         candidates: Vec<String>,
+    },
+    /// Exit 2.
+    #[error("{kind:?} is not a kind of event; there are {}", known.join(", "))]
+    BadKind {
+        /// As typed.
+        kind: String,
+        /// All.
+        known: Vec<String>,
     },
     /// Exit 2.
     #[error("{selector:?} is not a selector: {why}")]

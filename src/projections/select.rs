@@ -27,8 +27,8 @@ const CANDIDATES: usize = 10;
 /// The runs that one selector means, newest first; never none.
 ///
 /// # Errors
-/// [`QueryError::NoSuchRun`], [`QueryError::Ambiguous`] where one is needed,
-/// [`QueryError::BadSelector`].
+/// [`QueryError::NoSuchRun`], [`QueryError::NoneLives`] where all that match have ended,
+/// [`QueryError::Ambiguous`] where one is needed, [`QueryError::BadSelector`].
 pub(super) fn select_rows(
     moment: &Moment<'_>,
     selector: &str,
@@ -36,7 +36,14 @@ pub(super) fn select_rows(
 ) -> Result<Vec<Row>, QueryError> {
     let rows = find(moment, selector, scope)?;
     if rows.is_empty() {
-        return Err(QueryError::NoSuchRun { selector: selector.to_owned() });
+        let selector = selector.to_owned();
+        // Of what lives none is meant; somebody who looks for the word in history finds some.
+        let has_ended = scope == Scope::Live && !find(moment, &selector, Scope::One)?.is_empty();
+        return Err(if has_ended {
+            QueryError::NoneLives { selector }
+        } else {
+            QueryError::NoSuchRun { selector }
+        });
     }
     if scope == Scope::One && rows.len() > 1 {
         return Err(ambiguous(selector, &rows));

@@ -326,7 +326,7 @@ impl World {
             let services = with.is_multiple_of(8).then(|| names[..1].to_vec());
             return self.command(Command::Down { services, asker: None });
         }
-        let declared = names[..1 + (with >> 3) as usize % 2].iter().map(|name| {
+        let declared = names[..=(with >> 3) as usize % 2].iter().map(|name| {
             let version = u8::try_from(with >> 4 & 1).expect("a bit");
             (name.clone(), Arc::new(service(version)))
         });

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Runnable;
-use crate::cli::attach::find_shim;
+use crate::cli::attach::{begun_attempts, find_shim};
 use crate::cli::context::{Context, parse};
 use crate::cli::copy::{Growth, Step, Tail};
 use crate::cli::error::CommandError;
@@ -19,6 +19,7 @@ use crate::cli::keys::{DETACH_DEFAULT, DetachKeys};
 use crate::cli::session::{Session, Standing, View};
 use crate::cli::{exit, text, ui};
 use crate::daemon::client::{self, Start, monotonic_ms};
+use crate::daemon::offline::nobody_serves;
 use crate::daemon::protocol::WaitRequest;
 use crate::limits;
 use crate::model::{RunId, Signal};
@@ -147,6 +148,11 @@ impl AttachArgs {
             }
             // It may have ended since, which says more.
             let (_, state) = self.find(context)?;
+            if monotonic_ms() >= deadline_ms && has_ended_unseen(context, run) {
+                let message = format!("run {run} has ended, and no daemon runs that would log it");
+                return Err(CommandError::new("ended", exit::NOT_FOUND, message)
+                    .hint(format!("jr resume, then: jr show {run}")));
+            }
             if monotonic_ms() >= deadline_ms {
                 let message = format!("run {run} is {state}: it has no process now");
                 return Err(CommandError::new("not_running", exit::NOT_FOUND, message)
@@ -179,6 +185,13 @@ impl AttachArgs {
             Sitting { context, run, session, screen, tails: None, growth: Growth::new(), code: 0 };
         sitting.run(&signals)
     }
+}
+
+/// Whether nobody has logged the end of its latest attempt yet.
+fn has_ended_unseen(context: &Context, run: RunId) -> bool {
+    let begun = begun_attempts(&context.place).unwrap_or_default();
+    let latest = begun.iter().rfind(|(id, _)| id.run == run);
+    latest.is_some_and(|(_, runs)| !runs) && nobody_serves(&context.place)
 }
 
 /// The loop's state.

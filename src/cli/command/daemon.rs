@@ -32,9 +32,46 @@ pub struct DaemonArgs {
     action: Action,
 }
 
+/// Below the options of that subcommand.
+const RUN_HELP: &str = "\
+Examples:
+  jr daemon run
+  jr daemon run --idle-exit 0  # for a service manager
+
+Exit codes:
+  0; 69 it cannot be had, or a newer one runs";
+
+/// Below the options of that subcommand.
+const START_HELP: &str = "\
+Examples:
+  jr daemon start
+  jr daemon start --runtime-config runtime.toml
+
+Exit codes:
+  0; 2 a bad configuration; 69 it cannot be had, or a newer one runs";
+
+/// Below the options of that subcommand.
+const STOP_HELP: &str = "\
+Examples:
+  jr daemon stop
+  jr daemon stop -e build
+
+Exit codes:
+  0, also if none runs";
+
+/// Below the options of that subcommand.
+const STATUS_HELP: &str = "\
+Examples:
+  jr daemon status
+  jr daemon status --json
+
+Exit codes:
+  0; 3 it does not run";
+
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// Be the daemon, in the foreground
+    #[command(after_help = RUN_HELP)]
     Run {
         /// End after this time with nothing to do; 0 never ends [default: 60s]
         #[arg(long, value_name = "DURATION", value_parser = crate::model::notation::duration)]
@@ -44,14 +81,17 @@ enum Action {
         segment_events: Option<u64>,
     },
     /// Start it if it does not run; declares the services of the configuration, starts none
+    #[command(after_help = START_HELP)]
     Start {
         /// Host names and ports on top of what is declared
         #[arg(long, value_name = "FILE")]
         runtime_config: Vec<PathBuf>,
     },
     /// End it; what runs goes on, and the next one takes it over
+    #[command(after_help = STOP_HELP)]
     Stop,
     /// Tell whether it runs; exit 3 if not
+    #[command(after_help = STATUS_HELP)]
     Status,
 }
 

@@ -26,9 +26,19 @@ pub struct DebugArgs {
     action: Action,
 }
 
+/// Below the options of that subcommand.
+const LAST_HELP: &str = "\
+Examples:
+  jr debug last
+  jr debug last --json  # its path in a document
+
+Exit codes:
+  0; 3 no bundle was made here, or it is gone";
+
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// Print the path of the newest one
+    #[command(after_help = LAST_HELP)]
     Last,
 }
 

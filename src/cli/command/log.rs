@@ -36,16 +36,56 @@ pub struct LogArgs {
     action: Action,
 }
 
+/// Below the options of that subcommand.
+const VERIFY_HELP: &str = "\
+Examples:
+  jr log verify
+  jr log verify --json
+
+Exit codes:
+  0; 1 the log is damaged; 3 there is no log yet";
+
+/// Below the options of that subcommand.
+const STAT_HELP: &str = "\
+Examples:
+  jr log stat
+  jr log stat --json
+
+Exit codes:
+  0; 1 the log is damaged; 3 there is no log yet";
+
+/// Below the options of that subcommand.
+const EXPORT_HELP: &str = "\
+Examples:
+  jr log export > log.jsonl
+  jr log export | tail -n 1
+
+Exit codes:
+  0; 1 the log is damaged; 3 there is no log yet";
+
+/// Below the options of that subcommand.
+const REBUILD_HELP: &str = "\
+Examples:
+  jr log rebuild
+  jr log rebuild -e build
+
+Exit codes:
+  0; 1 the log is damaged; 3 there is no log yet";
+
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// Check every record and hash, what they name by digest, and without a daemon every page; exit
     /// 1 at the first bad place
+    #[command(after_help = VERIFY_HELP)]
     Verify,
     /// Print figures
+    #[command(after_help = STAT_HELP)]
     Stat,
     /// Print all records, one a line
+    #[command(after_help = EXPORT_HELP)]
     Export,
     /// Make the views, which are only derived, anew from the log
+    #[command(after_help = REBUILD_HELP)]
     Rebuild,
 }
 

@@ -7,16 +7,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::read::ReadArgs;
 use super::{Runnable, argument};
+use crate::cli::attach::begun_attempts;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::output::{Look, Printer};
 use crate::cli::run_output::{RunOutput, Wanted};
 use crate::cli::{exit, text, time_arg, ui};
 use crate::daemon::client::monotonic_ms;
+use crate::daemon::offline::nobody_serves;
 use crate::projections::query::{FollowQuery, Query};
 use crate::projections::select::is_open_ended;
 use crate::projections::view::{FollowView, List, OutputView};
 use crate::runners::capture::StreamName;
+use crate::runners::protocol::AttemptId;
 
 /// Lines of each run on a terminal where none are asked for.
 const TERMINAL_LINES: usize = 50;
@@ -26,6 +29,8 @@ const LOOK_MS: u64 = 50;
 const ASK_MS: u64 = 250;
 /// With thousands of runs looks take long: so many times that long is between two of them.
 const IDLE_SHARE: u64 = 4;
+/// When no daemon has run for so long, none is on its way.
+const UNSERVED_MS: u64 = 3_000;
 /// Colours of names (SGR), one run after the other; red is for failures.
 const COLORS: [u8; 8] = [36, 33, 35, 32, 34, 96, 93, 95];
 
@@ -39,7 +44,7 @@ Examples:
   jr logs web --at '2026-11-20 14:00'
 
 Exit codes:
-  0; 1 with --grep: no line matches; 3 no such run";
+  0; 1 with --grep: no line matches; 3 no such run or attempt";
 
 /// Print what runs printed
 ///
@@ -114,6 +119,11 @@ impl Runnable for LogsArgs {
         }
         let follows = self.follow || self.forever;
         let (views, seq) = if follows { self.followed(context)? } else { (self.kept(context)?, 0) };
+        if let Some(attempt) = self.attempt.filter(|_| views.is_empty() && !follows) {
+            let message = format!("nothing of what is meant has an attempt {attempt} with output");
+            let error = CommandError::new("no_such_attempt", exit::NOT_FOUND, message);
+            return Err(error.hint("see which there are: jr show RUN"));
+        }
         let mut logs = Logs::new(&look, context, follows && self.is_open_ended());
         logs.add(views);
         let mut matched = 0;
@@ -232,7 +242,7 @@ impl LogsArgs {
         context: &mut Context,
     ) -> Result<u64, CommandError> {
         let wanted = self.wanted(context);
-        let (mut ask_ms, mut matched) = (0, 0);
+        let (mut ask_ms, mut matched, mut unserved_since_ms) = (0, 0, None);
         loop {
             let begun_ms = monotonic_ms();
             // What was open before the look has all been seen when it is closed after it.
@@ -252,6 +262,7 @@ impl LogsArgs {
             let is_over = logs.runs.is_empty() && !(self.forever && self.is_open_ended());
             if looked_ms >= ask_ms || is_over {
                 self.look_again(logs, context)?;
+                self.look_without_daemon(logs, &mut unserved_since_ms, context);
                 if self.is_open_ended() {
                     seq = self.take_new(logs, seq, &wanted, context)?;
                 }
@@ -298,6 +309,43 @@ impl LogsArgs {
             }
         }
         Ok(())
+    }
+
+    /// While no daemon runs, no record says that a run has ended. The journals of the shims say
+    /// which processes have: their output is all there, and following ends with it.
+    fn look_without_daemon(
+        &self,
+        logs: &mut Logs<'_>,
+        since_ms: &mut Option<u64>,
+        context: &Context,
+    ) {
+        if logs.runs.is_empty() || !nobody_serves(&context.place) {
+            *since_ms = None;
+            return;
+        }
+        let now_ms = monotonic_ms();
+        // Another daemon may be on its way.
+        let is_new = now_ms.saturating_sub(*since_ms.get_or_insert(now_ms)) < UNSERVED_MS;
+        if is_new || self.forever {
+            return;
+        }
+        let Ok(begun) = begun_attempts(&context.place) else { return };
+        for run in &mut logs.runs {
+            let id = run.run_id.parse().ok().zip(run.open_attempt());
+            let id = id.map(|(run, attempt)| AttemptId { run, attempt });
+            let name = text::line(&run.name).into_owned();
+            if id.is_some_and(|id| begun.get(&id) == Some(&false)) {
+                let words = "its process has ended, and no daemon runs that would log it";
+                context.ui.warn(&format!("{name} ({}): {words}; jr resume", run.run_id));
+                run.close();
+            } else if id.is_none_or(|id| !begun.contains_key(&id))
+                && !logs.told.contains(&run.run_id)
+            {
+                let words = "no daemon runs that would start it";
+                context.ui.warn(&format!("{name} ({}): {words}; jr resume", run.run_id));
+                logs.told.insert(run.run_id.clone());
+            }
+        }
     }
 
     /// Takes the runs that have come since `seq`; gives the place up to which they are known.
@@ -351,13 +399,16 @@ struct Logs<'a> {
     /// All that were ever there, by name.
     ids_of_name: BTreeMap<String, BTreeSet<String>>,
     colors: BTreeMap<String, u8>,
+    /// Runs of which was said that nobody starts them.
+    told: BTreeSet<String>,
 }
 
 impl<'a> Logs<'a> {
     fn new(look: &'a Look, context: &Context, may_grow: bool) -> Self {
         let color = context.ui.medium().color;
         let (ids_of_name, colors) = (BTreeMap::new(), BTreeMap::new());
-        Self { look, color, may_grow, runs: Vec::new(), ids_of_name, colors }
+        let (runs, told) = (Vec::new(), BTreeSet::new());
+        Self { look, color, may_grow, runs, ids_of_name, colors, told }
     }
 
     /// Adds runs, oldest first, each with its attempts.

@@ -29,6 +29,9 @@ pub struct PauseArgs {
     selectors: Vec<String>,
 }
 
+/// Runs of which nothing comes are named up to here, and else counted.
+const TOLD_IDLE: usize = 5;
+
 #[derive(serde::Serialize)]
 struct Document {
     schema: &'static str,
@@ -67,8 +70,15 @@ pub(super) fn hold(
         let items = reply.runs.into_iter().map(|(run_id, result)| Item { run_id, result });
         context.ui.json(&Document { schema, items: items.collect() });
     } else {
+        let idle = reply.runs.iter().filter(|(_, result)| is_idle(result)).count();
         for (run, result) in &reply.runs {
-            context.ui.status(&format!("{run}  {}", words(result)));
+            // Of `all` and globs, hundreds may have nothing to be let go of.
+            if !is_idle(result) || idle <= TOLD_IDLE {
+                context.ui.status(&format!("{run}  {}", words(result)));
+            }
+        }
+        if idle > TOLD_IDLE {
+            context.ui.status(&format!("{idle} others: nothing to do"));
         }
     }
     if let Some(run) = ended {
@@ -79,15 +89,20 @@ pub(super) fn hold(
 
 /// Nothing of what was named could be held, or go on.
 fn exit_code(runs: &[(RunId, String)]) -> u8 {
-    let idle = |result: &str| matches!(result, "already_ended" | "not_paused" | "stopping");
-    let any = runs.iter().any(|(_, result)| !idle(result));
+    let any = runs.iter().any(|(_, result)| !is_idle(result));
     if any || runs.is_empty() { exit::OK } else { exit::NOTHING_TO_DO }
+}
+
+/// Nothing came of it.
+fn is_idle(result: &str) -> bool {
+    matches!(result, "already_ended" | "not_paused" | "stopping")
 }
 
 fn words(result: &str) -> &str {
     match result {
         "held" => "held: it gets no start",
-        "pausing" => "paused",
+        "paused" => "paused",
+        "pausing" => "is about to stand still",
         "already_paused" => "was paused before",
         "stopping" => "is being stopped",
         "already_ended" => "has ended",

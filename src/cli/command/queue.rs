@@ -29,23 +29,64 @@ pub struct QueueArgs {
     action: Action,
 }
 
+/// Below the options of that subcommand.
+const LIST_HELP: &str = "\
+Examples:
+  jr queue list
+  jr queue list --json
+  jr queue list --at '1h ago'
+
+Exit codes:
+  0; 2 no such moment";
+
+/// Below the options of that subcommand.
+const PAUSE_HELP: &str = "\
+Examples:
+  jr queue pause gpu
+  jr queue pause default
+
+Exit codes:
+  0; 3 no such queue";
+
+/// Below the options of that subcommand.
+const UNPAUSE_HELP: &str = "\
+Examples:
+  jr queue unpause gpu
+  jr queue unpause default
+
+Exit codes:
+  0; 3 no such queue";
+
+/// Below the options of that subcommand.
+const SET_HELP: &str = "\
+Examples:
+  jr queue set gpu -j 2
+  jr queue set default --jobs 1  # one after the other
+
+Exit codes:
+  0; 2 a bad name or number";
+
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// List queues with their slots
+    #[command(after_help = LIST_HELP)]
     List(ReadArgs),
     /// Give no more starts from a queue; what runs goes on
+    #[command(after_help = PAUSE_HELP)]
     Pause {
         /// Its name
         #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Give starts from a queue again
+    #[command(after_help = UNPAUSE_HELP)]
     Unpause {
         /// Its name
         #[arg(value_name = "QUEUE")]
         queue: QueueName,
     },
     /// Set the slots of a queue; creates it
+    #[command(after_help = SET_HELP)]
     Set {
         /// Its name
         #[arg(value_name = "QUEUE")]

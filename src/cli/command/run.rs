@@ -49,6 +49,9 @@ pub struct RunArgs {
     /// Its name [default: the command's file name]
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
+    /// What runs it
+    #[arg(long, value_enum, value_name = "process", default_value = "process")]
+    runner: Runner,
     #[command(flatten)]
     common: ProcessArgs,
     /// Wait in this queue [default: with -d the queue `default`, else none]
@@ -68,6 +71,13 @@ pub struct RunArgs {
     /// The command; everything from its first word on
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// How a run really runs.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    /// As a process of this machine, below a shim.
+    Process,
 }
 
 /// A terminal for the command.
@@ -137,6 +147,8 @@ impl RunArgs {
         json: bool,
         declared: Option<&Declared<'_>>,
     ) -> Result<RunRequest, CommandError> {
+        // There is no other one yet: nothing of it is asked for.
+        let Runner::Process = self.runner;
         let (name, job) = self.job(declared)?;
         let detached_queue =
             || declared.and_then(Declared::default_queue).unwrap_or(QueueName::default_queue());
@@ -328,6 +340,9 @@ mod tests {
         assert!(!args.detach);
         assert_eq!(args.command, ["ls", "-d", "--", "x"]);
         assert!(parse_line("--name x").is_err());
+        assert!(parse_line("--runner process true").is_ok());
+        let other = parse_line("--runner slurm true").expect_err("there is one").to_string();
+        assert!(other.contains("possible values: process"), "{other}");
     }
 
     #[test]

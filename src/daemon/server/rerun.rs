@@ -51,12 +51,21 @@ async fn selected(shared: &Shared, asked: &RerunRequest) -> Result<Vec<Run>, Ref
     // In the order in which they were done.
     ids.reverse();
     let runs = shared.questions.runs(ids).await;
-    let runs = runs.map_err(|error| refuse_query(&error))?;
+    let mut runs = runs.map_err(|error| refuse_query(&error))?;
     // A batch stands for its lines.
     let batches: Vec<RunId> =
         runs.iter().filter(|run| run.spec.kind == Kind::Batch).map(|run| run.id).collect();
     let alone = |run: &Run| run.spec.parent.is_none_or(|parent| !batches.contains(&parent));
-    Ok(runs.into_iter().filter(alone).collect())
+    runs.retain(alone);
+    if !asked.failed {
+        return Ok(runs);
+    }
+    // What was done again counts as it came out the last time.
+    let newest = shared.questions.newest_generations(runs).await;
+    let mut newest = newest.map_err(|error| refuse_query(&error))?;
+    newest
+        .retain(|run| run.spec.kind == Kind::Batch || run.outcome.is_some_and(Outcome::is_failure));
+    Ok(newest)
 }
 
 /// As [`Outcome::is_failure`], before what is not wanted is fetched.

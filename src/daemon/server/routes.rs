@@ -129,11 +129,17 @@ pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
             "no_such_run",
             "it may have been pruned; see what there is: jr history",
         ),
+        QueryError::NoneLives { .. } => {
+            (StatusCode::NOT_FOUND, 3, "none_lives", "see what there is: jr ps -a")
+        }
         QueryError::NoSuchService { .. } => {
             (StatusCode::NOT_FOUND, 3, "no_such_service", "see what there is: jr status")
         }
         QueryError::Ambiguous { .. } => {
             (StatusCode::CONFLICT, 2, "ambiguous", "give more of the id")
+        }
+        QueryError::BadKind { .. } => {
+            (StatusCode::BAD_REQUEST, 2, "bad_kind", "see: jr events --help")
         }
         QueryError::BadSelector { .. } => {
             (StatusCode::BAD_REQUEST, 2, "bad_selector", "see: jr ps --help")

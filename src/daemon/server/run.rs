@@ -9,7 +9,7 @@ use hyper::{Request, Response};
 use tokio::sync::mpsc;
 
 use super::body::{LINES, Out, Refusal, line, lines, read};
-use super::routes::{ask, resolve};
+use super::routes::{ask, refuse_query, resolve};
 use super::{Peer, Shared};
 use crate::config::document::Document;
 use crate::daemon::configuring::ToConfiguring;
@@ -17,7 +17,7 @@ use crate::daemon::message::ToEngine;
 use crate::daemon::protocol::{After, BatchRequest, RunLine, RunRequest};
 use crate::model::event::Cause;
 use crate::model::{Command, Dependency, Digest, Reply, Resolution, RunId};
-use crate::projections::query::{Document as Answer, Query};
+use crate::projections::query::{Document as Answer, Query, QueryError, Scope};
 
 /// Attempts that a client may be told of and has not taken yet.
 const ATTEMPTS: usize = 64;
@@ -103,10 +103,37 @@ pub(super) async fn configure(
 async fn dependencies(shared: &Shared, wishes: Vec<After>) -> Result<Vec<Dependency>, Refusal> {
     let mut dependencies = Vec::new();
     for After { selector, condition } in wishes {
-        let runs = resolve(shared, vec![selector]).await?;
+        let living = resolve(shared, vec![selector.clone()]).await;
+        let runs = match living {
+            Ok(runs) => runs,
+            // What has ended can be meant as well, if it is one.
+            Err(_) => vec![resolve_one(shared, &selector).await?],
+        };
         dependencies.extend(runs.into_iter().map(|run| Dependency { run, condition }));
     }
     Ok(dependencies)
+}
+
+/// The one run that the selector of an `--after` means.
+async fn resolve_one(shared: &Shared, selector: &str) -> Result<RunId, Refusal> {
+    let query = Query::Resolve { selectors: vec![selector.to_owned()], scope: Scope::One };
+    let found = match shared.questions.ask(query).await {
+        Ok(Answer::Runs(runs)) => runs.items.into_iter().next(),
+        Ok(_) => None,
+        Err(error) => {
+            let refusal = refuse_query(&error);
+            let is_absent =
+                matches!(error, QueryError::NoSuchRun { .. } | QueryError::MaybePruned { .. });
+            // `--after build:failed`: no run is called so.
+            return Err(match selector.rsplit_once(':') {
+                Some((run, word)) if is_absent => refusal.hint(&format!(
+                    "if {word:?} is to be a condition: there are {run}:ok and {run}:any"
+                )),
+                _ => refusal,
+            });
+        }
+    };
+    found.and_then(|run| run.run_id.parse().ok()).ok_or_else(Refusal::ending)
 }
 
 fn admitted(reply: &Reply, lines: u32) -> Result<RunLine, Refusal> {
@@ -164,7 +191,7 @@ async fn tell(
 
 async fn progress(shared: &Shared, run: RunId) -> Option<RunLine> {
     let selectors = vec![run.to_string()];
-    let scope = crate::projections::query::Scope::One;
+    let scope = Scope::One;
     match shared.questions.ask(Query::Resolve { selectors, scope }).await {
         Ok(Answer::Runs(mut runs)) => runs.items.pop().map(Box::new).map(RunLine::Progress),
         _ => None,

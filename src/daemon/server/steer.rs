@@ -96,14 +96,18 @@ pub(super) async fn pause(shared: &Shared, peer: Peer, request: Request<Incoming
     };
     let pausing = answers.iter().filter(|(_, answer)| *answer == PauseAnswer::Pausing);
     let pausing = pausing.map(|(run, _)| run.to_string()).collect();
-    wait_until_still(shared, pausing).await?;
-    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    let is_still = wait_until_still(shared, pausing).await?;
+    let done = |(run, answer)| match answer {
+        PauseAnswer::Pausing if is_still => (run, "paused".to_owned()),
+        answer => (run, word(answer)),
+    };
+    let runs = answers.into_iter().map(done).collect();
     Ok(whole(StatusCode::OK, &HoldReply { runs }))
 }
 
-/// Waits until the trees stand still, so that who asked finds them so. A process in an
-/// uninterruptible sleep (state D) does not stop before that is over.
-async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<(), Refusal> {
+/// Waits until the trees stand still, so that who asked finds them so; whether they do. A process
+/// in an uninterruptible sleep (state D) does not stop before that is over.
+async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<bool, Refusal> {
     let moves = |run: &RunView| matches!(run.state.as_str(), "running" | "starting");
     let mut applied = shared.applied.clone();
     let wait = async {
@@ -111,21 +115,21 @@ async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<(), Refu
             let query = Query::Resolve { selectors: runs.clone(), scope: Scope::Any };
             let document = shared.questions.ask(query).await;
             let document = document.map_err(|error| refuse_query(&error))?;
-            let Document::Runs(found) = document else { return Ok(()) };
+            let Document::Runs(found) = document else { return Ok(true) };
             // Of a batch the lines are held; it goes on being what it is.
             if !found.items.iter().any(|run| run.kind != "batch" && moves(run)) {
-                return Ok(());
+                return Ok(true);
             }
             if applied.changed().await.is_err() {
-                return Ok(());
+                return Ok(false);
             }
         }
     };
     if runs.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let limit = Duration::from_millis(limits::HOLD_WAIT_MS);
-    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(()))
+    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(false))
 }
 
 /// `POST /v1/resume`.

@@ -1,6 +1,6 @@
 //! Reasons of what has ended.
 
-use super::evidence::{Evidence, end_words, item, name_of, stop_words, who};
+use super::evidence::{Evidence, end_words, is_stop, item, name_of, oom_words, who};
 use crate::model::event::{Event, Outcome, RejectReason, RunReason, SkipReason, StopReason};
 use crate::model::{LostReason, Run, RunId, Signal, SpawnError};
 use crate::projections::query::QueryError;
@@ -8,11 +8,14 @@ use crate::projections::view::WhyItem;
 
 /// Records between the failure of one line and the stop of the others, which came of it.
 const FAIL_FAST_LOOK: u64 = 100_000;
+/// Failed lines of a batch that are named; the rest is counted.
+const LINES_NAMED: usize = 5;
 
 pub(super) fn ended(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
     let Some(outcome) = evidence.run.outcome else { return Ok(Vec::new()) };
     match outcome {
         Outcome::Succeeded => Ok(vec![succeeded(evidence)]),
+        Outcome::Failed(RunReason::Lines(count)) => failed_lines(evidence, count),
         Outcome::Failed(reason) => Ok(vec![failed(evidence, reason)]),
         Outcome::Signalled(signal) => Ok(signalled(evidence, signal)),
         Outcome::TimedOut => Ok(vec![timed_out(evidence)]),
@@ -83,29 +86,92 @@ fn failed(evidence: &Evidence<'_>, reason: RunReason) -> WhyItem {
             );
             (reason.word(), message)
         }
-        RunReason::Lines(1) => ("lines", "one of its lines did not succeed".to_owned()),
         RunReason::Lines(count) => ("lines", format!("{count} of its lines did not succeed")),
     };
-    if let Some(retry) = run.spec.retry {
-        message = format!("{message}; its {} retries are used up", retry.times);
+    if let Some(words) = run.last_end.as_ref().and_then(oom_words) {
+        message = format!("{message}; {words}{}", memory_limit(run));
+    }
+    match run.spec.retry.map_or(0, |retry| retry.times) {
+        0 => {}
+        1 => message = format!("{message}; its one retry is used up"),
+        times => message = format!("{message}; its {times} retries are used up"),
     }
     item(code, message, &ends(evidence))
 }
 
-fn signalled(evidence: &Evidence<'_>, signal: Signal) -> Vec<WhyItem> {
-    let asked = evidence.last(
-        |event| matches!(event, Event::SignalRequested { signal: sent, .. } if *sent == signal),
-    );
-    let mut rests_on = ends(evidence);
-    let message = match asked.map(|stored| (stored, &stored.envelope.event)) {
-        Some((stored, Event::SignalRequested { asker, .. })) => {
-            rests_on.insert(0, stored.envelope.seq);
-            let who = who(stored.envelope.cause, asker.as_ref());
-            format!("{signal} ended it, which {who} had sent")
-        }
-        _ => format!("{signal} ended it, which jr did not send{}", hint(evidence.run, signal)),
+/// A batch that failed, with the first lines that did.
+fn failed_lines(evidence: &Evidence<'_>, count: u32) -> Result<Vec<WhyItem>, QueryError> {
+    let (failed, mut rests_on) = (evidence.failed_lines(LINES_NAMED)?, Vec::new());
+    let mut words = Vec::new();
+    for line in &failed {
+        let is_end = |event: &Event| matches!(event, Event::RunEnded { .. });
+        rests_on.extend(evidence.first_of(line, is_end)?);
+        let outcome = line.outcome.map_or("unknown", Outcome::word);
+        words.push(match &line.last_end {
+            Some(end) => format!("{} {}", name_of(line), end_words(end.status)),
+            None => format!("{} ended as {outcome}", name_of(line)),
+        });
+    }
+    let more = (count as usize).saturating_sub(failed.len());
+    if more > 0 && !failed.is_empty() {
+        words.push(format!("{more} more"));
+    }
+    let mut message = match count {
+        1 => "one of its lines did not succeed".to_owned(),
+        count => format!("{count} of its lines did not succeed"),
     };
-    vec![item("signal", message, &rests_on)]
+    if !words.is_empty() {
+        message = format!("{message}: {}", words.join(", "));
+    }
+    rests_on.extend(ends(evidence));
+    Ok(vec![item("lines", message, &rests_on)])
+}
+
+fn signalled(evidence: &Evidence<'_>, signal: Signal) -> Vec<WhyItem> {
+    let run = evidence.run;
+    let mut rests_on = ends(evidence);
+    if let Some((seqs, words)) = sender(evidence, signal) {
+        rests_on.splice(0..0, seqs);
+        return vec![item("signal", format!("{signal} ended it, which {words}"), &rests_on)];
+    }
+    match run.last_end.as_ref().and_then(oom_words) {
+        Some(words) if signal == Signal::KILL => {
+            let message = format!("{signal} ended it: {words}{}", memory_limit(run));
+            vec![item("out_of_memory", message, &rests_on)]
+        }
+        _ => {
+            let message = format!("{signal} ended it, which jr did not send{}", hint(run, signal));
+            vec![item("signal", message, &rests_on)]
+        }
+    }
+}
+
+/// Who sent the signal to the attempt that it ended, as the end of a sentence, where jr did it.
+fn sender(evidence: &Evidence<'_>, signal: Signal) -> Option<(Vec<u64>, String)> {
+    let attempt = evidence.run.attempt;
+    let sent = evidence.last_seq(|event| {
+        matches!(event, Event::SignalSent { attempt: of, signal: which, errno: None, .. }
+            if *of == attempt && *which == signal)
+    });
+    let asked = evidence.last(|event| {
+        matches!(event, Event::SignalRequested { attempt: of, signal: which, .. }
+            if *of == attempt && *which == signal)
+    });
+    if let Some(stored) = asked
+        && let Event::SignalRequested { asker, .. } = &stored.envelope.event
+    {
+        let who = who(stored.envelope.cause, asker.as_ref());
+        let seqs = std::iter::once(stored.envelope.seq).chain(sent).collect();
+        return Some((seqs, format!("{who} had sent")));
+    }
+    // What nobody asked the daemon for goes straight from a client to the shim.
+    let words = "its own client (jr run, jr attach) got and passed on".to_owned();
+    (!sent.is_empty()).then_some((sent, words))
+}
+
+fn memory_limit(run: &Run) -> String {
+    let limit = run.spec.limits.memory_bytes;
+    limit.map_or_else(String::new, |bytes| format!(" (its limit: {} MiB)", bytes >> 20))
 }
 
 /// What such a signal usually means.
@@ -145,11 +211,10 @@ fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, 
     let seq = stop.envelope.seq;
     let begun = evidence.run.started_at.is_some();
     let verb = if begun { "stopped" } else { "cancelled" };
-    let who = who(stop.envelope.cause, asker.as_ref());
-    let mut message = format!("it was {verb} {}", stop_words(reason, &who));
-    let mut rests_on = vec![seq];
+    let (words, mut rests_on) = evidence.stop_story(reason, stop.envelope.cause, asker.as_ref())?;
+    let mut message = format!("it was {verb} {words}");
+    rests_on.insert(0, seq);
     match reason {
-        StopReason::ParentStopped => rests_on.extend(stop_of_parent(evidence)?),
         StopReason::FailFast => {
             if let Some((failure, words)) = failure_before(evidence, seq)? {
                 message = format!("{message}: {words}");
@@ -157,30 +222,20 @@ fn stopped(evidence: &Evidence<'_>, reason: StopReason) -> Result<Vec<WhyItem>, 
             }
         }
         StopReason::Asked
+        | StopReason::ParentStopped
         | StopReason::Interrupted
         | StopReason::Down
         | StopReason::Restarted
         | StopReason::Changed
         | StopReason::Removed => {}
     }
-    if begun {
+    // A batch has no attempt of its own.
+    if begun && evidence.run.last_end.is_some() {
         let attempt = evidence.run.attempt;
         message = format!("{message}; attempt {attempt} {}", last_words(evidence.run));
     }
     rests_on.extend(ends(evidence));
     Ok(vec![item(verb, message, &rests_on)])
-}
-
-fn is_stop(event: &Event) -> bool {
-    matches!(event, Event::StopRequested { .. })
-}
-
-fn stop_of_parent(evidence: &Evidence<'_>) -> Result<Option<u64>, QueryError> {
-    let Some(parent) = evidence.run.spec.parent else { return Ok(None) };
-    match evidence.other(parent)? {
-        Some(parent) => evidence.first_of(&parent, is_stop),
-        None => Ok(None),
-    }
 }
 
 /// The line whose end brought the stop at `seq` with it.

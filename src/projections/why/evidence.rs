@@ -1,9 +1,12 @@
 //! What a reason is made of: records of the run, of others, and words for them.
 
-use crate::model::event::{Asker, Cause, Event, ExitStatus, Final, StopReason};
+use crate::model::event::{
+    Asker, AttemptEnd, Cause, Event, ExitStatus, Final, Outcome, StopReason,
+};
 use crate::model::{Run, RunId, State};
 use crate::projections::moment::Moment;
 use crate::projections::query::QueryError;
+use crate::projections::run_view::kind_word;
 use crate::projections::source::Stored;
 use crate::projections::view::WhyItem;
 
@@ -18,6 +21,13 @@ impl<'a> Evidence<'a> {
     pub(super) fn new(run: &'a Run, moment: &'a Moment<'a>) -> Result<Self, QueryError> {
         let records = records_of(run.first_seq, moment)?;
         Ok(Self { run, moment, records })
+    }
+
+    /// Whether a record can still be looked at.
+    pub(super) fn is_kept(&self, seq: u64) -> bool {
+        let source = self.moment.source;
+        // Of a pinned run also what came before.
+        seq >= source.first_seq() || matches!(source.get(seq), Ok(Some(_)))
     }
 
     /// What lived at the moment that is looked at.
@@ -71,6 +81,49 @@ impl<'a> Evidence<'a> {
         self.first_of(run, |event| matches!(event, Event::AttemptIntended { .. }))
     }
 
+    /// The first lines of a batch that did not succeed, at most `limit`.
+    pub(super) fn failed_lines(&self, limit: usize) -> Result<Vec<Run>, QueryError> {
+        let mut failed = Vec::new();
+        for (place, child) in self.moment.children(self.run.first_seq)? {
+            if child.is_batch {
+                continue;
+            }
+            let line = self.moment.row_of(place)?.run;
+            if line.outcome.is_some_and(Outcome::is_failure) {
+                failed.push(line);
+            }
+            if failed.len() >= limit {
+                break;
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Why somebody stopped it, as the end of a sentence: of what was stopped together with what it
+    /// belongs to, that one's story, and the records that are not its own.
+    pub(super) fn stop_story(
+        &self,
+        reason: StopReason,
+        cause: Option<Cause>,
+        asker: Option<&Asker>,
+    ) -> Result<(String, Vec<u64>), QueryError> {
+        let plain = stop_words(reason, &who(cause, asker));
+        let parent = self.run.spec.parent.filter(|_| reason == StopReason::ParentStopped);
+        let Some(parent) = parent.map(|parent| self.other(parent)).transpose()?.flatten() else {
+            return Ok((plain, Vec::new()));
+        };
+        let records = records_of(parent.first_seq, self.moment)?;
+        let stop = records.iter().find(|stored| is_stop(&stored.envelope.event));
+        let Some(stored) = stop else { return Ok((plain, Vec::new())) };
+        let Event::StopRequested { reason, asker, .. } = &stored.envelope.event else {
+            return Ok((plain, Vec::new()));
+        };
+        let kind = kind_word(parent.spec.kind);
+        let story = stop_words(*reason, &who(stored.envelope.cause, asker.as_ref()));
+        let words = format!("with {kind} {}, which was stopped {story}", name_of(&parent));
+        Ok((words, vec![stored.envelope.seq]))
+    }
+
     /// One record of the log, if it is kept.
     pub(super) fn record(&self, seq: u64) -> Result<Option<Stored>, QueryError> {
         if seq < self.moment.source.first_seq() {
@@ -111,6 +164,21 @@ pub(in crate::projections) fn end_words(status: ExitStatus) -> String {
         ExitStatus::NeverStarted => "was given back before it began".to_owned(),
         ExitStatus::Lost(reason) => format!("was lost ({})", reason.word()),
     }
+}
+
+/// What the kernel ended of it for want of memory; `None` where it did not, or nobody can tell.
+pub(super) fn oom_words(end: &AttemptEnd) -> Option<String> {
+    match end.usage.and_then(|usage| usage.oom_kills)? {
+        0 => None,
+        1 => Some("the kernel killed a process of it, since its memory was used up".to_owned()),
+        count => {
+            Some(format!("the kernel killed {count} processes of it, since its memory was used up"))
+        }
+    }
+}
+
+pub(super) fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::StopRequested { .. })
 }
 
 /// Who asked: what the socket and the client tell.

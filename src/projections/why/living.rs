@@ -1,14 +1,18 @@
 //! Reasons of what has not ended: what it waits for, who holds it, why it runs.
 
-use super::evidence::{Evidence, end_words, item, name_of, stop_words, who};
+use super::evidence::{Evidence, end_words, is_stop, item, name_of, who};
 use crate::model::event::ExitStatus;
-use crate::model::{Condition, Event, Phase, Run, RunId, State, UnixMillis};
+use crate::model::{
+    Condition, Event, OnInterrupt, Phase, QueueName, Run, RunId, State, UnixMillis,
+};
 use crate::projections::query::QueryError;
 use crate::projections::run_view::rfc3339;
 use crate::projections::view::WhyItem;
 
 /// Holders of slots that are named; the rest is counted.
 const NAMED: usize = 5;
+/// Only `--at` a record between two of one decision finds a run so.
+pub(super) const NEXT_RECORD: &str = "what follows from it is in the next records";
 
 /// What a queued run waits for: other runs, a lock, its queue, its place.
 pub(super) fn waits(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
@@ -77,28 +81,59 @@ fn place_in_queue(evidence: &Evidence<'_>) -> Result<WhyItem, QueryError> {
     let Some(name) = &run.spec.queue else { return Ok(on_its_way(evidence)) };
     let (holders, before) = ahead(state, run);
     let limit = state.limit(name) as usize;
-    if holders.len() < limit && before == 0 {
+    if holders.len() + before < limit {
         return Ok(on_its_way(evidence));
     }
-    let mut names: Vec<String> = holders.iter().take(NAMED).map(|run| name_of(run)).collect();
-    if holders.len() > NAMED {
-        names.push(format!("{} more", holders.len() - NAMED));
-    }
-    let slots = if limit == 1 { "slot".to_owned() } else { format!("{limit} slots") };
-    let are = if limit == 1 { "is" } else { "are" };
     let place = match before {
         0 => "it is the next".to_owned(),
         1 => "one run is before it".to_owned(),
         before => format!("{before} runs are before it"),
     };
-    let message =
-        format!("the {slots} of queue {name} {are} taken by {}; {place}", names.join(", "));
+    let message = format!("{}; {place}", slots_words(name.as_str(), limit, &holders));
     let mut rests_on = vec![evidence.admission()];
     rests_on.extend(evidence.last_seq(|event| matches!(event, Event::AttemptIntended { .. })));
     for holder in holders.iter().take(NAMED) {
         rests_on.extend(evidence.first_intent(holder)?);
     }
     Ok(item("queue", message, &rests_on))
+}
+
+/// Who has the slots of a queue. Those that nobody has yet go to runs whose start is on the way.
+fn slots_words(queue: &str, limit: usize, holders: &[&Run]) -> String {
+    let holder = |run: &&Run| match run.phase {
+        Phase::Running => name_of(run),
+        phase => format!("{} ({})", name_of(run), phase.word()),
+    };
+    let mut names: Vec<String> = holders.iter().take(NAMED).map(holder).collect();
+    if holders.len() > NAMED {
+        names.push(format!("{} more", holders.len() - NAMED));
+    }
+    let names = names.join(", ");
+    match (limit, holders.len()) {
+        (1, 0) => format!("the slot of queue {queue} goes to a run that is about to start"),
+        (limit, 0) => {
+            format!("the {limit} slots of queue {queue} go to runs that are about to start")
+        }
+        (1, 1) => format!("the slot of queue {queue} is taken by {names}"),
+        (limit, held) if held == limit => {
+            format!("the {limit} slots of queue {queue} are taken by {names}")
+        }
+        (limit, held) if held > limit => {
+            let slots = if limit == 1 { "slot" } else { "slots" };
+            format!("queue {queue} has {limit} {slots} now, and {held} runs have one: {names}")
+        }
+        (limit, held) => {
+            let are = if held == 1 { "is" } else { "are" };
+            let left = match limit - held {
+                1 => "the other one goes to a run that is".to_owned(),
+                left => format!("the other {left} go to runs that are"),
+            };
+            format!(
+                "{held} of the {limit} slots of queue {queue} {are} taken by {names}; {left} \
+                 about to start"
+            )
+        }
+    }
 }
 
 /// Who has a slot of the run's queue, and how many others wait before it.
@@ -119,11 +154,16 @@ fn on_its_way(evidence: &Evidence<'_>) -> WhyItem {
     item("starting", "its start is on the way; nothing holds it".to_owned(), &rests_on)
 }
 
+/// Who asked for it.
+pub(super) fn asked(evidence: &Evidence<'_>) -> WhyItem {
+    let asked = who(evidence.run.cause, None);
+    item("asked", format!("{asked} asked for it"), &[evidence.admission()])
+}
+
 /// Why it runs: who asked for it.
 pub(super) fn runs(evidence: &Evidence<'_>) -> Vec<WhyItem> {
     let run = evidence.run;
-    let asked = who(run.cause, None);
-    let mut items = vec![item("asked", format!("{asked} asked for it"), &[evidence.admission()])];
+    let mut items = vec![asked(evidence)];
     if let Some(stored) = evidence.last(|event| matches!(event, Event::AttemptStarted { .. })) {
         let attempt = run.attempt;
         let at = run.process.as_ref().map_or(stored.envelope.time, |process| process.at);
@@ -173,25 +213,39 @@ pub(super) fn delayed(evidence: &Evidence<'_>, now: UnixMillis) -> Vec<WhyItem> 
         );
         return vec![item("retry", message, &rests_on)];
     }
-    let interrupted = matches!(status, Some(ExitStatus::Lost(_)));
-    let code = if interrupted { "interrupted" } else { "delayed" };
+    let is_asked = run.spec.on_interrupt == OnInterrupt::Ask;
+    if !matches!(status, Some(ExitStatus::Lost(_))) || !is_asked {
+        let message = format!("attempt {} {ended}; {NEXT_RECORD}", run.attempt);
+        return vec![item("between", message, &rests_on)];
+    }
     let message = format!(
         "attempt {} {ended}, and with --on-interrupt ask somebody has to say how to go on: \
          jr resume {}, or jr stop {}",
         run.attempt, run.id, run.id
     );
-    vec![item(code, message, &rests_on)]
+    vec![item("interrupted", message, &rests_on)]
 }
 
 /// Who stops it.
-pub(super) fn stopping(evidence: &Evidence<'_>) -> Option<WhyItem> {
-    let stop = evidence.last(|event| matches!(event, Event::StopRequested { .. }))?;
+pub(super) fn stopping(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
+    let Some(stop) = evidence.last(is_stop) else { return Ok(None) };
     let Event::StopRequested { reason, signal, grace_ms, asker, .. } = &stop.envelope.event else {
-        return None;
+        return Ok(None);
     };
-    let who = who(stop.envelope.cause, asker.as_ref());
-    let words = stop_words(*reason, &who);
+    let story = evidence.stop_story(*reason, stop.envelope.cause, asker.as_ref())?;
+    let (words, mut rests_on) = story;
+    rests_on.insert(0, stop.envelope.seq);
     let message =
         format!("it is being stopped {words}: {signal}, then SIGKILL after {grace_ms} ms");
-    Some(item("stopping", message, &[stop.envelope.seq]))
+    Ok(Some(item("stopping", message, &rests_on)))
+}
+
+/// A batch whose queue is held gives its lines no start.
+pub(super) fn held_batch(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
+    let run = evidence.run;
+    let queue = QueueName::of_batch(run.id);
+    let own = evidence.state()?.waits.queues.get(&queue);
+    let Some(seq) = own.and_then(|queue| queue.paused) else { return Ok(None) };
+    let message = format!("it is paused: its lines get no start; jr resume {}", run.id);
+    Ok(Some(item("paused", message, &[seq])))
 }

@@ -37,16 +37,34 @@ pub(super) fn why(
             items.extend(living::runs(&evidence));
             items.extend(service::health(&evidence));
         }
-        Phase::Queued | Phase::Starting | Phase::Running => items.extend(living::runs(&evidence)),
+        Phase::Queued | Phase::Starting | Phase::Running => {
+            items.extend(living::runs(&evidence));
+            items.extend(living::held_batch(&evidence)?);
+        }
         Phase::Delayed if row.run.spec.kind == Kind::Service => {
             items.extend(service::delayed(&evidence, moment.now()));
         }
         Phase::Paused => items.extend(living::paused(&evidence)),
         Phase::Delayed => items.extend(living::delayed(&evidence, moment.now())),
-        Phase::Stopping => items.extend(living::stopping(&evidence)),
-        Phase::Ended => items.extend(ended::ended(&evidence)?),
+        Phase::Stopping => items.extend(living::stopping(&evidence)?),
+        Phase::Ended => {
+            items.insert(0, living::asked(&evidence));
+            items.extend(ended::ended(&evidence)?);
+        }
+    }
+    for item in &mut items {
+        without_pruned(item, &evidence);
     }
     Ok(WhyView { schema: "jr.why/1".to_owned(), run, items })
+}
+
+/// Records that are not there any more cannot be looked at.
+fn without_pruned(item: &mut WhyItem, evidence: &Evidence<'_>) {
+    let cited = item.events.len();
+    item.events.retain(|seq| evidence.is_kept(*seq));
+    if item.events.len() < cited {
+        item.message.push_str(" (records that it rests on were pruned)");
+    }
 }
 
 /// Why there was more than one attempt.
@@ -57,7 +75,14 @@ fn again(evidence: &Evidence<'_>) -> Vec<WhyItem> {
     for (seq, event) in evidence.events() {
         match event {
             Event::AttemptEnded { attempt: of, end, .. } => {
-                last_end = Some((seq, evidence::end_words(end.status)));
+                let words = evidence::end_words(end.status);
+                last_end = Some((
+                    seq,
+                    match evidence::oom_words(end) {
+                        Some(oom) => format!("{words} ({oom})"),
+                        None => words,
+                    },
+                ));
                 attempt = *of;
             }
             Event::AttemptIntended { attempt: next, .. } if *next > 1 => {

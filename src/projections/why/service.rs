@@ -1,8 +1,9 @@
 //! Reasons of a service's run: what it waits for, how it answers, when it is started again.
 
 use super::evidence::{Evidence, end_words, item};
+use super::living::NEXT_RECORD;
 use crate::model::service::gate::{Gate, gate};
-use crate::model::{Event, UnixMillis};
+use crate::model::{Event, ExitStatus, UnixMillis};
 use crate::projections::query::QueryError;
 use crate::projections::run_view::rfc3339;
 use crate::projections::services::waiting;
@@ -68,6 +69,11 @@ pub(super) fn delayed(evidence: &Evidence<'_>, now: UnixMillis) -> Vec<WhyItem> 
         items.push(item("port_taken", message, &[stored.envelope.seq]));
     }
     let Some(due) = run.due else {
+        if !matches!(status, Some(ExitStatus::Lost(_))) {
+            let message = format!("attempt {attempt} {ended}; {NEXT_RECORD}");
+            items.push(item("between", message, &rests_on));
+            return items;
+        }
         let message = format!("attempt {attempt} {ended}; bring it back: jr resume");
         items.push(item("interrupted", message, &rests_on));
         return items;
