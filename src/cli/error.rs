@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::bundle::BundleError;
-use crate::daemon::DaemonError;
 use crate::daemon::client::ClientError;
+use crate::daemon::machine::Elsewhere;
 use crate::daemon::place::PlaceError;
 use crate::daemon::protocol::ErrorDetail;
 use crate::model::id::BadName;
@@ -60,13 +60,20 @@ impl CommandError {
         Self::new("bundle", exit::FAILED, message).hint(hint)
     }
 
-    /// An environment whose processes are elsewhere, or are gone.
-    pub fn other_machine(root: &Path) -> Self {
-        let message = DaemonError::OtherMachine { root: root.to_owned() }.to_string();
-        Self::new("other_machine", exit::UNAVAILABLE, message).hint(
-            "if it was moved here: jr resume --take-over; what lived there is then lost, as after \
-             a reboot",
-        )
+    /// An environment whose processes are not its own.
+    pub fn elsewhere(root: &Path, why: Elsewhere) -> Self {
+        let message = format!("{} {why}", root.display());
+        let hint = match why {
+            Elsewhere::OtherMachine => {
+                "if it was moved here: jr resume --take-over; what lived there is then lost, as \
+                 after a reboot"
+            }
+            Elsewhere::Copy => {
+                "if it is to go on beside it: jr resume --take-over; what lives is then lost here, \
+                 and stays the original's"
+            }
+        };
+        Self::new(why.code(), exit::UNAVAILABLE, message).hint(hint)
     }
 
     /// Adds the next command.
@@ -96,7 +103,7 @@ impl From<ClientError> for CommandError {
                 };
                 Self::new("daemon_mute", exit::BUSY, message).hint(hint)
             }
-            ClientError::OtherMachine { root } => Self::other_machine(&root),
+            ClientError::Elsewhere { root, why } => Self::elsewhere(&root, why),
             ClientError::Newer { .. } => Self::new("daemon_newer", exit::UNAVAILABLE, message)
                 .hint("use the newer jr that started it, or end it: jr daemon stop"),
             ClientError::Start { .. } => Self::new("daemon_start", exit::UNAVAILABLE, message)

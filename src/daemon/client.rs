@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use super::connect::{Starting, connect, connect_or_start, spawn};
 use super::http::{self, Head, HttpError, Response};
+use super::machine::Elsewhere;
 use super::place::Place;
 use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
@@ -59,10 +60,12 @@ pub enum ClientError {
         waited_ms: u64,
     },
     /// No daemon is started on it: it would refuse it.
-    #[error("{} was used on another machine last, so its processes are not here", .root.display())]
-    OtherMachine {
+    #[error("{} {why}", .root.display())]
+    Elsewhere {
         /// The environment.
         root: PathBuf,
+        /// Whose processes its log tells of.
+        why: Elsewhere,
     },
     /// A newer jr runs there.
     #[error("the daemon speaks protocol {theirs}; this jr speaks {PROTOCOL}")]

@@ -97,8 +97,8 @@ pub fn connect_or_start(place: &Place) -> Result<UnixStream, ClientError> {
     if let Some(stream) = connect(place)? {
         return Ok(stream);
     }
-    if !place.is_in_memory() && machine::is_another(place) {
-        return Err(ClientError::OtherMachine { root: place.root.clone() });
+    if let Some(why) = machine::elsewhere(place) {
+        return Err(ClientError::Elsewhere { root: place.root.clone(), why });
     }
     let (mut starting, mut spawned) = (spawn(place)?, monotonic_ms());
     let began = spawned;

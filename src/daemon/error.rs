@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::machine::Elsewhere;
 use super::place::PlaceError;
 use crate::log::LogError;
 use crate::model::IllegalEvent;
@@ -53,22 +54,13 @@ pub enum DaemonError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Its processes are elsewhere, or are gone.
-    #[error("{} was used on another machine last, so its processes are not here", .root.display())]
-    OtherMachine {
+    /// What lives by its log are not its processes (law 7).
+    #[error("{} {why}", .root.display())]
+    Elsewhere {
         /// The environment.
         root: PathBuf,
-    },
-    /// What lives by its log are the processes of another environment (law 7).
-    #[error(
-        "{} is a copy of an environment that was used since this machine started: \
-         what runs belongs to the original; if it is to go on here, apart from that: \
-         jr resume --take-over",
-        .root.display()
-    )]
-    Copy {
-        /// The environment.
-        root: PathBuf,
+        /// Whose they are.
+        why: Elsewhere,
     },
     /// What an isolated environment leaves, against its promise.
     #[error(

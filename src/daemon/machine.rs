@@ -13,6 +13,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::DaemonError;
 use super::place::Place;
 use crate::log::atomic;
@@ -25,15 +27,29 @@ const CONTEXT: &str = "jr 2026-11-21 machine of an environment";
 /// Instead of a digest, where a machine has no id: nothing is compared then.
 const NO_ID: &str = "-";
 
-/// Whose processes the log tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    /// This environment's, as far as can be known.
-    Own,
-    /// Those of another machine.
+/// Where the processes are that the log tells of, if they are not this environment's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Elsewhere {
+    /// On another machine.
+    #[error("was used on another machine last, so its processes are not here")]
     OtherMachine,
-    /// Those of the environment that this is a copy of; they may live.
-    Original,
+    /// They are those of the environment that this is a copy of, and may live.
+    #[error(
+        "is a copy of an environment that was used since this machine started: \
+         what runs is the original's"
+    )]
+    Copy,
+}
+
+impl Elsewhere {
+    /// For programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OtherMachine => "other_machine",
+            Self::Copy => "copy",
+        }
+    }
 }
 
 /// This machine; `None` if it has no id.
@@ -53,49 +69,37 @@ fn here(place: &Place) -> Option<(String, String)> {
     Some((format!("{}:{}", root.dev(), root.ino()), boot.to_string()))
 }
 
-fn whose(noted: &str, machine: Option<&str>, here: Option<&(String, String)>) -> Whose {
+fn of(noted: &str, machine: Option<&str>, here: Option<&(String, String)>) -> Option<Elsewhere> {
     let mut lines = noted.lines();
     let digest = lines.next().map(str::trim).filter(|digest| !matches!(*digest, NO_ID | ""));
     if digest.zip(machine).is_some_and(|(noted, this)| noted != this) {
-        return Whose::OtherMachine;
+        return Some(Elsewhere::OtherMachine);
     }
     let directory = lines.next().and_then(|line| line.split_once(' '));
-    match directory.zip(here) {
-        Some(((noted, boot), (directory, this_boot)))
-            if boot == this_boot && noted != directory =>
-        {
-            Whose::Original
-        }
-        Some(_) | None => Whose::Own,
+    let is_copy = |((noted, boot), (directory, this_boot)): &((&str, &str), &(String, String))| {
+        boot == this_boot && noted != directory
+    };
+    directory.zip(here).is_some_and(|both| is_copy(&both)).then_some(Elsewhere::Copy)
+}
+
+/// Where the environment's processes are, if they are not its own. One in memory has no note.
+pub fn elsewhere(place: &Place) -> Option<Elsewhere> {
+    if place.is_in_memory() {
+        return None;
     }
-}
-
-fn whose_is(place: &Place) -> Whose {
     let noted = fs::read_to_string(place.machine()).unwrap_or_default();
-    whose(&noted, this().as_deref(), here(place).as_ref())
-}
-
-/// Whether the environment was last used on another machine than this.
-pub fn is_another(place: &Place) -> bool {
-    whose_is(place) == Whose::OtherMachine
-}
-
-/// Whether it is a copy of an environment whose processes may live.
-pub fn is_copy(place: &Place) -> bool {
-    whose_is(place) == Whose::Original
+    of(&noted, this().as_deref(), here(place).as_ref())
 }
 
 /// Refuses an environment of another machine, and a copy of one of this; else notes whose it is.
 /// The caller holds the environment's lock.
 ///
 /// # Errors
-/// [`DaemonError::OtherMachine`], [`DaemonError::Copy`], or the note cannot be written.
+/// [`DaemonError::Elsewhere`], or the note cannot be written.
 pub fn check(place: &Place) -> Result<(), DaemonError> {
-    let root = || place.root.clone();
-    match whose_is(place) {
-        Whose::OtherMachine => Err(DaemonError::OtherMachine { root: root() }),
-        Whose::Original => Err(DaemonError::Copy { root: root() }),
-        Whose::Own => note(place),
+    match elsewhere(place) {
+        Some(why) => Err(DaemonError::Elsewhere { root: place.root.clone(), why }),
+        None => note(place),
     }
 }
 
@@ -106,7 +110,7 @@ pub fn check(place: &Place) -> Result<(), DaemonError> {
 /// # Errors
 /// The note cannot be written, or what is to be forgotten cannot be removed.
 pub fn take_over(place: &Place) -> Result<(), DaemonError> {
-    if is_copy(place) {
+    if elsewhere(place) == Some(Elsewhere::Copy) {
         match fs::remove_dir_all(place.shims()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(DaemonError::io("remove", place.shims())(error));
@@ -136,20 +140,20 @@ mod tests {
     fn a_copy_is_told_from_what_was_moved_and_from_another_machine() {
         let here = |directory: &str, boot: &str| Some((directory.to_owned(), boot.to_owned()));
         for (noted, machine, directory, expected) in [
-            ("m\n1:7 b\n", Some("m"), here("1:7", "b"), Whose::Own),
-            ("m\n1:7 b\n", Some("n"), here("1:7", "b"), Whose::OtherMachine),
-            ("m\n1:7 b\n", Some("m"), here("1:8", "b"), Whose::Original),
-            ("-\n1:7 b\n", None, here("1:8", "b"), Whose::Original),
+            ("m\n1:7 b\n", Some("m"), here("1:7", "b"), None),
+            ("m\n1:7 b\n", Some("n"), here("1:7", "b"), Some(Elsewhere::OtherMachine)),
+            ("m\n1:7 b\n", Some("m"), here("1:8", "b"), Some(Elsewhere::Copy)),
+            ("-\n1:7 b\n", None, here("1:8", "b"), Some(Elsewhere::Copy)),
             // Of another boot nothing lives.
-            ("m\n1:7 b\n", Some("m"), here("1:8", "c"), Whose::Own),
+            ("m\n1:7 b\n", Some("m"), here("1:8", "c"), None),
             // Nothing is known.
-            ("m\n", Some("m"), here("1:8", "b"), Whose::Own),
-            ("m", Some("n"), here("1:8", "b"), Whose::OtherMachine),
-            ("-\n1:7 b\n", Some("m"), here("1:7", "b"), Whose::Own),
-            ("m\n1:7 b\n", None, None, Whose::Own),
-            ("", Some("m"), here("1:8", "b"), Whose::Own),
+            ("m\n", Some("m"), here("1:8", "b"), None),
+            ("m", Some("n"), here("1:8", "b"), Some(Elsewhere::OtherMachine)),
+            ("-\n1:7 b\n", Some("m"), here("1:7", "b"), None),
+            ("m\n1:7 b\n", None, None, None),
+            ("", Some("m"), here("1:8", "b"), None),
         ] {
-            assert_eq!(whose(noted, machine, directory.as_ref()), expected, "{noted:?}");
+            assert_eq!(of(noted, machine, directory.as_ref()), expected, "{noted:?}");
         }
     }
 }

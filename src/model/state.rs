@@ -128,6 +128,7 @@ impl State {
 
     /// What lives and what waits, without what ended lately: for those who ask for nothing else,
     /// since that is most of a state.
+    #[must_use]
     pub fn living(&self) -> Self {
         Self {
             environment: self.environment.clone(),

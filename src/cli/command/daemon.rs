@@ -169,8 +169,8 @@ fn serve(
     let idle_exit_ms = if idle_exit_ms == 0 { u64::MAX } else { idle_exit_ms };
     let segment_events = segment_events.unwrap_or(limits::SEGMENT_EVENTS);
     daemon::run(place, RunOptions { idle_exit_ms, segment_events }).map_err(|error| {
-        if let DaemonError::OtherMachine { root } = &error {
-            return CommandError::other_machine(root);
+        if let DaemonError::Elsewhere { root, why } = &error {
+            return CommandError::elsewhere(root, *why);
         }
         let exit = match error {
             DaemonError::Io { ref source, .. }

@@ -1,7 +1,7 @@
 //! `jr explain`.
 
 use super::Runnable;
-use super::resume::refuse_other_machine;
+use super::resume::refuse_elsewhere;
 use super::up::{NO_SERVICES, declared, plan};
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
@@ -57,7 +57,7 @@ impl Runnable for ExplainArgs {
             }
             Err(error) => return Err(error),
         };
-        refuse_other_machine(context)?;
+        refuse_elsewhere(context)?;
         let (items, resume) = match foresee(&context.place) {
             Ok(foreseen) => after_recovery(&foreseen.after, request.as_ref(), context)?,
             // It has recovered, or there is nothing to recover.

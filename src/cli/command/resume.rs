@@ -72,7 +72,7 @@ impl Runnable for ResumeArgs {
         if self.take_over && !context.is_unused() {
             take_over(context)?;
         }
-        refuse_other_machine(context)?;
+        refuse_elsewhere(context)?;
         let document = match self.dry_run {
             _ if context.is_unused() => nothing(self.dry_run),
             true => look(context)?,
@@ -100,12 +100,12 @@ impl Runnable for ResumeArgs {
 ///
 /// # Errors
 /// The environment was used on another machine last.
-pub(super) fn refuse_other_machine(context: &Context) -> Result<(), CommandError> {
-    let place = &context.place;
-    if !place.is_in_memory() && machine::is_another(place) {
-        return Err(CommandError::other_machine(&place.root));
+pub(super) fn refuse_elsewhere(context: &Context) -> Result<(), CommandError> {
+    let root = &context.place.root;
+    match machine::elsewhere(&context.place) {
+        Some(why) => Err(CommandError::elsewhere(root, why)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Nothing ever ran there.

@@ -48,7 +48,7 @@ const CHECKS: &[(&str, &[Judge])] = &[
 /// Judges everything.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let is_root = facts.host.known().is_some_and(|host| host.machine.uid == 0);
-    let is_elsewhere = facts.place.known().is_some_and(|place| place.of_another_machine);
+    let is_elsewhere = facts.place.known().is_some_and(|place| place.elsewhere.is_some());
     let mut found = Vec::new();
     for (group, checks) in CHECKS {
         found.extend(unknown(facts, group).into_iter().map(|finding| Finding { group, ..finding }));
@@ -282,6 +282,7 @@ pub(super) mod sound {
 mod tests {
     use super::super::isolated::Gathered;
     use super::*;
+    use crate::daemon::machine::Elsewhere;
 
     #[test]
     fn on_a_sound_machine_there_is_no_problem() {
@@ -339,7 +340,7 @@ mod tests {
             judge(facts).into_iter().filter_map(|finding| finding.fix).collect()
         };
         assert_eq!(fixes(&facts), ["jr daemon start"]);
-        sound::known(&mut facts.place).of_another_machine = true;
+        sound::known(&mut facts.place).elsewhere = Some(Elsewhere::OtherMachine);
         let told = judge(&facts).into_iter().find(|finding| finding.check == "machine");
         assert_eq!(told.expect("it is told").severity, Severity::Error);
         assert_eq!(fixes(&facts), ["jr resume --take-over"; 2]);

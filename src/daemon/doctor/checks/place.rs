@@ -88,12 +88,12 @@ pub(super) fn root(facts: &Facts) -> Vec<Finding> {
 
 /// A copy, or what was moved: no daemon serves it.
 pub(super) fn machine(facts: &Facts) -> Vec<Finding> {
-    let Some(place) = facts.place.known().filter(|place| place.of_another_machine) else {
+    let Some((place, why)) = facts.place.known().and_then(|place| Some((place, place.elsewhere?)))
+    else {
         return Vec::new();
     };
     let message = format!(
-        "{} was used on another machine last, so no daemon of this one serves it; taken over, what \
-         lived there is lost",
+        "{} {why}: no daemon serves it; taken over, what lived is lost in it",
         place.root.path
     );
     vec![Finding::error("machine", message).fix(take_over_machine(facts))]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{PathFacts, PathKind};
-use crate::daemon::machine;
+use crate::daemon::machine::{self, Elsewhere};
 use crate::daemon::place::Place;
 use crate::limits;
 use crate::log::atomic::TEMPORARY;
@@ -31,9 +31,9 @@ pub struct PlaceFacts {
     pub open_secrets: Vec<PathFacts>,
     /// The end of what daemons had to complain about.
     pub daemon_words: Option<String>,
-    /// It was used on another machine last.
+    /// Where its processes are, if not here.
     #[serde(default)]
-    pub of_another_machine: bool,
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// A part of the layout.
@@ -90,9 +90,9 @@ pub fn gather(place: &Place) -> PlaceFacts {
         foreign: foreign.take(limits::DOCTOR_LISTED).cloned().collect(),
         open_secrets: open_secrets(&place.secrets()),
         daemon_words: last_words(&place.daemon_log()),
-        of_another_machine: !place.is_in_memory()
-            && PathFacts::of(&place.machine()).kind == PathKind::File
-            && machine::is_another(place),
+        elsewhere: (PathFacts::of(&place.machine()).kind == PathKind::File)
+            .then(|| machine::elsewhere(place))
+            .flatten(),
     }
 }
 
