@@ -288,8 +288,9 @@ fn any_port_is_one_of_those_that_the_project_gives_away() {
 fn a_taken_port_is_told_and_waited_for() {
     let thief = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = thief.local_addr().expect("bound").port();
+    // Slow enough that it is not crash-looping before the port is free again.
     let services = format!(
-        "[services.web]\n{STAYS}port = {port}\nbackoff = {{ initial = \"20ms\", max = \"50ms\" }}\n"
+        "[services.web]\n{STAYS}port = {port}\nbackoff = {{ initial = \"200ms\", max = \"2s\" }}\n"
     );
     let project = Project::new(&services);
     project.jr(&["up"]);

@@ -144,39 +144,21 @@ impl From<ErrorDetail> for CommandError {
 
 impl From<QueryError> for CommandError {
     fn from(error: QueryError) -> Self {
-        let message = error.to_string();
-        match error {
-            QueryError::NoSuchRun { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
-                .hint("see what there is: jr history"),
-            QueryError::NoSuchService { .. } => {
-                Self::new("no_such_service", exit::NOT_FOUND, message)
-                    .hint("see what there is: jr status")
+        let (code, exit) = match error {
+            QueryError::NoSuchRun { .. } | QueryError::MaybePruned { .. } => {
+                ("no_such_run", exit::NOT_FOUND)
             }
-            QueryError::MaybePruned { .. } => Self::new("no_such_run", exit::NOT_FOUND, message)
-                .hint("it may have been pruned; see what there is: jr history"),
-            QueryError::Ambiguous { .. } => {
-                Self::new("ambiguous", exit::USAGE, message).hint("give more of the id")
-            }
-            QueryError::NoneLives { .. } => Self::new("none_lives", exit::NOT_FOUND, message)
-                .hint("see what there is: jr ps -a"),
-            QueryError::BadKind { .. } => {
-                Self::new("bad_kind", exit::USAGE, message).hint("see: jr events --help")
-            }
-            QueryError::BadSelector { .. } => {
-                Self::new("bad_selector", exit::USAGE, message).hint("see: jr show --help")
-            }
-            QueryError::Pruned { .. } => {
-                Self::new("pruned", exit::USAGE, message).hint("see: jr log stat")
-            }
-            QueryError::Beyond { .. } => {
-                Self::new("beyond", exit::USAGE, message).hint("see: jr log stat")
-            }
-            QueryError::Backwards { from, to } => Self::new("usage", exit::USAGE, message)
-                .hint(format!("jr diff --from {to} --to {from}")),
-            QueryError::Damaged { .. } | QueryError::Log { .. } => {
-                Self::new("log", exit::FAILED, message).hint("jr log verify")
-            }
-        }
+            QueryError::NoneLives { .. } => ("none_lives", exit::NOT_FOUND),
+            QueryError::NoSuchService { .. } => ("no_such_service", exit::NOT_FOUND),
+            QueryError::Ambiguous { .. } => ("ambiguous", exit::USAGE),
+            QueryError::BadKind { .. } => ("bad_kind", exit::USAGE),
+            QueryError::BadSelector { .. } => ("bad_selector", exit::USAGE),
+            QueryError::Pruned { .. } => ("pruned", exit::USAGE),
+            QueryError::Beyond { .. } => ("beyond", exit::USAGE),
+            QueryError::Backwards { .. } => ("usage", exit::USAGE),
+            QueryError::Damaged { .. } | QueryError::Log { .. } => ("log", exit::FAILED),
+        };
+        Self::new(code, exit, error.to_string()).hint(error.hint())
     }
 }
 

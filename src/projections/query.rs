@@ -361,3 +361,22 @@ pub enum QueryError {
         message: String,
     },
 }
+
+impl QueryError {
+    /// What to look at, or to type, next.
+    pub fn hint(&self) -> String {
+        let hint = match self {
+            Self::NoSuchRun { .. } => "see what there is: jr history",
+            Self::MaybePruned { .. } => "it may have been pruned; see what there is: jr history",
+            Self::NoneLives { .. } => "see what there is: jr ps -a",
+            Self::NoSuchService { .. } => "see what there is: jr status",
+            Self::Ambiguous { .. } => "give more of the id",
+            Self::BadKind { .. } => "see: jr events --help",
+            Self::BadSelector { .. } => "see: jr show --help",
+            Self::Pruned { .. } | Self::Beyond { .. } => "see: jr log stat",
+            Self::Backwards { from, to } => return format!("jr diff --from {to} --to {from}"),
+            Self::Log { .. } | Self::Damaged { .. } => "jr log verify",
+        };
+        hint.to_owned()
+    }
+}

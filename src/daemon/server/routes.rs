@@ -119,41 +119,23 @@ fn refuse(rejection: &Rejection) -> Refusal {
 
 /// The answer to a question that the views refuse.
 pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
-    let (status, exit_code, code, hint) = match error {
-        QueryError::NoSuchRun { .. } => {
-            (StatusCode::NOT_FOUND, 3, "no_such_run", "see what there is: jr history")
+    let (status, exit_code, code) = match error {
+        QueryError::NoSuchRun { .. } | QueryError::MaybePruned { .. } => {
+            (StatusCode::NOT_FOUND, 3, "no_such_run")
         }
-        QueryError::MaybePruned { .. } => (
-            StatusCode::NOT_FOUND,
-            3,
-            "no_such_run",
-            "it may have been pruned; see what there is: jr history",
-        ),
-        QueryError::NoneLives { .. } => {
-            (StatusCode::NOT_FOUND, 3, "none_lives", "see what there is: jr ps -a")
-        }
-        QueryError::NoSuchService { .. } => {
-            (StatusCode::NOT_FOUND, 3, "no_such_service", "see what there is: jr status")
-        }
-        QueryError::Ambiguous { .. } => {
-            (StatusCode::CONFLICT, 2, "ambiguous", "give more of the id")
-        }
-        QueryError::BadKind { .. } => {
-            (StatusCode::BAD_REQUEST, 2, "bad_kind", "see: jr events --help")
-        }
-        QueryError::BadSelector { .. } => {
-            (StatusCode::BAD_REQUEST, 2, "bad_selector", "see: jr ps --help")
-        }
-        QueryError::Pruned { .. } => (StatusCode::GONE, 2, "pruned", "see: jr log stat"),
-        QueryError::Beyond { .. } => (StatusCode::BAD_REQUEST, 2, "beyond", "see: jr log stat"),
-        QueryError::Backwards { .. } => {
-            (StatusCode::BAD_REQUEST, 2, "usage", "see: jr diff --help")
-        }
+        QueryError::NoneLives { .. } => (StatusCode::NOT_FOUND, 3, "none_lives"),
+        QueryError::NoSuchService { .. } => (StatusCode::NOT_FOUND, 3, "no_such_service"),
+        QueryError::Ambiguous { .. } => (StatusCode::CONFLICT, 2, "ambiguous"),
+        QueryError::BadKind { .. } => (StatusCode::BAD_REQUEST, 2, "bad_kind"),
+        QueryError::BadSelector { .. } => (StatusCode::BAD_REQUEST, 2, "bad_selector"),
+        QueryError::Pruned { .. } => (StatusCode::GONE, 2, "pruned"),
+        QueryError::Beyond { .. } => (StatusCode::BAD_REQUEST, 2, "beyond"),
+        QueryError::Backwards { .. } => (StatusCode::BAD_REQUEST, 2, "usage"),
         QueryError::Log { .. } | QueryError::Damaged { .. } => {
-            (StatusCode::INTERNAL_SERVER_ERROR, 1, "log", "see: jr log verify")
+            (StatusCode::INTERNAL_SERVER_ERROR, 1, "log")
         }
     };
-    Refusal::new(status, exit_code, code, error.to_string()).hint(hint)
+    Refusal::new(status, exit_code, code, error.to_string()).hint(&error.hint())
 }
 
 /// What the selectors mean, each run once.

@@ -157,11 +157,17 @@ mod tests {
             .envs([("JR_RUN_ID", "abc"), ("JR_HOME", "/h"), ("JR_ENV", "local")])
             .spawn()
             .expect("spawns");
-        let carriers = of_environment(Path::new("/h"), "local").expect("procfs");
+        // It has its environment a moment after it has its program.
+        let look = || {
+            let carriers = of_environment(Path::new("/h"), "local").expect("procfs");
+            let own = |carrier: &Carrier| carrier.pid == child.id();
+            let found: Vec<Carrier> = carriers.found.into_iter().filter(own).collect();
+            std::thread::sleep(std::time::Duration::from_millis(u64::from(found.is_empty())));
+            found
+        };
+        let found = (0..5_000).map(|_| look()).find(|found| !found.is_empty()).unwrap_or_default();
         child.kill().expect("ours");
         child.wait().expect("ours");
-        let found: Vec<&Carrier> =
-            carriers.found.iter().filter(|carrier| carrier.pid == child.id()).collect();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].run.as_str(), found[0].command.as_str()), ("abc", "/bin/sleep 60"));
     }
