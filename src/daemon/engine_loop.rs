@@ -208,6 +208,7 @@ impl EngineLoop {
     }
 
     fn let_go(&mut self, released: Vec<Release>) {
+        let mut orders = Vec::new();
         for release in released {
             match release {
                 Release::Act(Action::Prune(pruning)) => {
@@ -216,7 +217,7 @@ impl EngineLoop {
                 Release::Act(Action::TellPruned(pruned)) => {
                     self.news.send_modify(|news| news.outcome = Some(pruned));
                 }
-                Release::Act(action) => self.orders.post(Order::Act(action)),
+                Release::Act(action) => orders.push(Order::Act(action)),
                 Release::Say(answer) => {
                     let Some(waiting) = self.replies.get_mut(&answer.to) else { continue };
                     if !waiting.is_empty() {
@@ -229,5 +230,6 @@ impl EngineLoop {
                 }
             }
         }
+        self.orders.post_all(orders);
     }
 }

@@ -36,6 +36,17 @@ impl<T> Mailbox<T> {
         self.add(message, false);
     }
 
+    /// Adds messages that are taken together.
+    pub fn post_all(&self, messages: Vec<T>) {
+        let mut waiting = self.lock();
+        waiting.messages.extend(messages);
+        let wakes = waiting.asleep && !waiting.messages.is_empty();
+        drop(waiting);
+        if wakes {
+            self.0.arrived.notify_one();
+        }
+    }
+
     /// As [`Self::post`], but wakes the owner only if it had nothing: for messages that may gather.
     pub fn post_lazily(&self, message: T) {
         self.add(message, true);

@@ -26,7 +26,15 @@ impl Orders {
 
     /// Hands an order over.
     pub fn post(&self, order: Order) {
-        self.waiting.post(order);
+        self.post_all(vec![order]);
+    }
+
+    /// Hands over what was released together, to be taken together.
+    pub fn post_all(&self, orders: Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        self.waiting.post_all(orders);
         // A counter that is full has woken it already.
         let _full = rustix::io::write(&*self.wake, &1_u64.to_le_bytes());
     }

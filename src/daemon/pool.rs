@@ -125,7 +125,9 @@ impl Pool {
     pub fn run(mut self) {
         loop {
             self.wait();
-            for (place, order) in self.orders.take().into_iter().enumerate() {
+            let orders = self.orders.take();
+            self.take_back(&orders);
+            for (place, order) in orders.into_iter().enumerate() {
                 // Hundreds of starts take seconds: what has started meanwhile is told.
                 if place % ORDERS_IN_A_ROW == ORDERS_IN_A_ROW - 1 {
                     self.listen();
@@ -149,6 +151,20 @@ impl Pool {
             }
             self.listen();
             self.look_for_mute();
+        }
+    }
+
+    /// What is not to begin gets no slot of those that end before its own order comes: of a batch
+    /// that is stopped no further line begins.
+    fn take_back(&mut self, orders: &[Order]) {
+        for order in orders {
+            if let Order::Act(
+                Action::Stop { run, attempt, .. } | Action::Pause { run, attempt, .. },
+            ) = order
+                && self.slots.holds_back((*run, *attempt))
+            {
+                self.slots.free((*run, *attempt));
+            }
         }
     }
 
