@@ -88,7 +88,8 @@ pub(crate) fn progress(
     run: &Run,
     now: UnixMillis,
 ) -> Option<Box<ProgressView>> {
-    if run.outcome.is_some() {
+    // What is to stay up comes no nearer to an end.
+    if run.outcome.is_some() || run.spec.kind == Kind::Service {
         return None;
     }
     let since = |begun: UnixMillis| u64::try_from(now.0 - begun.0).unwrap_or(0);
