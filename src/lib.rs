@@ -10,3 +10,4 @@ pub mod model;
 pub mod mutants;
 pub mod projections;
 pub mod runners;
+pub mod sys;

@@ -533,7 +533,7 @@ fn nobody_waits_for_the_other_end_of_what_should_be_a_file() {
             assert!(monotonic_ms() - begun_ms < 20_000, "{name} {words:?}");
             assert_ne!(code(&told), 0, "{name} {words:?}: {}", text(&told.stdout));
             let words = text(&told.stderr);
-            assert!(words.contains("no regular file"), "{name}: {words}");
+            assert!(words.contains("not a regular file"), "{name}: {words}");
         }
     }
 }

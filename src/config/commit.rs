@@ -16,9 +16,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::locate::upwards;
-use super::regular;
 use crate::limits;
 use crate::model::GitCommit;
+use crate::sys::regular;
 
 /// Refs may name refs; git follows so many (`SYMREF_MAXDEPTH`).
 const DEPTH: usize = 5;
@@ -130,7 +130,8 @@ impl Repository {
 
 /// A file of at most `limit` bytes.
 fn read(path: &Path, limit: u64) -> Contents {
-    let (file, data) = match regular::open(path) {
+    let opened = regular::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (data, file) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             use std::io::ErrorKind::{InvalidInput, NotADirectory, NotFound};

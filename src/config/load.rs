@@ -11,13 +11,13 @@ use super::locate::{Located, Search};
 use super::merge::merge;
 use super::parse;
 use super::problem::{Problem, did_you_mean, has_errors};
-use super::regular;
 use super::schema;
 use super::shape::Shape;
 use super::source::{Layer, Origin, Source};
 use super::tree::{Node, Table, Value};
 use crate::limits;
 use crate::model::Digest;
+use crate::sys::regular;
 
 /// The lowest priority.
 const PACKAGED: &str = include_str!("packaged.toml");
@@ -286,8 +286,8 @@ fn wrap_runtime(mut tree: Table, source: usize, problems: &mut Vec<Problem>) -> 
 /// Why it is not read.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
     let unreadable = |error: &std::io::Error| Problem::error("unreadable", error.to_string());
-    let (file, data) = regular::open(path).map_err(|error| unreadable(&error))?;
-    check_trust(&data)?;
+    let file = regular::open(path).map_err(|error| unreadable(&error))?;
+    check_trust(&file.metadata().map_err(|error| unreadable(&error))?)?;
     let mut bytes = Vec::new();
     let limit = limits::CONFIG_BYTES as u64 + 1;
     let read = file.take(limit).read_to_end(&mut bytes);

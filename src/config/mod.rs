@@ -20,7 +20,6 @@ pub mod merge;
 pub mod parse;
 pub mod print;
 pub mod problem;
-pub mod regular;
 pub mod resolve;
 pub mod save;
 pub mod schema;

@@ -207,7 +207,7 @@ pub fn ask_any_version_within(
         attempts += 1;
         let Some(stream) = connect(place)? else { return Ok(None) };
         let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
-            set_timeout(place, &lines, limit_ms)?;
+            lines.set_read_timeout(limit_ms)?;
             lines.wait_for_head()?;
             lines.body()
         });
@@ -324,15 +324,6 @@ pub fn wait_until_gone(place: &Place) -> Result<(), ClientError> {
 /// A daemon writes its views after it has closed its socket, and lets go of the lock last.
 fn is_held(place: &Place) -> bool {
     matches!(Lock::attempt(&place.lock(), Sharing::Shared), Err(LogError::Busy { .. }))
-}
-
-fn set_timeout(place: &Place, lines: &Lines, limit_ms: Option<u64>) -> Result<(), ClientError> {
-    let limit = limit_ms.map(Duration::from_millis);
-    lines.stream.set_read_timeout(limit).map_err(|source| ClientError::Io {
-        operation: "set up",
-        path: place.daemon_socket(),
-        source,
-    })
 }
 
 /// An answer that comes line by line.

@@ -17,8 +17,9 @@ use super::client::{ClientError, monotonic_ms};
 use super::machine;
 use super::place::Place;
 use crate::limits;
-use crate::log::{Lock, LogError, Sharing, regular};
+use crate::log::{Lock, LogError, Sharing};
 use crate::runners::linux::sockets::Reachable;
+use crate::sys::regular;
 
 /// A socket whose queue of connections is full for so long belongs to a busy daemon.
 const BUSY_MS: u64 = 5_000;

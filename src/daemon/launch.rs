@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::declaration::{self, Words};
 use super::place::Place;
-use crate::config::regular;
 use crate::limits;
 use crate::log::{Blobs, Secrets as SecretFiles, codec};
 use crate::model::event::SpawnError;
@@ -19,6 +18,7 @@ use crate::model::secret::{self, Secrets};
 use crate::model::service::spec::Supervision;
 use crate::model::{ByteString, Digest, RunId, RunSpec};
 use crate::runners::protocol::{AttemptId, PassedSocket, Start};
+use crate::sys::regular;
 
 /// EIO: what must be there could not be read.
 const IO_ERROR: i32 = 5;
@@ -273,7 +273,7 @@ fn add_from_files(spec: &RunSpec, variables: &mut Variables) -> Result<(), Spawn
 /// What a file says, without the end of its last line. Not blocking: a FIFO in its place must not
 /// hold up everybody's starts.
 pub fn secret_file(path: &ByteString) -> Option<ByteString> {
-    let (file, _) = regular::open(Path::new(OsStr::from_bytes(path.as_bytes()))).ok()?;
+    let file = regular::open(Path::new(OsStr::from_bytes(path.as_bytes()))).ok()?;
     let mut bytes = Vec::new();
     let limit = limits::SECRET_FILE_BYTES + 1;
     file.take(limit).read_to_end(&mut bytes).ok()?;

@@ -31,10 +31,11 @@ use super::server::{self, EndWish, Entrance, Shared};
 use super::start::{self, Started};
 use super::upkeep;
 use crate::limits;
-use crate::log::{Lock, LogError, Sharing, regular};
+use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
 use crate::runners::linux::arena::ARENA;
 use crate::runners::linux::{clock, sockets, text};
+use crate::sys::regular;
 
 /// How a daemon is to live.
 #[derive(Clone, Copy, Debug)]

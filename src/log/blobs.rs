@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::atomic;
 use super::chain;
 use super::error::{Damage, LogError};
-use super::regular;
 use crate::model::Digest;
+use crate::sys::regular;
 
 /// Digests remembered as durable; more only cost a sync that was not needed.
 const REMEMBERED: usize = 4_096;

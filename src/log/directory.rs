@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 
 use super::atomic;
 use super::overlay::Base;
-use super::regular;
+use crate::sys::regular;
 
 /// The files of a log, by name.
 pub trait Directory: Send + Sync + std::fmt::Debug + 'static {

@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::LogError;
-use super::regular;
+use crate::sys::regular;
 
 /// Name of the file that guards the log, in an environment's directory.
 pub const LOCK: &str = "lock";

@@ -10,7 +10,6 @@
 //!               blobs/<2>/<62>         blobs.rs      what events refer to by digest
 //!               secrets/<run>          secrets.rs    what must not be in an event
 //!               secrets/key, proofs    secrets.rs    what tells later whether they are the same
-//!               any of them            regular.rs    opened only if it is a file
 //!
 //! Envelope ──upcast, codec, record, chain──▶ Batch ──store──▶ one durable commit
 //! Envelope ◀──upcast, codec────── Record (verified) ◀──reader, cursor── a file, open or as it lies
@@ -35,7 +34,6 @@ pub mod part;
 pub mod prune;
 mod reader;
 pub mod record;
-pub mod regular;
 pub mod secrets;
 mod segment;
 pub mod segments;

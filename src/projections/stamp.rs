@@ -7,8 +7,8 @@ use super::error::ViewsError;
 use super::rows::{META, Meta, NAME, Table, VERSION, decode};
 use super::store::Store;
 use crate::log::overlay::Overlay;
-use crate::log::regular;
 use crate::model::BootId;
+use crate::sys::regular;
 
 /// Who wrote it, and up to where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

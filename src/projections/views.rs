@@ -23,8 +23,8 @@ use super::store::{Rows, Store};
 use super::tally;
 use crate::log::atomic::unnamed_file;
 use crate::log::overlay::Overlay;
-use crate::log::regular;
 use crate::model::{BootId, Digest, Event, Run, RunId, State, UnixMillis};
+use crate::sys::regular;
 
 /// How often which row is written; the same for all that share a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,7 +52,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
-            "src/sys",
+            "src/sys/",
             "src/log/",
             "src/config/",
             "src/projections/",
@@ -77,7 +77,10 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("bytes", &["src/daemon/", "src/runners/probe/"]),
     ("globset", &["src/projections/", "src/daemon/", "src/cli/"]),
     // run_view.rs writes times as `--json` has them, for the daemon and for files alike.
-    ("jiff", &["src/sys", "src/config/", "src/daemon/", "src/cli/", "src/projections/run_view.rs"]),
+    (
+        "jiff",
+        &["src/sys/", "src/config/", "src/daemon/", "src/cli/", "src/projections/run_view.rs"],
+    ),
     ("clap", &["src/cli/"]),
     ("clap_mangen", &["src/cli/command/man.rs"]),
     ("unicode_width", &["src/cli/text.rs"]),

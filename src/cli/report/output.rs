@@ -14,9 +14,9 @@ use crate::bundle::redact::Redactor;
 use crate::bundle::{BundleError, Writer};
 use crate::cli::text;
 use crate::daemon::place::Place;
-use crate::log::regular;
 use crate::model::RunId;
 use crate::runners::capture::index::ENTRY_BYTES;
+use crate::sys::regular;
 
 /// So much before a cut is looked at as well: no secret is longer.
 const CUT_BYTES: u64 = 1 << 20;

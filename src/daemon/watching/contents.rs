@@ -7,8 +7,8 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::regular::open;
 use crate::limits;
+use crate::sys::regular::open;
 
 /// Clocks of file systems stand still for some milliseconds: what changed shortly before it was
 /// read may have changed once more since, under the same time.
@@ -119,7 +119,7 @@ pub(super) fn print_of(path: &Path, stamp: &Stamp) -> Option<Print> {
     if is_gone {
         return None;
     }
-    let Ok((file, _)) = opened else { return Some(Print::Unread) };
+    let Ok(file) = opened else { return Some(Print::Unread) };
     let mut hasher = blake3::Hasher::new();
     if hasher.update_reader(file.take(limits::WATCHED_BYTES + 1)).is_err() {
         return Some(Print::Unread);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::config::regular::open;
 use crate::limits;
+use crate::sys::regular::open;
 
 /// What nobody means who watches a directory.
 const APART: [&[u8]; 5] = [b".git", b".hg", b".jj", b".svn", b".jr"];
@@ -64,7 +64,7 @@ fn is_repository(directory: &Path) -> bool {
 }
 
 fn read(directory: &Path, name: &str) -> Option<Arc<Gitignore>> {
-    let (file, _) = open(&directory.join(name)).ok()?;
+    let file = open(&directory.join(name)).ok()?;
     let mut text = Vec::new();
     file.take(limits::IGNORE_BYTES).read_to_end(&mut text).ok()?;
     let mut builder = GitignoreBuilder::new(directory);

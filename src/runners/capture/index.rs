@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::log::regular;
 use crate::model::{Now, UnixMillis};
+use crate::sys::regular;
 
 /// Bytes of one entry.
 pub const ENTRY_BYTES: usize = 32;

@@ -11,8 +11,8 @@ use rustix::fs::SeekFrom;
 
 use super::StreamName;
 use super::index::IndexReader;
-use crate::log::regular;
 use crate::model::{Now, UnixMillis};
+use crate::sys::regular;
 
 /// The output files of one attempt, opened for reading.
 #[derive(Debug)]

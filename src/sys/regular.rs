@@ -1,10 +1,12 @@
-//! Opening what should be a regular file. A FIFO in its place would make who opens it wait for the
-//! other end, which may never come.
+//! Opening what should be a regular file. A FIFO or a device in its place would make who opens it
+//! wait for the other end, which may never come, or give a process a terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// Opens a regular file for reading.
 ///
@@ -19,9 +21,9 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Which changes nothing for a regular file (open(2)).
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = options.custom_flags(nonblocking).open(path).map_err(|error| {
+    // These change nothing for a regular file (open(2)).
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path).map_err(|error| {
         // A FIFO that nobody reads, opened for writing, and a socket.
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             Some(rustix::io::Errno::NXIO) => no_file(),
@@ -32,7 +34,7 @@ pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 fn no_file() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! What every layer needs of the system.
+
+pub mod regular;
