@@ -729,6 +729,45 @@ fn a_directory_is_ready_or_it_is_said_what_lacks() {
     assert_eq!(code(&project.jr(&["doctor", "--repo", "."])), 0);
 }
 
+/// Each of these lets `config check` pass and the start fail.
+#[test]
+fn what_a_start_would_be_refused_for_is_said_before() {
+    let project = Project::new(&format!(
+        "{TWO}[jobs.a]\ncommand = \"true\"\nenv_file = \"none.env\"\n\
+         [jobs.b]\ncommand = \"true\"\nenvironment.X = {{ env = \"NOBODY_SETS_THIS\" }}\n\
+         [jobs.c]\ncommand = \"true\"\nenvironment.S = {{ file = \"none.secret\" }}\n\
+         [jobs.d]\ncommand = \"own x\"\nenvironment.PATH = \"{{HERE}}/bin:/usr/bin:/bin\"\n\
+         [services.p]\ncommand = \"true\"\nreadiness.exec = \"no-such-probe x\"\n\
+         [services.q]\ncommand = \"true\"\nhealth.exec = {{ command = \"no-such-health\" }}\n\
+         [services.v]\ncommand = \"true\"\nenv_file = \"/dev/zero\"\n\
+         [services.off]\npreset = \"atlas\"\nenabled = false\n[services.atlas]\n"
+    ));
+    let config = std::fs::read_to_string(project.path().join("jr.toml")).expect("read");
+    let here = project.path().display().to_string();
+    project.write("jr.toml", &config.replace("{HERE}", &here));
+    std::fs::create_dir(project.path().join("bin")).expect("made");
+    project.write("bin/own", "#!/bin/sh\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.path().join("bin/own"), executable).expect("changed");
+    let report = project.json(&["doctor", "--repo", "."]);
+    assert_eq!(report["ok"], false);
+    let errors = report["items"].as_array().expect("items").iter();
+    let errors = errors.filter(|item| item["severity"] == "error");
+    let told: Vec<&str> = errors.filter_map(|item| item["message"].as_str()).collect();
+    for wanted in [
+        "job a: env_file of a",
+        "job b: b needs the variable NOBODY_SETS_THIS",
+        "job c: the file of its secret S",
+        "readiness probe of service p names no-such-probe",
+        "health probe of service q names no-such-health",
+        "service v: env_file of v, /dev/zero: ",
+        "service atlas: jr does not know how to start service atlas",
+    ] {
+        assert!(told.iter().any(|told| told.starts_with(wanted)), "{wanted}: {told:#?}");
+    }
+    assert_eq!(told.len(), 7, "{told:#?}");
+}
+
 #[test]
 fn a_shell_is_offered_what_is_declared() {
     let jobs = "[jobs.build]\ncommand = \"true\"\ndescription = \"makes it\"\n";

@@ -67,9 +67,10 @@ impl<'a> Declared<'a> {
         self.resolved.environment.jobs.as_ref()?.get(name)
     }
 
-    /// The names of all jobs.
-    pub fn job_names(&self) -> impl Iterator<Item = &str> {
-        self.resolved.environment.jobs.iter().flatten().map(|(name, _)| name.as_str())
+    /// All jobs.
+    pub fn jobs(&self) -> impl Iterator<Item = (&str, &Job)> {
+        let jobs = self.resolved.environment.jobs.iter().flatten();
+        jobs.map(|(name, job)| (name.as_str(), job))
     }
 
     /// Where ports are looked for that may be any.
@@ -82,15 +83,19 @@ impl<'a> Declared<'a> {
         self.resolved.environment.default_queue.as_ref()?.parse().ok()
     }
 
-    /// What holds for every run there.
-    pub fn common(&self) -> Common {
-        let environment = &self.resolved.environment;
+    /// What a daemon keeps of the configuration.
+    pub fn config(&self) -> Option<String> {
         let loaded = self.configuration.loaded();
         let document = Document::new(loaded, &self.configuration.search, &self.resolved);
+        String::from_utf8(document.to_bytes()).ok()
+    }
+
+    /// What holds for every run there; the configuration itself, which is large, is not in it.
+    pub fn common(&self) -> Common {
+        let environment = &self.resolved.environment;
         Common {
             labels: environment.labels.clone().unwrap_or_default(),
             limits: environment.limits.as_ref().map(limits).unwrap_or_default(),
-            config: String::from_utf8(document.to_bytes()).ok(),
             ..Common::default()
         }
     }

@@ -8,7 +8,7 @@
 //! views_loop  the one owner of the views             recovery   what an earlier daemon left
 //! probing     asks services how they are            watching/   and follows their files
 //! prune       takes away what a prune lets go        blobs      are those that the log names there
-//! client      the blocking caller of the socket  http       the few lines of HTTP it needs
+//! client/     the blocking caller of the socket  http       the few lines of HTTP it needs
 //! offline     the same answers without a daemon
 //! doctor/     is all as it should be, and if not, what to type
 //! isolated    all of it within one command        door       the way in there
@@ -18,7 +18,6 @@ pub mod admission;
 pub mod blobs;
 pub mod client;
 pub mod configuring;
-pub mod connect;
 pub mod declaration;
 pub mod doctor;
 pub mod door;

@@ -92,8 +92,9 @@ impl Runnable for BatchArgs {
             commands(&read_source(self.source.as_deref(), context)?)?
         };
         let declared = Declared::of(&context.configuration)?;
-        let declared = declared.map(|declared| declared.common()).unwrap_or_default();
-        let mut request = self.into_request(lines, declared)?;
+        let common = declared.as_ref().map(Declared::common).unwrap_or_default();
+        let mut request = self.into_request(lines, common)?;
+        request.common.config = declared.as_ref().and_then(Declared::config);
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
         context.bring_up()?;
         let answer = context.open("/v1/batch", &request)?;

@@ -136,6 +136,7 @@ impl Runnable for RunArgs {
         }
         let declared = Declared::of(&context.configuration)?;
         let mut request = self.into_request(context.ui.json, declared.as_ref())?;
+        request.common.config = declared.as_ref().and_then(Declared::config);
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
     }
@@ -314,7 +315,7 @@ fn near_job(context: &Context, run: &RunView) -> Option<String> {
         return None;
     }
     let declared = Declared::of(&context.configuration).ok()??;
-    let near = did_you_mean(run.command.first()?, declared.job_names())?;
+    let near = did_you_mean(run.command.first()?, declared.jobs().map(|(name, _)| name))?;
     Some(format!("; did you mean the job {near:?}? jr run {near}"))
 }
 

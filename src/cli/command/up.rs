@@ -159,7 +159,7 @@ pub fn declaration(context: &Context) -> Result<UpRequest, CommandError> {
         }
     }
     let services = declared.as_ref().map(declare::services).transpose()?.unwrap_or_default();
-    let config = declared.as_ref().and_then(|declared| declared.common().config);
+    let config = declared.as_ref().and_then(Declared::config);
     Ok(UpRequest {
         command_id: command_id()?,
         services,

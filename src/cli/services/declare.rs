@@ -33,8 +33,15 @@ const KEPT: [&str; 8] = ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TM
 /// # Errors
 /// A file or variable that one names is not there.
 pub fn services(declared: &Declared<'_>) -> Result<Vec<ServiceRequest>, CommandError> {
+    each(declared).map(|(_, asked)| asked).collect()
+}
+
+/// The same one by one: its name, and what its daemon is told or why that cannot be known.
+pub fn each<'a>(
+    declared: &'a Declared<'_>,
+) -> impl Iterator<Item = (&'a String, Result<ServiceRequest, CommandError>)> {
     let enabled = declared.services().filter(|(_, service)| service.enabled != Some(false));
-    enabled.map(|(name, service)| request(declared, name, service)).collect()
+    enabled.map(|(name, service)| (name, request(declared, name, service)))
 }
 
 /// The variables of this process that services get below their own.
@@ -54,7 +61,6 @@ fn request(
         CommandError::new("bad_name", exit::USAGE, format!("service {name:?}: {error}"))
     })?;
     let mut common = declared.common();
-    common.config = None;
     common.labels.extend(wish.labels.clone().unwrap_or_default());
     common.limits = merged(common.limits, wish.limits.as_ref());
     common.cwd = directory(declared, name, wish).into();

@@ -1,6 +1,7 @@
 //! Services that need no command: jr knows how to start them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::cli::declared::Declared;
 use crate::cli::error::CommandError;
@@ -27,6 +28,23 @@ pub fn readiness() -> Probe {
     Probe { tcp: Some(TcpWish::Table(TcpProbe::default())), interval, ..Probe::default() }
 }
 
+/// The program that a preset becomes, and the package that has it where that is known for all;
+/// `None` where this jr does not know how to start it.
+pub fn program(preset: Preset) -> Option<(&'static str, &'static str)> {
+    match preset {
+        Preset::Redis => Some(("redis-server", "redis-server")),
+        Preset::Postgres => Some(("initdb", "postgresql")),
+        Preset::N8n => Some(("n8n", "n8n")),
+        Preset::Supabase | Preset::Atlas => None,
+    }
+}
+
+/// Where its programs may be besides `PATH`.
+pub fn directories(preset: Preset) -> impl Iterator<Item = PathBuf> {
+    let versions = (preset == Preset::Postgres).then(|| std::fs::read_dir("/usr/lib/postgresql"));
+    versions.into_iter().flatten().flatten().flatten().map(|version| version.path().join("bin"))
+}
+
 /// The command of a preset; a port that it needs and that was not asked for is added.
 ///
 /// # Errors
@@ -43,7 +61,7 @@ pub fn command(
         let given = wish.data_dir.as_deref().unwrap_or(name);
         let path = match &wish.data_dir {
             Some(path) => declared.path_of(&["services", name, "data_dir"], path),
-            None => std::path::PathBuf::from(common.cwd.to_text()).join(".jr").join(given),
+            None => PathBuf::from(common.cwd.to_text()).join(".jr").join(given),
         };
         path.to_string_lossy().into_owned()
     };

@@ -1,73 +1,34 @@
-//! Whether a directory is ready: its configuration, the programs that it names, the ports that its
-//! services want. It only looks.
+//! Whether the programs and directories are there that jobs, services and tests name.
 
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::configuration::Configuration;
-use crate::config::problem::{Problem, Severity as Weight};
+use crate::cli::configuration::Configuration;
+use crate::cli::services::preset;
 use crate::config::resolve::{Resolved, absolute, base};
-use crate::config::schema::service::{Ports, Service};
-use crate::config::schema::values::{Port, Words};
-use crate::config::source::Source;
+use crate::config::schema::probe::ExecWish;
+use crate::config::schema::service::{Preset, Service};
+use crate::config::schema::values::{Variable, Words};
 use crate::config::tree::find;
+use crate::daemon::doctor::Finding;
 use crate::daemon::doctor::finding::quoted;
-use crate::daemon::doctor::{Finding, Severity};
 use crate::model::{ByteString, batch_line};
 
-/// What the configuration comes to: each problem, or that there is none.
-pub fn configuration(configuration: &Configuration) -> Vec<Finding> {
-    let group = "configuration";
-    if !configuration.has_files() {
-        let none = Finding::info("config", "no configuration file; what jr brings along holds");
-        return vec![Finding { group, ..none }];
-    }
-    let loaded = configuration.loaded();
-    let own = match configuration.resolve() {
-        Ok((_, problems)) => problems,
-        Err(error) => vec![Problem::error("environment", error.message)],
-    };
-    let all = loaded.problems.iter().chain(&own);
-    let mut findings: Vec<Finding> = all.map(|problem| of(problem, &loaded.sources)).collect();
-    let files = loaded.sources.iter().filter(|source| source.path.is_some());
-    let files: Vec<&str> = files.map(|source| source.name.as_str()).collect();
-    if findings.is_empty() {
-        findings.push(Finding::ok("config", format!("sound: {}", files.join(", "))));
-    }
-    findings.into_iter().map(|finding| Finding { group, ..finding }).collect()
+/// Each program and directory that is not there; where the configuration has errors, that not all
+/// of them are known.
+pub(super) fn examine(
+    configuration: &Configuration,
+    resolved: &Resolved,
+    has_errors: bool,
+) -> Vec<Finding> {
+    Programs { configuration, resolved }.all(has_errors)
 }
 
-fn of(problem: &Problem, sources: &[Source]) -> Finding {
-    let severity = match problem.severity {
-        Weight::Error => Severity::Error,
-        Weight::Warning => Severity::Warning,
-    };
-    let place = problem.place(sources).map(|place| format!("{place}: ")).unwrap_or_default();
-    let finding = Finding::new("config", severity, format!("{place}{}", problem.message));
-    let suggestion = problem.suggestion.clone();
-    let finding = finding.fix("jr config check").with("code", problem.code);
-    match suggestion {
-        Some(suggestion) => finding.with("suggestion", suggestion),
-        None => finding,
-    }
-}
-
-/// Whether everything is there that the directory's jobs, services and tests name.
-pub fn examine(configuration: &Configuration) -> Vec<Finding> {
-    let mut findings = self::configuration(configuration);
-    if let Ok((resolved, _)) = configuration.resolve() {
-        let repo = Repo { configuration, resolved };
-        let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
-        findings.extend(repo.programs(has_errors));
-        findings.extend(repo.ports());
-    }
-    findings
-}
-
-struct Repo<'a> {
+struct Programs<'a> {
     configuration: &'a Configuration,
-    resolved: Resolved,
+    resolved: &'a Resolved,
 }
 
 /// A command somewhere in the configuration.
@@ -79,15 +40,17 @@ struct Named<'a> {
     command: &'a Words,
     has_args: bool,
     directory: Option<&'a str>,
+    variables: Option<&'a BTreeMap<String, Variable>>,
 }
 
-impl Repo<'_> {
+impl Programs<'_> {
     fn named(&self) -> Vec<Named<'_>> {
         let environment = &self.resolved.environment;
         let jobs = environment.jobs.iter().flatten().filter_map(|(name, job)| {
             let (command, directory) = (job.command.as_ref()?, job.directory.as_deref());
             let (whose, path) = (format!("job {name}"), ["jobs", name]);
-            Some(Named { whose, path, command, has_args: job.args.is_some(), directory })
+            let (has_args, variables) = (job.args.is_some(), job.environment.as_ref());
+            Some(Named { whose, path, command, has_args, directory, variables })
         });
         let services = environment.services.iter().flatten().flat_map(|(name, service)| {
             let commands = commands_of(service).into_iter();
@@ -97,19 +60,22 @@ impl Repo<'_> {
                 command,
                 has_args,
                 directory: service.directory.as_deref(),
+                variables: service.environment.as_ref(),
             })
         });
         let tests = environment.tests.iter().flatten().filter_map(|(name, test)| {
             let (command, directory) = (test.command.as_ref()?, test.directory.as_deref());
             let (whose, path) = (format!("test {name}"), ["tests", name]);
-            Some(Named { whose, path, command, has_args: test.args.is_some(), directory })
+            let (has_args, variables) = (test.args.is_some(), test.environment.as_ref());
+            Some(Named { whose, path, command, has_args, directory, variables })
         });
         jobs.chain(services).chain(tests).collect()
     }
 
-    fn programs(&self, has_errors: bool) -> Vec<Finding> {
+    fn all(&self, has_errors: bool) -> Vec<Finding> {
         let mut findings: Vec<Finding> =
             self.named().iter().filter_map(|named| self.program(named)).collect();
+        findings.extend(self.presets());
         if has_errors {
             let message = "what the configuration names is not all known: it has errors";
             findings.push(Finding::info("programs", message).fix("jr config check"));
@@ -139,14 +105,38 @@ impl Repo<'_> {
             }
             is_executable(&path)
         } else {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).any(|directory| is_executable(&directory.join(&program)))
+            let own = named.variables.and_then(|variables| variables.get("PATH"));
+            match own {
+                Some(Variable::Text(path)) => is_in(path.as_ref(), &program),
+                // Known when it starts.
+                Some(_) => true,
+                None => is_in(&std::env::var_os("PATH").unwrap_or_default(), &program),
+            }
         };
         let missing = || {
             let message = format!("{} names {program}, which is not there", named.whose);
             Finding::error("program", message).fix(format!("command -v {}", quoted(&program)))
         };
         (!is_there).then(missing)
+    }
+
+    /// What a service without a command needs.
+    fn presets(&self) -> Vec<Finding> {
+        let services = self.resolved.environment.services.iter().flatten();
+        let without = services.filter(|(_, s)| s.command.is_none() && s.enabled != Some(false));
+        let missing = without.filter_map(|(name, service)| {
+            let preset = service.preset.or_else(|| Preset::of_name(name))?;
+            let (program, package) = preset::program(preset)?;
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            if is_in(&path, program)
+                || preset::directories(preset).any(|bin| is_executable(&bin.join(program)))
+            {
+                return None;
+            }
+            let message = format!("service {name} needs {program}, which is not there");
+            Some(Finding::error("program", message).fix(format!("apt-get install {package}")))
+        });
+        missing.collect()
     }
 
     fn directory(&self, named: &Named<'_>) -> PathBuf {
@@ -158,31 +148,9 @@ impl Repo<'_> {
             None => base.to_owned(),
         }
     }
-
-    fn ports(&self) -> Vec<Finding> {
-        let services = self.resolved.environment.services.iter().flatten();
-        let wanted: Vec<(&String, u16)> = services
-            .flat_map(|(name, service)| ports_of(service).map(move |p| (name, p)))
-            .collect();
-        let mut findings = Vec::new();
-        for (place, (name, port)) in wanted.iter().enumerate() {
-            if let Some((other, _)) = wanted[..place].iter().find(|(_, other)| other == port) {
-                let message = format!("services {other} and {name} both want port {port}");
-                findings.push(Finding::error("port", message).fix("jr config show --origin"));
-            } else if let Some(family) = taken(*port) {
-                let message = format!("port {port} of service {name} is taken ({family})");
-                let fix = format!("ss -ltnp 'sport = :{port}'");
-                findings.push(Finding::warning("port", message).fix(fix));
-            }
-        }
-        if findings.is_empty() {
-            findings.push(Finding::ok("ports", format!("{} wanted, all free", wanted.len())));
-        }
-        findings.into_iter().map(|finding| Finding { group: "ports", ..finding }).collect()
-    }
 }
 
-/// All commands of a service: whose each is, and whether it has its arguments apart.
+/// All commands of a service: what each is, and whether it has its arguments apart.
 fn commands_of(service: &Service) -> Vec<(&'static str, &Words, bool)> {
     let mut found = Vec::new();
     let mut take = |what, command, has_args| {
@@ -190,6 +158,16 @@ fn commands_of(service: &Service) -> Vec<(&'static str, &Words, bool)> {
     };
     take("", service.command.as_ref(), service.args.is_some());
     take("stop_command of ", service.stop_command.as_ref(), false);
+    for (what, probe) in [
+        ("readiness probe of ", service.readiness.as_ref()),
+        ("health probe of ", service.health.as_ref()),
+    ] {
+        match probe.and_then(|probe| probe.exec.as_ref()) {
+            Some(ExecWish::Command(command)) => take(what, Some(command), false),
+            Some(ExecWish::Table(exec)) => take(what, exec.command.as_ref(), exec.args.is_some()),
+            None => {}
+        }
+    }
     if let Some(hooks) = &service.hooks {
         take("hook before_start of ", hooks.before_start.as_ref(), false);
         take("hook after_ready of ", hooks.after_ready.as_ref(), false);
@@ -238,35 +216,13 @@ fn first_program(line: &str) -> Option<String> {
     None
 }
 
+fn is_in(path: &OsStr, program: &str) -> bool {
+    std::env::split_paths(path).any(|directory| is_executable(&directory.join(program)))
+}
+
 fn is_executable(path: &Path) -> bool {
     let data = std::fs::metadata(path);
     data.is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-}
-
-fn ports_of(service: &Service) -> impl Iterator<Item = u16> {
-    let listed = service.ports.iter().flat_map(|ports| match ports {
-        Ports::Named(named) => named.values().collect::<Vec<_>>(),
-        Ports::List(list) => list.iter().collect(),
-    });
-    service.port.iter().chain(listed).filter_map(number).filter(|port| *port > 0)
-}
-
-fn number(port: &Port) -> Option<u16> {
-    match port {
-        Port::Fixed(port) => Some(*port),
-        Port::Text(text) => text.rsplit(':').next()?.parse().ok(),
-    }
-}
-
-/// The family in which somebody has the port.
-fn taken(port: u16) -> Option<&'static str> {
-    let is_taken = |result: std::io::Result<TcpListener>| {
-        result.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    };
-    if is_taken(TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
-        return Some("IPv4");
-    }
-    is_taken(TcpListener::bind((Ipv6Addr::LOCALHOST, port))).then_some("IPv6")
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use std::time::Duration;
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
-use super::client::{ClientError, monotonic_ms};
-use super::machine;
-use super::place::Place;
+use super::{ClientError, monotonic_ms};
+use crate::daemon::machine;
+use crate::daemon::place::Place;
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
 use crate::runners::linux::sockets::Reachable;

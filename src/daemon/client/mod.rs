@@ -1,124 +1,34 @@
-//! The blocking client of the daemon's socket; it starts a daemon where one is needed.
+//! The blocking client of the daemon's socket: asking, and who is asked.
+//!
+//! `connect` finds the socket and starts a daemon where one is needed; `answer` comes line by line.
 //!
 //! Who sends a request again after a broken connection repeats its command id, so it acts once.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+mod answer;
+mod connect;
+mod error;
+
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-pub use super::connect::{Starting, connect, connect_or_start, spawn};
-use super::http::{self, Head, HttpError, Response};
-use super::machine::Elsewhere;
+pub use answer::Lines;
+pub use connect::{Starting, connect, connect_or_start, spawn};
+pub use error::ClientError;
+
+use super::http;
 use super::place::Place;
-use super::protocol::{DaemonStopRequest, ErrorBody, ErrorDetail, PROTOCOL, PROTOCOL_HEADER};
+use super::protocol::{DaemonStopRequest, PROTOCOL, PROTOCOL_HEADER};
 use crate::limits;
 use crate::log::{Lock, LogError, Sharing};
-use crate::runners::linux::procfs;
 
 /// An answer that is due at once (no wait, no stream) comes within this, commit included.
 const ANSWER_MS: u64 = 30_000;
-/// Between two looks whether a daemon that says nothing was stopped.
-const LOOK_MS: u64 = 1_000;
 /// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
 const ATTEMPTS: u32 = 4;
 /// Between two looks at a daemon that ends.
 const GONE_TICK_MS: u64 = 5;
-/// What a daemon on its way out answers.
-const ENDING: &str = "daemon_ending";
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The socket belongs to somebody else.
-    #[error("{} is served by user {uid}, not by you", .path.display())]
-    NotYours {
-        /// The socket.
-        path: PathBuf,
-        /// Who serves it.
-        uid: u32,
-    },
-    /// Its queue of connections stayed full.
-    #[error("the daemon at {} is busy", .path.display())]
-    Busy {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// It holds the environment and says nothing.
-    #[error("the daemon (pid {pid}) {}", why_mute(*.is_stopped, *.waited_ms))]
-    Mute {
-        /// Its process.
-        pid: i32,
-        /// Somebody stopped it (SIGSTOP, a debugger).
-        is_stopped: bool,
-        /// How long it was waited for.
-        waited_ms: u64,
-    },
-    /// No daemon is started on it: it would refuse it.
-    #[error("{} {why}", .root.display())]
-    Elsewhere {
-        /// The environment.
-        root: PathBuf,
-        /// Whose processes its log tells of.
-        why: Elsewhere,
-    },
-    /// A newer jr runs there.
-    #[error("the daemon speaks protocol {theirs}; this jr speaks {PROTOCOL}")]
-    Newer {
-        /// Its protocol.
-        theirs: u32,
-    },
-    /// It did not come up.
-    #[error("the daemon did not start: {why}")]
-    Start {
-        /// The last that it said, or what the system said.
-        why: String,
-    },
-    /// The system refused.
-    #[error("{operation} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// What came was no answer.
-    #[error("the daemon at {}: {source}", .path.display())]
-    Http {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: HttpError,
-    },
-    /// There is none, and there will be none.
-    #[error(
-        "environment {environment} is isolated: what is in it ends with the command that uses it"
-    )]
-    Isolated {
-        /// Its name.
-        environment: String,
-    },
-    /// It said no.
-    #[error("{}", .0.message)]
-    Refused(ErrorDetail),
-}
-
-fn why_mute(is_stopped: bool, waited_ms: u64) -> String {
-    if is_stopped {
-        "was stopped by a signal, so it does not answer".to_owned()
-    } else {
-        format!("has not answered for {} s", waited_ms / 1_000)
-    }
-}
 
 /// Whether a daemon may be started to get an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,24 +186,6 @@ fn exchange(
     }
 }
 
-impl ClientError {
-    /// The daemon ended before it answered; what was asked can be asked again, under the same
-    /// command id.
-    pub fn is_gone(&self) -> bool {
-        match self {
-            Self::Http { source: HttpError::Cut, .. } => true,
-            Self::Io { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::BrokenPipe
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-            ),
-            Self::Refused(detail) => detail.code == ENDING,
-            _ => false,
-        }
-    }
-}
-
 /// Asks an older daemon to commit and end, and starts ours.
 fn replace(place: &Place) -> Result<(), ClientError> {
     let request = encode(&DaemonStopRequest { upgrade: true });
@@ -326,188 +218,13 @@ fn is_held(place: &Place) -> bool {
     matches!(Lock::attempt(&place.lock(), Sharing::Shared), Err(LogError::Busy { .. }))
 }
 
-/// An answer that comes line by line.
-#[derive(Debug)]
-pub struct Lines {
-    stream: UnixStream,
-    response: Response,
-    path: PathBuf,
-    patience: Option<Patience>,
-}
-
-/// How long a silence may be.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    limit_ms: u64,
-    waited_ms: u64,
-}
-
-impl Lines {
-    fn send(place: &Place, stream: UnixStream, request: &[u8]) -> Result<Self, ClientError> {
-        let path = place.daemon_socket();
-        let lines = Self { stream, response: Response::new(), path, patience: None };
-        (&lines.stream).write_all(request).map_err(|source| lines.io("write to", source))?;
-        Ok(lines)
-    }
-
-    /// Limits how long one read may take.
-    ///
-    /// # Errors
-    /// [`ClientError::Io`].
-    pub fn set_read_timeout(&self, limit_ms: Option<u64>) -> Result<(), ClientError> {
-        self.stream
-            .set_read_timeout(limit_ms.map(|limit| Duration::from_millis(limit.max(1))))
-            .map_err(|source| self.io("set up", source))
-    }
-
-    /// An answer that is due: a silence ends when the daemon turns out to be stopped, or after
-    /// `limit_ms`; without one it may take as long as it wants.
-    fn be_patient(&mut self, limit_ms: Option<u64>) -> Result<(), ClientError> {
-        self.set_read_timeout(limit_ms.map(|limit| limit.min(LOOK_MS)))?;
-        self.patience = limit_ms.map(|limit_ms| Patience { limit_ms, waited_ms: 0 });
-        Ok(())
-    }
-
-    /// Nothing came for [`LOOK_MS`].
-    fn look_after(&mut self, error: io::Error) -> Result<(), ClientError> {
-        let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-        let Some(patience) = self.patience.as_mut().filter(|_| is_late) else {
-            return Err(self.io("read from", error));
-        };
-        patience.waited_ms += LOOK_MS.min(patience.limit_ms);
-        let Patience { limit_ms, waited_ms } = *patience;
-        // The kernel noted who listened there.
-        let peer = sockopt::socket_peercred(&self.stream).map(|peer| peer.pid);
-        let Ok(pid) = peer.map(|pid| pid.as_raw_nonzero().get()) else {
-            return Err(self.io("read from", error));
-        };
-        let stat = u32::try_from(pid).ok().and_then(|pid| procfs::stat(pid).ok().flatten());
-        let is_stopped = stat.is_some_and(|stat| stat.is_stopped());
-        if is_stopped || waited_ms >= limit_ms {
-            return Err(ClientError::Mute { pid, is_stopped, waited_ms });
-        }
-        Ok(())
-    }
-
-    /// Reads until something is there to take; `false` at the end of the answer.
-    ///
-    /// # Errors
-    /// [`ClientError::Mute`]; [`ClientError::Io`]; [`ClientError::Http`] with [`HttpError::Cut`] if
-    /// the daemon ended.
-    pub fn fill(&mut self) -> Result<bool, ClientError> {
-        if self.response.is_done() {
-            return Ok(false);
-        }
-        let mut buffer = [0_u8; 16 << 10];
-        let count = loop {
-            match (&self.stream).read(&mut buffer) {
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.look_after(error)?,
-            }
-        };
-        if let Some(patience) = &mut self.patience {
-            patience.waited_ms = 0;
-        }
-        let taken = match count {
-            0 => self.response.end(),
-            count => self.response.push(&buffer[..count]),
-        };
-        taken.map_err(|source| ClientError::Http { path: self.path.clone(), source })?;
-        Ok(count > 0)
-    }
-
-    /// A line that has come, without reading.
-    pub fn take(&mut self) -> Option<Vec<u8>> {
-        self.response.take_line()
-    }
-
-    /// The next line; `None` at the end of the answer.
-    ///
-    /// # Errors
-    /// As [`Self::fill`].
-    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        loop {
-            if let Some(line) = self.take() {
-                return Ok(Some(line));
-            }
-            if !self.fill()? && self.response.is_done() {
-                return Ok(self.take());
-            }
-        }
-    }
-
-    /// All the rest of it.
-    ///
-    /// # Errors
-    /// As [`Self::fill`].
-    pub fn body(&mut self) -> Result<Vec<u8>, ClientError> {
-        while !self.response.is_done() {
-            self.fill()?;
-        }
-        Ok(self.response.take_body())
-    }
-
-    /// Whether all of it has come.
-    pub fn is_done(&self) -> bool {
-        self.response.is_done()
-    }
-
-    /// The head, once it is there.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] if it is a refusal; the rest of that is waited for.
-    pub fn head(&mut self) -> Result<Option<Head>, ClientError> {
-        match self.response.head() {
-            Some(head) if head.status >= 400 => Err(self.refusal(head)),
-            head => Ok(head),
-        }
-    }
-
-    fn wait_for_head(&mut self) -> Result<Head, ClientError> {
-        loop {
-            if let Some(head) = self.head()? {
-                return Ok(head);
-            }
-            self.fill()?;
-        }
-    }
-
-    fn refusal(&mut self, head: Head) -> ClientError {
-        if let Some(theirs) = head.protocol.filter(|theirs| *theirs > PROTOCOL) {
-            return ClientError::Newer { theirs };
-        }
-        let body = match self.body() {
-            Ok(body) => body,
-            Err(error) => return error,
-        };
-        let detail = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error);
-        ClientError::Refused(detail.unwrap_or_else(|_| ErrorDetail {
-            code: "http".to_owned(),
-            message: format!("the daemon answered with HTTP status {}", head.status),
-            hint: None,
-            exit_code: 1,
-        }))
-    }
-
-    fn io(&self, operation: &'static str, source: io::Error) -> ClientError {
-        ClientError::Io { operation, path: self.path.clone(), source }
-    }
-}
-
-/// For poll(2).
-impl AsFd for Lines {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixListener;
 
-    use super::super::place::PlaceVariables;
     use super::*;
+    use crate::daemon::place::PlaceVariables;
 
     fn place(home: &tempfile::TempDir) -> Place {
         let jr_home = Some(home.path().as_os_str().to_owned());
