@@ -220,6 +220,23 @@ fn a_fifo_where_a_file_belongs_holds_nobody_up() {
     }
 }
 
+/// A damaged record harms nothing that came before it, and the way there is said.
+fn what_came_before_is_told(home: &Home, damaged: u64) {
+    let refused = home.jr(&["debug-report"]);
+    assert_eq!(code(&refused), 1);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let way = format!("jr debug-report --at {}", damaged - 1);
+    assert!(told.contains(&way) && told.contains("jr doctor --deep"), "{told}");
+    let before = (damaged - 1).to_string();
+    for words in [&["ps", "--all"][..], &["history"], &["events"], &["queue", "list"]] {
+        home.ok(&[words, &["--at", &before]].concat());
+    }
+    let bundle = home.path().join("before.jrb");
+    let bundle = bundle.to_str().expect("text");
+    home.ok(&["debug-report", "--at", &before, "-o", bundle]);
+    home.ok(&["replay", bundle]);
+}
+
 #[test]
 fn a_damaged_or_missing_or_newer_log_is_told_apart() {
     let segment = |home: &Home| home.root().join("log/00000000000000000001.redb");
@@ -242,7 +259,8 @@ fn a_damaged_or_missing_or_newer_log_is_told_apart() {
     std::fs::write(segment(&flipped), bytes).expect("written");
     let found = doctor(flipped.path());
     let item = the(&found, "log", "error");
-    assert!(item["evidence"]["seq"].is_u64(), "the record is named: {item}");
+    let seq = item["evidence"]["seq"].as_u64().expect("the record is named");
+    what_came_before_is_told(&flipped, seq);
 
     let empty = used();
     std::fs::write(segment(&empty), "").expect("written");

@@ -309,8 +309,7 @@ proptest! {
         for one in log.records() {
             if one.envelope.seq <= seq { straight.apply(&one.envelope).expect("legal"); }
         }
-        log.scan(state.seq + 1, &mut |one| {
-            if one.envelope.seq > seq { return ControlFlow::Break(()); }
+        log.scan(state.seq + 1..=seq, &mut |one| {
             state.apply(&one.envelope).expect("legal");
             ControlFlow::Continue(())
         }).expect("scans");

@@ -1,6 +1,6 @@
 //! The records of a bundle as a log that views are folded from.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use super::error::BundleError;
 use super::reader::Bundle;
@@ -139,10 +139,12 @@ impl LogSource for Bundle {
 
     fn scan(
         &self,
-        from: u64,
+        range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
-        self.each_from(from, &mut |stored| Ok(take(stored).is_continue()))?;
+        self.each_from(*range.start(), &mut |stored| {
+            Ok(stored.envelope.seq <= *range.end() && take(stored).is_continue())
+        })?;
         Ok(())
     }
 }

@@ -33,16 +33,15 @@ pub fn answer(place: &Place, question: &Question) -> Result<Option<Document>, Co
 /// # Errors
 /// There is no log, or it cannot be read.
 pub fn part(place: &Place, part: Part) -> Result<Option<Vec<u8>>, CommandError> {
-    let damaged =
-        |message: String| CommandError::new("log", exit::FAILED, message).hint("jr log verify");
+    let damaged = |message: String| CommandError::new("log", exit::FAILED, message);
     match offline::look(place) {
         Ok(look) => match part::take(&look.reader, part) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) => Err(damaged(error.to_string())),
+            Err(error) => Err(damaged(error.to_string()).hint(error.hint())),
         },
         Err(OfflineError::DaemonLives) => Ok(None),
         Err(OfflineError::NoState(_)) => Err(no_log(place)),
-        Err(error) => Err(damaged(error.to_string())),
+        Err(error) => Err(damaged(error.to_string()).hint("jr log verify")),
     }
 }
 

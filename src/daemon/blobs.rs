@@ -9,8 +9,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::verify::{Verified, verify_noting};
 use crate::log::{Blobs, LogError, Reader, snapshot};
-use crate::model::{Digest, Event, RunId};
+use crate::model::{Digest, Envelope, Event, RunId};
 use crate::projections::{LogSource, SourceError, Stored};
 
 /// So many that are lost are named.
@@ -49,24 +50,35 @@ pub struct Named {
     pub owners: BTreeSet<RunId>,
 }
 
+impl Named {
+    /// What is in force may have been said by a record that is gone.
+    fn in_force(log: &Reader) -> Result<Self, LogError> {
+        let saved = log.snapshot_before(log.kept_from())?;
+        let state = snapshot::decode(Path::new("snapshot"), &saved.bytes)?;
+        Ok(Self { blobs: state.config.config.into_iter().collect(), ..Self::default() })
+    }
+
+    /// What one record names.
+    fn note(&mut self, event: &Event) {
+        if let Event::RunAdmitted { spec, .. } = event {
+            self.owners.extend(spec.secrets);
+        }
+        self.blobs.extend(named_by(event));
+    }
+}
+
 /// What the kept records name.
 ///
 /// # Errors
 /// The log cannot be read.
 pub fn named(log: &Reader) -> Result<Named, SourceError> {
-    let mut named = Named::default();
-    // What is in force may have been said by a record that is gone.
-    let saved = log.snapshot_before(log.kept_from())?;
-    named.blobs.extend(snapshot::decode(Path::new("snapshot"), &saved.bytes)?.config.config);
+    let mut named = Named::in_force(log)?;
     let mut take = |stored: Stored| {
-        if let Event::RunAdmitted { spec, .. } = &stored.envelope.event {
-            named.owners.extend(spec.secrets);
-        }
-        named.blobs.extend(named_by(&stored.envelope.event));
+        named.note(&stored.envelope.event);
         ControlFlow::Continue(())
     };
     log.scan_kept(&mut take)?;
-    log.scan(log.kept_from(), &mut take)?;
+    log.scan(log.kept_from()..=u64::MAX, &mut take)?;
     Ok(named)
 }
 
@@ -80,14 +92,41 @@ pub fn named_by(event: &Event) -> impl Iterator<Item = Digest> {
     of_run.into_iter().flatten()
 }
 
+/// Verifies every record on so many threads, and reads each blob that the kept ones name.
+///
+/// # Errors
+/// The first record that is damaged, or why the log cannot be read.
+pub fn verify(
+    log: &Reader,
+    blobs: &Path,
+    threads: usize,
+) -> Result<(Verified, BlobFacts), LogError> {
+    let (kept_from, floor) = (log.kept_from(), log.floor());
+    let keeps = |run: RunId| floor.as_ref().is_some_and(|floor| floor.kept.contains(&run));
+    let note = |named: &mut Named, envelope: &Envelope| {
+        let event = &envelope.event;
+        if envelope.seq >= kept_from || event.run().is_some_and(keeps) {
+            named.note(event);
+        }
+    };
+    let (verified, notes) = verify_noting(log, threads, note)?;
+    let mut digests = Named::in_force(log)?.blobs;
+    digests.extend(notes.into_iter().flat_map(|named| named.blobs));
+    Ok((verified, read_each(&digests, blobs)))
+}
+
 /// Reads each one that records name, and compares it with its digest.
 ///
 /// # Errors
 /// The log cannot be read.
 pub fn examine(log: &Reader, blobs: &Path) -> Result<BlobFacts, SourceError> {
+    Ok(read_each(&named(log)?.blobs, blobs))
+}
+
+fn read_each(digests: &BTreeSet<Digest>, blobs: &Path) -> BlobFacts {
     let blobs = Blobs::new(blobs);
     let mut facts = BlobFacts::default();
-    for digest in named(log)?.blobs {
+    for &digest in digests {
         let found = match blobs.get(digest) {
             Ok(_) => Ok(()),
             Err(LogError::NotFound { .. }) => Err("is missing"),
@@ -96,7 +135,7 @@ pub fn examine(log: &Reader, blobs: &Path) -> Result<BlobFacts, SourceError> {
         };
         facts.note(digest, found);
     }
-    Ok(facts)
+    facts
 }
 
 #[cfg(test)]

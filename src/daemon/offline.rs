@@ -1,7 +1,7 @@
 //! Answers without a daemon: from the files alone, of which no byte changes.
 
 use std::mem::ManuallyDrop;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -139,14 +139,15 @@ impl LogSource for Near<'_> {
 
     fn scan(
         &self,
-        from: u64,
+        range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
-        if self.head()?.0.saturating_sub(from) > limits::CANDIDATE_RECORDS {
+        let end = self.head()?.0.min(*range.end());
+        if end.saturating_sub(*range.start()) > limits::CANDIDATE_RECORDS {
             let message = "the views are far behind the log".to_owned();
             return Err(SourceError::Log { message });
         }
-        LogSource::scan(self.0, from, take)
+        LogSource::scan(self.0, range, take)
     }
 }
 

@@ -260,11 +260,16 @@ pub enum Refusal {
 
 impl LogError {
     /// What a person can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let hint = match self {
+            Self::Damaged { place: Place { seq: Some(seq), .. }, .. } if *seq > 1 => {
+                let before = seq - 1;
+                return format!(
+                    "jr log verify; what came before it: jr debug-report --at {before}"
+                );
+            }
             Self::Damaged { .. } | Self::Panicked { .. } => {
-                "the file is left as it is; `jr log verify` names the first bad place, and what \
-                 lies before it can be exported"
+                "jr log verify names the first bad place; the file is left as it is"
             }
             Self::Newer { .. } => "use the newer jr that wrote it; this one changes nothing here",
             Self::Io { .. } => "check the disk and the permissions of the directory",
@@ -274,7 +279,8 @@ impl LogError {
             Self::Pruned { .. } => "its payload was pruned; its place in the chain is kept",
             Self::Poisoned { .. } => "start again; what was told is kept",
             Self::Refused { .. } => "nothing was written; this is a defect of jr",
-        }
+        };
+        hint.to_owned()
     }
 
     /// The record that it is about.

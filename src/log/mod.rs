@@ -30,6 +30,7 @@ mod guard;
 pub mod lock;
 mod memory;
 pub mod overlay;
+mod parallel;
 pub mod part;
 pub mod prune;
 mod reader;

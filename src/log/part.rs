@@ -121,9 +121,11 @@ pub fn origin(reader: &Reader, first: u64) -> Result<Origin, LogError> {
 fn frames(reader: &Reader, (from, to): (u64, u64), bytes_max: usize) -> Result<Vec<u8>, LogError> {
     let mut bytes = Vec::new();
     let mut cursor = reader.cursor(from)?;
-    while let Some(record) = cursor.next_record()? {
+    // What lies beyond is not read: that it is damaged harms nothing before it.
+    while cursor.position().seq < to {
+        let Some(record) = cursor.next_record()? else { break };
         let is_full = !bytes.is_empty() && bytes.len() + 4 + record.bytes.len() > bytes_max;
-        if record.seq < from || record.seq > to || is_full {
+        if record.seq < from || is_full {
             break;
         }
         push_frame(record.bytes, &mut bytes);

@@ -56,10 +56,7 @@ fn moment_view(moment: &Moment<'_>) -> Result<MomentView, QueryError> {
 /// The runs that records after the one and up to the other are about.
 fn touched(from: &Moment<'_>, to: &Moment<'_>) -> Result<BTreeSet<RunId>, QueryError> {
     let mut runs = BTreeSet::new();
-    to.source.scan(from.seq() + 1, &mut |stored| {
-        if stored.envelope.seq > to.seq() {
-            return ControlFlow::Break(());
-        }
+    to.source.scan(from.seq() + 1..=to.seq(), &mut |stored| {
         if let Some(run) = stored.envelope.event.run() {
             runs.insert(run);
         }

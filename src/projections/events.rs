@@ -68,8 +68,8 @@ fn scanned(
 ) -> Result<Vec<Stored>, QueryError> {
     let limit = query.limit.unwrap_or(usize::MAX);
     let mut records = Vec::new();
-    moment.source.scan(from, &mut |stored| {
-        if stored.envelope.seq > moment.seq() || records.len() >= limit {
+    moment.source.scan(from..=moment.seq(), &mut |stored| {
+        if records.len() >= limit {
             return ControlFlow::Break(());
         }
         if fits(&stored) {
@@ -94,10 +94,7 @@ fn newest(
     while count < limit && end > first {
         let begin = end.saturating_sub(size).max(first);
         let mut piece = Vec::new();
-        moment.source.scan(begin, &mut |stored| {
-            if stored.envelope.seq >= end {
-                return ControlFlow::Break(());
-            }
+        moment.source.scan(begin..=end - 1, &mut |stored| {
             if fits(&stored) {
                 piece.push(stored);
             }

@@ -1,6 +1,6 @@
 //! The log on disk as a [`LogSource`].
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use super::source::{LogSource, SourceError, Stored};
 use crate::log::prune::each_whole;
@@ -53,13 +53,14 @@ impl LogSource for Reader {
 
     fn scan(
         &self,
-        from: u64,
+        range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
-        let mut cursor = self.cursor(from)?;
-        while let Some(record) = cursor.next_record()? {
+        let mut cursor = self.cursor(*range.start())?;
+        while cursor.position().seq < *range.end() {
+            let Some(record) = cursor.next_record()? else { break };
             // Beyond the head the cursor begins there.
-            if record.seq >= from && take(stored(&record)?).is_break() {
+            if record.seq >= *range.start() && take(stored(&record)?).is_break() {
                 break;
             }
         }

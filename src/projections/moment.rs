@@ -226,11 +226,8 @@ fn state_at(views: &Views, source: &dyn LogSource, seq: u64) -> Result<State, Vi
     };
     let mut result = Ok(());
     if state.seq < seq {
-        source.scan(state.seq + 1, &mut |stored| {
+        source.scan(state.seq + 1..=seq, &mut |stored| {
             let envelope = &stored.envelope;
-            if envelope.seq > seq {
-                return ControlFlow::Break(());
-            }
             let applied = state.apply(envelope);
             result = applied.map_err(|source| ViewsError::Illegal { seq: envelope.seq, source });
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -263,9 +260,8 @@ pub(super) fn seq_at(views: &Views, source: &dyn LogSource, time: i64) -> Result
             None => low = middle,
         }
     }
-    source.scan(seq + 1, &mut |stored| {
-        let fits = stored.envelope.time.0 <= time && stored.envelope.seq <= views.applied();
-        if fits {
+    source.scan(seq + 1..=views.applied(), &mut |stored| {
+        if stored.envelope.time.0 <= time {
             seq = stored.envelope.seq;
             ControlFlow::Continue(())
         } else {

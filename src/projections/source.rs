@@ -1,6 +1,6 @@
 //! What the views are folded from: a log, wherever it lies.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::model::{Digest, Envelope, IllegalEvent, State};
 
@@ -66,10 +66,11 @@ pub trait LogSource {
     /// One record; `None` beyond the head and for seq 0.
     fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError>;
 
-    /// Hands over each record from `from` on, until told to stop.
+    /// Hands over each record of the range, until told to stop. What lies beyond is not read: that
+    /// it is damaged harms no answer about what came before.
     fn scan(
         &self,
-        from: u64,
+        range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError>;
 
@@ -139,12 +140,12 @@ impl LogSource for MemoryLog {
 
     fn scan(
         &self,
-        from: u64,
+        range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
-        let from = Self::place(from.max(1)).unwrap_or(usize::MAX);
+        let from = Self::place((*range.start()).max(1)).unwrap_or(usize::MAX);
         for stored in self.records.get(from..).unwrap_or_default() {
-            if take(stored.clone()).is_break() {
+            if stored.envelope.seq > *range.end() || take(stored.clone()).is_break() {
                 break;
             }
         }

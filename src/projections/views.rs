@@ -293,10 +293,7 @@ impl Views {
     fn refold(&mut self, applied: u64, source: &dyn LogSource) -> Result<(), ViewsError> {
         let mut result = Ok(());
         if self.state.seq < applied {
-            source.scan(self.state.seq + 1, &mut |stored| {
-                if stored.envelope.seq > applied {
-                    return ControlFlow::Break(());
-                }
+            source.scan(self.state.seq + 1..=applied, &mut |stored| {
                 result = fold(&mut self.state, &stored);
                 if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
@@ -307,7 +304,7 @@ impl Views {
     /// Takes what the log has beyond `applied`.
     pub fn catch_up(&mut self, source: &dyn LogSource) -> Result<(), ViewsError> {
         let mut result = Ok(());
-        source.scan(self.state.seq + 1, &mut |stored| {
+        source.scan(self.state.seq + 1..=u64::MAX, &mut |stored| {
             result = self.take(&stored);
             if result.is_ok() && self.delta.records >= self.pace.flush_records {
                 result = self.flush();

@@ -105,7 +105,11 @@ impl Runnable for DebugReportArgs {
         let told = self.make(context);
         let told = told.map_err(|error| match &*error.code {
             // What a bundle is made of cannot be had.
-            "log" | "protocol" => error.hint("what can be told nevertheless: jr doctor --deep"),
+            "log" | "protocol" => {
+                let before =
+                    error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
+                error.hint(format!("{before}what can be told nevertheless: jr doctor --deep"))
+            }
             _ => error,
         })?;
         tell(&told, context)?;
@@ -182,10 +186,10 @@ impl DebugReportArgs {
         run: Option<&RunView>,
         context: &Context,
     ) -> Result<Extent, CommandError> {
-        let last = newest_seq(self.at, context)?;
+        let last = self.at.map_or(Ok(all.last), |at| newest_seq(at, context))?;
         let first = match (self.since, run) {
             (Some(At::Seq(seq)), _) => seq,
-            (Some(since), _) => newest_seq(Some(since), context)?.saturating_add(1),
+            (Some(since), _) => newest_seq(since, context)?.saturating_add(1),
             (None, Some(run)) => run.first_seq,
             (None, None) => last.saturating_sub(RECORDS - 1),
         };
@@ -380,9 +384,9 @@ fn show(selector: &str, context: &Context) -> Result<RunView, CommandError> {
 }
 
 /// The last record of a moment.
-fn newest_seq(at: Option<At>, context: &Context) -> Result<u64, CommandError> {
+fn newest_seq(at: At, context: &Context) -> Result<u64, CommandError> {
     let query = Query::Events(EventsQuery { limit: Some(1), ..EventsQuery::default() });
-    let newest: List<EventView> = context.read_of(&query, at)?;
+    let newest: List<EventView> = context.read_of(&query, Some(at))?;
     Ok(newest.items.last().map_or(0, |event| event.seq))
 }
 

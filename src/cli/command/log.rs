@@ -15,8 +15,7 @@ use crate::daemon::offline::{self, OfflineError};
 use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
 use crate::log::LogError;
 use crate::log::stat::stat;
-use crate::log::verify::verify;
-use crate::projections::query::QueryError;
+use crate::log::verify::{all_cores, verify_files};
 
 /// Below the options.
 const HELP: &str = "\
@@ -126,15 +125,13 @@ impl Runnable for LogArgs {
             Action::Verify => {
                 let verified = ask(context, "/v1/log/verify", |context| {
                     let look = offline::look(&context.place)?;
-                    let verified = verify(&context.place.log());
-                    let found = blobs::examine(&look.reader, &context.place.blobs());
-                    drop(look);
-                    let verified = match verified {
-                        Ok(verified) => verified,
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    let found = found.map_err(QueryError::from)?;
-                    Ok(Ok(LogVerified::of(&verified, true, found)))
+                    let (log, blobs) = (context.place.log(), context.place.blobs());
+                    let verified = blobs::verify(&look.reader, &blobs, all_cores());
+                    let verified = verified.and_then(|(verified, found)| {
+                        verify_files(&log, &look.reader)?;
+                        Ok(LogVerified::of(&verified, true, found))
+                    });
+                    Ok(verified)
                 })?;
                 return Ok(print_verified(context, verified));
             }

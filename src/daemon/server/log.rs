@@ -10,15 +10,12 @@ use crate::daemon::blobs;
 use crate::daemon::protocol::{LogRebuilt, LogStat, LogVerified};
 use crate::log::part::{Part, take};
 use crate::log::stat::stat;
-use crate::log::verify::verify_records;
 use crate::log::{LogError, Reader};
 
 /// `POST /v1/log/verify`.
 pub(super) async fn verify(shared: &Shared) -> Result<Response<Out>, Refusal> {
-    let verified = scan(shared, verify_records).await?;
     let folder = shared.place.blobs();
-    let found = scan(shared, move |reader| Ok(blobs::examine(reader, &folder))).await?;
-    let found = found.map_err(|error| broken(error.to_string()))?;
+    let (verified, found) = scan(shared, move |reader| blobs::verify(reader, &folder, 1)).await?;
     Ok(whole(StatusCode::OK, &LogVerified::of(&verified, false, found)))
 }
 
@@ -53,7 +50,7 @@ async fn scan<R: Send + 'static>(
     let reader = shared.log.clone();
     let scanned = tokio::task::spawn_blocking(move || read(&reader)).await;
     let scanned = scanned.map_err(|_| Refusal::ending())?;
-    scanned.map_err(|error| broken(error.to_string()))
+    scanned.map_err(|error| broken(error.to_string()).hint(&error.hint()))
 }
 
 fn broken(message: String) -> Refusal {
