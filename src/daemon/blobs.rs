@@ -9,8 +9,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::prune::{Cut, each_whole};
 use crate::log::{Blobs, LogError, Reader, snapshot};
-use crate::model::{Digest, Event, RunId};
+use crate::model::{Digest, Event, RunId, State};
 use crate::projections::{LogSource, SourceError, Stored};
 
 /// So many that are lost are named.
@@ -55,19 +56,49 @@ pub struct Named {
 /// The log cannot be read.
 pub fn named(log: &Reader) -> Result<Named, SourceError> {
     let mut named = Named::default();
-    // What is in force may have been said by a record that is gone.
     let saved = log.snapshot_before(log.kept_from())?;
-    named.blobs.extend(snapshot::decode(Path::new("snapshot"), &saved.bytes)?.config.config);
+    named.take_state(&snapshot::decode(Path::new("snapshot"), &saved.bytes)?);
     let mut take = |stored: Stored| {
-        if let Event::RunAdmitted { spec, .. } = &stored.envelope.event {
-            named.owners.extend(spec.secrets);
-        }
-        named.blobs.extend(named_by(&stored.envelope.event));
+        named.take(&stored.envelope.event);
         ControlFlow::Continue(())
     };
     log.scan_kept(&mut take)?;
     log.scan(log.kept_from(), &mut take)?;
     Ok(named)
+}
+
+/// What records would name that a cut leaves; `state` is that before it.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn named_after(log: &Reader, cut: &Cut, state: &State) -> Result<Named, SourceError> {
+    let mut named = Named::default();
+    named.take_state(state);
+    each_whole(log, cut.before, &mut |record, envelope| {
+        if !cut.takes(record.seq, &envelope.event) {
+            named.take(&envelope.event);
+        }
+        true
+    })?;
+    log.scan(cut.before, &mut |stored| {
+        named.take(&stored.envelope.event);
+        ControlFlow::Continue(())
+    })?;
+    Ok(named)
+}
+
+impl Named {
+    /// What is in force may have been said by a record that is gone.
+    fn take_state(&mut self, state: &State) {
+        self.blobs.extend(state.config.config);
+    }
+
+    fn take(&mut self, event: &Event) {
+        if let Event::RunAdmitted { spec, .. } = event {
+            self.owners.extend(spec.secrets);
+        }
+        self.blobs.extend(named_by(event));
+    }
 }
 
 /// Digests in one record.
