@@ -5,8 +5,9 @@
 mod home;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
-use home::{Home, code, text};
+use home::{Home, code, text, until};
 use serde_json::Value;
 
 /// The first reason of `jr why`, with the records that it rests on.
@@ -108,6 +109,63 @@ fn a_paused_run_stands_still_over_the_death_of_the_daemon_and_goes_on() {
     assert_eq!(code(&home.jr(&["wait", &run])), 0);
     let output = home.jr(&["resume", &run]);
     assert_eq!((code(&output), text(&output.stderr).contains("rerun")), (4, true), "{output:?}");
+}
+
+/// The state of a run, and the counts of its lines, as each way of asking has them.
+fn asked_in_every_way(home: &Home, run: &str, more: &[&str]) -> Vec<(Value, Value)> {
+    let find = |items: Vec<Value>| items.into_iter().find(|item| item["run_id"] == run);
+    let list = |words: &[&str]| find(home.items(&[words, more].concat())).expect("it is listed");
+    let show = home.json(&[&["show", run][..], more].concat());
+    let views = [show, list(&["ps"]), list(&["ps", "-a"]), list(&["history"])];
+    views.iter().map(|view| (view["state"].clone(), view["batch"].clone())).collect()
+}
+
+#[test]
+fn a_paused_batch_is_called_paused_wherever_it_is_asked_for() {
+    let home = Home::new();
+    let mut client = home.spawn(&["batch", "-j", "2", "--name", "lines", "-"]);
+    let lines = b"sleep 0.4\nsleep 0.4\ntrue\nfalse\n";
+    client.child().stdin.take().expect("piped").write_all(lines).expect("it reads");
+    let batch = until("two lines to run", || {
+        let items = home.items(&["ps"]);
+        let batch = items.iter().find(|item| item["kind"] == "batch").cloned();
+        batch.filter(|batch| batch["batch"]["running"] == 2).ok_or_else(|| format!("{items:?}"))
+    });
+    let batch = batch["run_id"].as_str().expect("an id");
+    let before = home.events(&[]).last().expect("a record")["seq"].to_string();
+    let said = home.items(&["pause", "lines"]).remove(0);
+    assert_eq!(said["result"], "paused", "{said}");
+    let held = |more: &[&str]| {
+        for (state, lines) in asked_in_every_way(&home, batch, more) {
+            assert_eq!(state, "paused", "{more:?}");
+            let [running, paused, queued] =
+                ["running", "paused", "queued"].map(|key| lines[key].as_u64().expect("a count"));
+            // What was given ahead of a slot is held by itself.
+            let is_so = running == 0 && paused >= 2 && paused + queued == 4;
+            assert!(is_so, "{more:?} {lines}");
+        }
+    };
+    held(&[]);
+    let text_of = |words: &[&str]| text(&home.jr(words).stdout);
+    assert!(text_of(&["ps"]).lines().any(|line| line.contains("lines") && line.contains("paused")));
+    assert!(text_of(&["show", "lines"]).contains(" paused"));
+    assert_eq!(why(&home, "lines").0, "paused");
+    let named = home.items(&["pause", "state:paused"]);
+    assert!(named.iter().any(|run| run["run_id"] == batch), "{named:?}");
+    let head = home.events(&[]).last().expect("a record")["seq"].to_string();
+    home.without_daemon();
+    held(&[]);
+    held(&["--at", &head]);
+    for (state, _) in asked_in_every_way(&home, batch, &["--at", &before]) {
+        assert_eq!(state, "running");
+    }
+    let bundle = home.path().join("held.jrb");
+    let bundle = bundle.to_str().expect("text");
+    home.ok(&["debug-report", "-o", bundle]);
+    held(&["--bundle", bundle]);
+    home.ok(&["resume", "lines"]);
+    assert_ne!(home.show(batch)["state"], "paused");
+    assert_eq!(code(&home.jr(&["wait", batch])), 1, "a line of it failed");
 }
 
 #[test]

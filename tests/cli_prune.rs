@@ -90,6 +90,58 @@ fn old_runs_go_and_what_is_kept_is_as_it_was() {
     assert_eq!(names(&home), ["r11", "r10"]);
 }
 
+/// Bytes of all files in some folders of the environment.
+fn bytes_in(home: &Home, folders: &[&str]) -> u64 {
+    fn of(path: &std::path::Path) -> u64 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let size = |entry: std::fs::DirEntry| match entry.metadata() {
+            Ok(data) if data.is_dir() => of(&entry.path()),
+            Ok(data) => data.len(),
+            Err(_) => 0,
+        };
+        entries.map(size).sum()
+    }
+    folders.iter().map(|folder| of(&home.root().join(folder))).sum()
+}
+
+/// Between a look and the prune the request is logged and the hot segment sealed: the database
+/// may keep some pages more or less.
+const PAGES: u64 = 3 * 4_096;
+
+#[test]
+fn a_dry_run_says_by_how_much_the_disk_will_have_more() {
+    let home = Home::new();
+    let counted = ["log", "output", "blobs"];
+    for (events, keep) in [("200", "5"), ("40", "20"), ("1000000", "3")] {
+        let mut daemon = daemon(&home, events);
+        for number in 0..30 {
+            let mut command = home.command(&["run", "--", "head", "-c", "60000", "/dev/zero"]);
+            command.env("SOME", format!("{events} {number}"));
+            assert!(command.output().expect("jr starts").status.success());
+        }
+        let prune = ["prune", "--keep-runs", keep];
+        let dry = [&prune[..], &["--dry-run"]].concat();
+        let foreseen = home.json(&dry);
+        let before = bytes_in(&home, &counted);
+        let done = home.json(&prune);
+        let after = bytes_in(&home, &counted);
+        for key in ["runs", "events", "kept_from"] {
+            // What is about no run goes with the rest.
+            assert_eq!(foreseen[key], done[key], "{key}: {foreseen} {done}");
+        }
+        let bytes = |document: &serde_json::Value| document["bytes"].as_u64().expect("a number");
+        let (said, freed) = (bytes(&foreseen), bytes(&done));
+        assert!(freed > 60_000, "{done}");
+        assert!(said.abs_diff(freed) <= PAGES, "{foreseen} {done}");
+        assert!((before - after).abs_diff(freed) <= PAGES, "{before} {after} {done}");
+        let again = home.json(&dry);
+        assert_eq!((&again["runs"], &again["bytes"]), (&0.into(), &0.into()), "{again}");
+        home.ok(&["daemon", "stop"]);
+        drop(daemon.child().wait());
+        assert_eq!(home.json(&dry)["bytes"], 0, "by the files alone");
+    }
+}
+
 #[test]
 fn a_prune_says_what_it_needs_and_a_dry_run_starts_no_daemon() {
     let home = Home::new();

@@ -314,7 +314,7 @@ fn a_copy_on_another_machine_is_refused_until_it_is_taken_over() {
 }
 
 #[test]
-fn after_a_reboot_explain_says_what_resume_would_do() {
+fn after_a_reboot_explain_says_what_up_and_resume_would_do_and_up_does_it() {
     let home = Home::new();
     let project = home.path().join("project");
     std::fs::create_dir(&project).expect("makes");
@@ -331,10 +331,23 @@ fn after_a_reboot_explain_says_what_resume_would_do() {
         return;
     };
     let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    let run = home.show("web")["run_id"].clone();
     let item = &told["items"][0];
-    let reason = item["reason"].as_str().expect("text");
-    assert!(reason.contains("interrupted and waits for jr resume"), "{told:#}");
+    let step = (&item["action"], &item["reason"], &item["run_id"]);
+    assert_eq!(step, (&"start".into(), &"it was interrupted".into(), &run), "{told:#}");
     let resumed = &told["resume"][0];
     assert_eq!((&resumed["name"], &resumed["state"]), (&"web".into(), &"delayed".into()));
     assert_eq!(home.daemons(), Vec::<i32>::new(), "it only looks");
+    // Any other command leaves it as it is.
+    after_a_reboot(&home, &["queue", "set", "other", "-j", "1"]).expect("runs");
+    assert_eq!(home.items(&["status"])[0]["state"], "interrupted");
+    let up = ["-C", project, "--json", "up", "web", "--wait"];
+    let up = after_a_reboot(&home, &up).expect("runs");
+    assert_eq!(code(&up), 0, "{}", text(&up.stderr));
+    let done: Value = serde_json::from_slice(&up.stdout).expect("JSON");
+    assert_eq!(done["items"][0], *item, "as it was told");
+    assert_eq!(done["services"][0]["state"], "ready", "{done:#}");
+    assert_eq!(home.show("web")["attempt"], 2);
+    after_a_reboot(&home, &["down"]);
+    after_a_reboot(&home, &["daemon", "stop"]);
 }

@@ -21,6 +21,7 @@ fn add(sum: &mut Report, report: &Report) {
     sum.events += report.events;
     sum.jobs += report.jobs;
     sum.lost += report.lost;
+    sum.brought_back += report.brought_back;
     sum.daemons += report.daemons;
     sum.reboots += report.reboots;
 }
@@ -70,6 +71,7 @@ fn laws_hold(stored: bool, seeds: u64) {
         Ok(total) => {
             println!("{seeds} seeds: {total:?}");
             assert!(total.jobs > 0 && total.lost > 0 && total.reboots > 0, "{total:?}");
+            assert!(total.brought_back > 0, "nobody came back by jr up: {total:?}");
         }
     }
 }

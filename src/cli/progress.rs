@@ -158,7 +158,12 @@ fn about(millis: u64) -> String {
 pub fn waiting(runs: &[RunView], asked: usize) -> String {
     let told = runs.iter().map(|run| {
         let words = run.progress.as_deref().map(|view| words(view, Detail::Whole));
-        let words = words.filter(|words| !words.is_empty()).unwrap_or_else(|| run.state.clone());
+        let words = match words.filter(|words| !words.is_empty()) {
+            // How far it is says nothing of whether it goes on.
+            Some(words) if run.state == "paused" => format!("paused, {words}"),
+            Some(words) => words,
+            None => run.state.clone(),
+        };
         format!("{}: {words}", text::shorten(&text::line(&run.name), MESSAGE_CHARS))
     });
     let told: Vec<String> = told.take(WAITED).collect();
@@ -266,6 +271,9 @@ mod tests {
         first.progress = Some(Box::new(view()));
         let one = waiting(std::slice::from_ref(&first), 1);
         assert_eq!(one, "waiting: web: 42% 3/7 load, ~1m left");
+        first.state = "paused".to_owned();
+        let held = waiting(std::slice::from_ref(&first), 1);
+        assert_eq!(held, "waiting: web: paused, 42% 3/7 load, ~1m left");
         let many: Vec<_> = std::iter::repeat_n(run("bbbbbbbbbbbb", "x"), 4).collect();
         let line = waiting(&many, 9);
         assert_eq!(line, "waiting: 5 of 9 ended; x: running; x: running; x: running; 1 more");

@@ -298,6 +298,7 @@ pub fn batch_words(batch: &crate::projections::view::BatchView) -> String {
         (batch.failed, "failed"),
         (batch.cancelled, "cancelled"),
         (batch.running, "running"),
+        (batch.paused, "paused"),
         (batch.queued, "queued"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);

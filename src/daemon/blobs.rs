@@ -9,9 +9,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::prune::{Cut, each_whole};
 use crate::log::verify::{Verified, verify_noting};
 use crate::log::{Blobs, LogError, Reader, snapshot};
-use crate::model::{Digest, Envelope, Event, RunId};
+use crate::model::{Digest, Envelope, Event, RunId, State};
 use crate::projections::{LogSource, SourceError, Stored};
 
 /// So many that are lost are named.
@@ -54,8 +55,12 @@ impl Named {
     /// What is in force may have been said by a record that is gone.
     fn in_force(log: &Reader) -> Result<Self, LogError> {
         let saved = log.snapshot_before(log.kept_from())?;
-        let state = snapshot::decode(Path::new("snapshot"), &saved.bytes)?;
-        Ok(Self { blobs: state.config.config.into_iter().collect(), ..Self::default() })
+        Ok(Self::of(&snapshot::decode(Path::new("snapshot"), &saved.bytes)?))
+    }
+
+    /// The same of a state.
+    fn of(state: &State) -> Self {
+        Self { blobs: state.config.config.into_iter().collect(), ..Self::default() }
     }
 
     /// What one record names.
@@ -79,6 +84,25 @@ pub fn named(log: &Reader) -> Result<Named, SourceError> {
     };
     log.scan_kept(&mut take)?;
     log.scan(log.kept_from()..=u64::MAX, &mut take)?;
+    Ok(named)
+}
+
+/// What records would name that a cut leaves; `state` is that before it.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn named_after(log: &Reader, cut: &Cut, state: &State) -> Result<Named, SourceError> {
+    let mut named = Named::of(state);
+    each_whole(log, cut.before, &mut |record, envelope| {
+        if !cut.takes(record.seq, &envelope.event) {
+            named.note(&envelope.event);
+        }
+        true
+    })?;
+    log.scan(cut.before..=u64::MAX, &mut |stored| {
+        named.note(&stored.envelope.event);
+        ControlFlow::Continue(())
+    })?;
     Ok(named)
 }
 

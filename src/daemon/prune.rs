@@ -4,6 +4,8 @@
 //! the state says that a prune is under way until its end is durable.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +33,8 @@ const TELL_RECORDS: u64 = 16_384;
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks after which the blobs wait for the next prune.
 const LOOKS: u32 = 250;
+/// What `st_blocks` counts in: stat(2).
+const BLOCK: u64 = 512;
 /// Files of one attempt.
 const OUTPUT_ENDINGS: [&str; 3] = ["out", "err", "idx"];
 
@@ -149,6 +153,7 @@ impl Pruner {
 
     fn prune(&self, pruning: &Pruning, pruned: &mut Pruned) -> Result<(), PruneError> {
         let request = pruning.request;
+        let bytes = self.log.file_bytes();
         let floor = self.log.floor();
         let from = floor.as_ref().map_or(self.log.first_seq(), |floor| floor.seq);
         let total = pruning.before.saturating_sub(from);
@@ -170,7 +175,6 @@ impl Pruner {
                 cut
             }
         };
-        let bytes = self.log.file_bytes();
         self.seal_hot(&cut)?;
         let outputs = Outputs::of(&self.place);
         let mut freed = 0;
@@ -179,19 +183,18 @@ impl Pruner {
             pruned.runs += taken.runs;
             pruned.events += taken.events;
         }
-        pruned.bytes = bytes.saturating_sub(self.log.file_bytes()) + freed;
+        // A new hot segment and the floor may be more than what went of a small log.
+        let kept = self.log.file_bytes();
+        pruned.bytes = (bytes + freed).saturating_sub(kept);
         self.renew_views()?;
-        pruned.bytes += self.sweep_blobs()?;
+        freed += self.sweep_blobs()?;
+        pruned.bytes = (bytes + freed).saturating_sub(kept);
         Ok(())
     }
 
     /// The hot segment is never rewritten: where enough of it goes, another becomes the hot one.
     fn seal_hot(&self, cut: &Cut) -> Result<(), PruneError> {
-        let head = self.log.head()?.seq;
-        let hot = self.log.files().last().map_or(1, |(first_seq, _)| *first_seq);
-        let goes = cut.before.saturating_sub(hot);
-        let half = (head + 1).saturating_sub(hot).div_ceil(2);
-        if goes > 0 && goes >= limits::PRUNE_SEAL_EVENTS.min(half) {
+        if is_sealed_for(&self.log, cut.before)? {
             let (tell, told) = mpsc::channel();
             self.engine.post(ToEngine::Seal(tell));
             // Dropped if it could not be done: then that part waits for a later prune.
@@ -285,6 +288,21 @@ impl Pruner {
     }
 }
 
+/// Whether enough of the hot segment lies before a cut that it is sealed, so that it can be
+/// rewritten.
+fn is_sealed_for(log: &Reader, before: u64) -> Result<bool, LogError> {
+    let head = log.head()?.seq;
+    let hot = log.files().last().map_or(1, |(first_seq, _)| *first_seq);
+    let goes = before.saturating_sub(hot);
+    let half = (head + 1).saturating_sub(hot).div_ceil(2);
+    Ok(goes > 0 && goes >= limits::PRUNE_SEAL_EVENTS.min(half))
+}
+
+/// Whether there is nothing to prune: the history begins there or later, and nothing before it.
+pub fn is_done(log: &Reader, before: u64) -> bool {
+    before <= log.kept_from() && log.floor().is_none_or(|floor| floor.kept.is_empty())
+}
+
 /// The file that new views are made in.
 fn new_views(place: &Place) -> std::path::PathBuf {
     place.views().with_extension("redb.tmp")
@@ -334,12 +352,56 @@ pub fn survey(
     pruning: &Pruning,
     kept_before: impl FnOnce(&BTreeSet<RunId>, u64) -> Result<BTreeSet<RunId>, QueryError>,
 ) -> Result<Pruned, PruneError> {
-    let (cut, _) = plan(log, pruning, kept_before)?;
-    let taken = prune::survey(log, &cut, None, || true)?;
-    let outputs = Outputs::of(place).size(&taken.attempts);
-    let bytes = taken.bytes + outputs;
-    let (before, runs, events) = (cut.before, taken.runs, taken.events);
-    Ok(Pruned { before, runs, events, bytes, error: None })
+    if is_done(log, pruning.before) {
+        return Ok(Pruned { before: pruning.before, ..Pruned::default() });
+    }
+    let (cut, state) = plan(log, pruning, kept_before)?;
+    let mut pruned = Pruned { before: cut.before, ..Pruned::default() };
+    let outputs = Outputs::of(place);
+    // What is in memory alone is never rewritten.
+    let has_files = !place.is_in_memory();
+    let is_sealed = has_files && is_sealed_for(log, cut.before)?;
+    let (mut freed, mut smaller) = (0, 0);
+    for first_seq in prune::segments_before(log, cut.before) {
+        let taken = if prune::is_hot(log, first_seq) && !is_sealed {
+            prune::survey(log, &cut, Some(first_seq), || true)?
+        } else {
+            let (taken, bytes) = prune::foresee(log, first_seq, &cut)?.unwrap_or_default();
+            smaller += bytes;
+            taken
+        };
+        pruned.runs += taken.runs;
+        pruned.events += taken.events;
+        freed += outputs.size(&taken.attempts);
+    }
+    if is_sealed {
+        let head = log.head()?;
+        let state = snapshot::encode(&state_before(log, head.seq + 1)?);
+        smaller -= prune::size_of_next(log, head, &state)?;
+    }
+    freed += unnamed_blobs(place, log, &cut, &state)?;
+    if has_files {
+        let floor = log.floor().map_or(0, |floor| floor.size()).cast_signed();
+        smaller += floor - cut.floor(log, 0, state)?.size().cast_signed();
+    }
+    pruned.bytes = u64::try_from(smaller + freed.cast_signed()).unwrap_or(0);
+    Ok(pruned)
+}
+
+/// Bytes of the blobs that nothing would name after a cut; `state` is that before it, encoded.
+fn unnamed_blobs(place: &Place, log: &Reader, cut: &Cut, state: &[u8]) -> Result<u64, PruneError> {
+    let found = Blobs::new(&place.blobs()).list()?;
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let state = snapshot::decode(Path::new("snapshot"), state)?;
+    let named = blobs::named_after(log, cut, &state)?.blobs;
+    Ok(found.iter().filter(|(digest, _)| !named.contains(digest)).map(|(_, bytes)| bytes).sum())
+}
+
+/// Bytes that a file has on the disk: what was punched out of it is no part of them.
+fn held(data: &Metadata) -> u64 {
+    data.len().min(data.blocks() * BLOCK)
 }
 
 /// The output files of an environment.
@@ -374,7 +436,7 @@ impl<'a> Outputs<'a> {
     fn size(&self, attempts: &[(RunId, u32)]) -> u64 {
         let mut bytes = 0;
         self.each(attempts, &mut |path| {
-            bytes += std::fs::metadata(path).map_or(0, |data| data.len());
+            bytes += std::fs::metadata(path).map_or(0, |data| held(&data));
         });
         bytes
     }
@@ -383,7 +445,7 @@ impl<'a> Outputs<'a> {
     fn remove(&self, attempts: &[(RunId, u32)]) -> u64 {
         let mut bytes = 0;
         self.each(attempts, &mut |path| {
-            let size = std::fs::metadata(path).map_or(0, |data| data.len());
+            let size = std::fs::metadata(path).map_or(0, |data| held(&data));
             if std::fs::remove_file(path).is_ok() {
                 bytes += size;
             }

@@ -47,6 +47,11 @@ impl Floor {
         chain::digest(&self.encode())
     }
 
+    /// Bytes of its file.
+    pub fn size(&self) -> u64 {
+        self.encode().len() as u64
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&self.seq.to_le_bytes());

@@ -12,6 +12,30 @@ use super::run::Run;
 use super::spec::Kind;
 use super::state::State;
 
+impl State {
+    /// The word that people see of a run that lives: of a batch also whether it is paused, which
+    /// none of its own records says.
+    pub fn shown_state(&self, run: &Run) -> &'static str {
+        if self.holds_batch(run) { Phase::Paused.word() } else { run.shown_state() }
+    }
+
+    /// Whether a batch is paused: nothing of it runs, and each line that has not ended is held, by
+    /// itself or, where it has not begun, by the paused queue of the batch.
+    pub fn holds_batch(&self, batch: &Run) -> bool {
+        let has_open = self.batches.get(&batch.id).is_some_and(|lines| !lines.open.is_empty());
+        if !has_open || batch.phase != Phase::Running {
+            return false;
+        }
+        let queue = self.waits.queues.get(&QueueName::of_batch(batch.id));
+        let gives_no_start = queue.is_some_and(|queue| queue.paused.is_some());
+        lines(self, batch.id).all(|line| match line.phase {
+            Phase::Paused => true,
+            Phase::Queued | Phase::Delayed => gives_no_start,
+            Phase::Starting | Phase::Running | Phase::Stopping | Phase::Ended => false,
+        })
+    }
+}
+
 /// Holds runs: those with processes still, the others in their places. Of a batch, its queue and
 /// the lines that have begun.
 pub(super) fn pause(state: &State, runs: &[RunId], asker: Option<&Asker>) -> Decision {

@@ -265,7 +265,8 @@ impl Run {
         self.phase == Phase::Delayed && self.due.is_none()
     }
 
-    /// The state that people see: an intended attempt that waits in a queue is still `queued`.
+    /// The state that its own records say, for people: an intended attempt that waits in a queue is
+    /// still `queued`. Whether a batch is paused its lines say: [`super::State::shown_state`].
     pub fn shown_state(&self) -> &'static str {
         match self.phase {
             Phase::Starting if self.spec.queue.is_some() => Phase::Queued.word(),

@@ -94,7 +94,7 @@ fn answer_plainly(
 
 /// The run object of a row at a moment.
 pub(super) fn view_at(row: &Row, moment: &Moment<'_>, place: &Where<'_>) -> RunView {
-    run_view(&row.run, row.tally, place.environment, moment.now())
+    run_view(&row.run, row.shown_state(), row.tally, place.environment, moment.now())
 }
 
 impl From<ViewsError> for QueryError {

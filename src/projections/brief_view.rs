@@ -63,7 +63,7 @@ pub(super) fn brief_view(row: &Row, now: UnixMillis) -> BriefView<'static> {
         run_id: run.id.to_string().into(),
         name: spec.name.clone().into(),
         kind: kind_word(spec.kind).into(),
-        state: run.shown_state().into(),
+        state: row.shown_state().into(),
         outcome: run.outcome.map(|outcome| outcome.word().into()),
         exit_code: last.and_then(exit_code),
         signal: last.and_then(signal),

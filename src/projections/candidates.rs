@@ -14,7 +14,7 @@ use super::store::Order;
 use super::view::{CandidateView, List};
 use super::views::Views;
 use crate::limits;
-use crate::model::{Run, RunId};
+use crate::model::{Run, RunId, State};
 
 /// Characters of an id after which the index of all ids is asked.
 const ID_BEGUN: usize = 4;
@@ -25,7 +25,8 @@ pub(super) fn candidates(
     query: &CandidatesQuery,
     views: &Views,
 ) -> Result<List<CandidateView>, QueryError> {
-    let mut found = Found { begun: &query.begun, items: Vec::new(), values: BTreeSet::new() };
+    let (state, begun) = (views.state(), query.begun.as_str());
+    let mut found = Found { state, begun, items: Vec::new(), values: BTreeSet::new() };
     match query.what {
         Candidates::Living => found.living(views)?,
         Candidates::Runs => {
@@ -47,6 +48,7 @@ pub(super) fn candidates(
 
 /// What fits so far.
 struct Found<'a> {
+    state: &'a State,
     begun: &'a str,
     items: Vec<CandidateView>,
     values: BTreeSet<String>,
@@ -79,8 +81,13 @@ impl Found<'_> {
         }
     }
 
+    /// How it ended, or what it does.
+    fn word_of(&self, run: &Run) -> &'static str {
+        run.outcome.map_or_else(|| self.state.shown_state(run), |outcome| outcome.word())
+    }
+
     fn push_id(&mut self, run: &Run) {
-        let about = format!("{}, {}", run.spec.name, word_of(run));
+        let about = format!("{}, {}", run.spec.name, self.word_of(run));
         self.push(&run.id.to_string(), &about);
     }
 
@@ -98,7 +105,7 @@ impl Found<'_> {
             let name = &run.spec.name;
             let fits = self.fits(name) || self.fits(&format!("{NAME}{name}"));
             if fits && views.named(name, u64::MAX, 1)?.first() == Some(&run.first_seq) {
-                self.push_name(name, word_of(run));
+                self.push_name(name, self.word_of(run));
             }
         }
         for run in offered {
@@ -111,7 +118,7 @@ impl Found<'_> {
     fn kept(&mut self, views: &Views) -> Result<(), ViewsError> {
         let newest = newest(views)?;
         for run in &newest {
-            self.push_name(&run.spec.name, word_of(run));
+            self.push_name(&run.spec.name, self.word_of(run));
         }
         let begun = self.begun.strip_prefix(NAME).unwrap_or(self.begun);
         for name in distinct_names(views, begun)? {
@@ -159,11 +166,6 @@ impl Found<'_> {
             self.push(&queue.name, &about);
         }
     }
-}
-
-/// How it ended, or what it does.
-fn word_of(run: &Run) -> &'static str {
-    run.outcome.map_or_else(|| run.shown_state(), |outcome| outcome.word())
 }
 
 /// Whether a selector means the run of this name by the name alone.

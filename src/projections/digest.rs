@@ -55,7 +55,7 @@ impl Folding {
         apply(&mut self.state, &stored.envelope).map_err(illegal)?;
         if let Some(mut run) = ending {
             run.apply(&stored.envelope).map_err(illegal)?;
-            self.runs.update(&rows::encode(&Row { run, tally }));
+            self.runs.update(&rows::encode(&Row::ended(run, tally)));
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use super::delta::unsteps;
 use super::error::ViewsError;
 use super::rows::{Child, LATEST, Row, Table, decode, last_number, name_key, name_of, one, pair};
 use super::store::Order;
-use super::tally;
 use super::views::Views;
 use crate::model::command::KeyHolder;
 use crate::model::{Digest, Run, RunId, State};
@@ -58,7 +57,7 @@ impl Views {
     }
 
     pub(super) fn live_row(&self, run: &Run) -> Row {
-        Row { run: run.clone(), tally: tally::of_live(&self.state, run.id) }
+        Row::living(&self.state, run.clone())
     }
 
     /// Runs admitted from `from` to `to`, newest first, until `take` says stop; `first` of them are

@@ -13,7 +13,6 @@ use super::lookup::CHUNK_FIRST;
 use super::query::{At, QueryError};
 use super::rows::{Child, Row};
 use super::source::{LogSource, SourceError};
-use super::tally;
 use super::views::Views;
 use crate::model::{Kind, Run, RunId, State, UnixMillis};
 
@@ -86,8 +85,7 @@ impl<'a> Moment<'a> {
         let state = self.state()?;
         let mut runs: Vec<&Run> = state.runs.values().collect();
         runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.first_seq));
-        let row = |run: &Run| Row { run: run.clone(), tally: tally::of_live(state, run.id) };
-        Ok(runs.into_iter().map(row).collect())
+        Ok(runs.into_iter().map(|run| Row::living(state, run.clone())).collect())
     }
 
     /// The row of a run that was admitted by then, as it was then.
@@ -97,12 +95,12 @@ impl<'a> Moment<'a> {
             return Ok(row);
         }
         let run = if row.run.last_seq <= at { row.run } else { self.fold_run(&row.run, at)? };
-        let tally = match run.spec.kind {
-            Kind::Batch if run.outcome.is_some() => row.tally,
-            Kind::Batch => tally::of_live(self.state()?, run.id),
-            Kind::Job | Kind::Service => None,
-        };
-        Ok(Row { run, tally })
+        // Only a batch is more than its own records say.
+        Ok(match run.spec.kind {
+            Kind::Batch if run.outcome.is_none() => Row::living(self.state()?, run),
+            Kind::Batch => Row::ended(run, row.tally),
+            Kind::Job | Kind::Service => Row { run, tally: None, is_held: false },
+        })
     }
 
     /// The row of the run that was admitted at `place`, which is not later.

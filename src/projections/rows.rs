@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ViewsError;
+use super::tally;
 use super::view::BatchView;
 use crate::log::codec;
-use crate::model::{BootId, Digest, Run};
+use crate::model::{BootId, Digest, Phase, Run, State};
 
 const CHECK: usize = 8;
 
@@ -89,7 +90,7 @@ pub(super) const LIVING: &[u8] = b"living";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 6;
+pub(super) const VERSION: u32 = 7;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +113,28 @@ pub(super) struct Meta {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) run: Run,
-    /// Of a batch that ended: its lines, counted.
+    /// Of a batch: its lines, counted.
     pub(super) tally: Option<BatchView>,
+    /// Of a batch that lives: it is paused.
+    pub(super) is_held: bool,
+}
+
+impl Row {
+    /// Of a run that lives in `state`.
+    pub(super) fn living(state: &State, run: Run) -> Self {
+        let (tally, is_held) = (tally::of_live(state, run.id), state.holds_batch(&run));
+        Self { run, tally, is_held }
+    }
+
+    /// Of a run that ended; its lines were counted just before.
+    pub(super) fn ended(run: Run, tally: Option<BatchView>) -> Self {
+        Self { run, tally, is_held: false }
+    }
+
+    /// The state that people see.
+    pub(super) fn shown_state(&self) -> &'static str {
+        if self.is_held { Phase::Paused.word() } else { self.run.shown_state() }
+    }
 }
 
 /// A run with a parent, as far as lists of children need it.

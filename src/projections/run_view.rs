@@ -7,9 +7,10 @@ use super::view::{BatchView, RunView};
 use crate::model::event::Final;
 use crate::model::{Kind, Run, UnixMillis};
 
-/// The run object, with times measured against `now`.
+/// The run object of a run that is shown in `state`, with times measured against `now`.
 pub fn run_view(
     run: &Run,
+    state: &str,
     batch: Option<BatchView>,
     environment: &str,
     now: UnixMillis,
@@ -24,7 +25,7 @@ pub fn run_view(
         kind: kind_word(spec.kind).to_owned(),
         runner: "process".to_owned(),
         environment: environment.to_owned(),
-        state: run.shown_state().to_owned(),
+        state: state.to_owned(),
         outcome: run.outcome.map(|outcome| outcome.word().to_owned()),
         exit_code: last_word.and_then(exit_code),
         signal: last_word.and_then(signal),

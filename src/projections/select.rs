@@ -73,11 +73,11 @@ fn find(moment: &Moment<'_>, selector: &str, scope: Scope) -> Result<Vec<Row>, Q
             let words = [STATES.join(", "), OUTCOMES.join(", ")].join(", ");
             return Err(bad(&format!("a state is one of {words}")));
         }
-        return matching(moment, scope, &|run| is_in_state(run, word));
+        return matching(moment, scope, &|row| is_in_state(row, word));
     }
     if let Some(label) = selector.strip_prefix("label:") {
         let (key, value) = label.split_once('=').ok_or_else(|| bad("write label:KEY=VALUE"))?;
-        let labelled = |run: &Run| run.spec.labels.get(key).is_some_and(|found| found == value);
+        let labelled = |row: &Row| row.run.spec.labels.get(key).is_some_and(|found| found == value);
         return matching(moment, scope, &labelled);
     }
     match selector {
@@ -159,16 +159,16 @@ fn ambiguous(selector: &str, rows: &[Row]) -> QueryError {
 fn matching(
     moment: &Moment<'_>,
     scope: Scope,
-    fits: &dyn Fn(&Run) -> bool,
+    fits: &dyn Fn(&Row) -> bool,
 ) -> Result<Vec<Row>, QueryError> {
     let mut rows = Vec::new();
     if scope == Scope::Live {
         rows = moment.live()?;
-        rows.retain(|row| fits(&row.run));
+        rows.retain(fits);
         return Ok(rows);
     }
     moment.each_row((0, u64::MAX), &mut |row| {
-        if fits(&row.run) {
+        if fits(&row) {
             rows.push(row);
         }
         // One more than can be named says that there are more.
@@ -184,7 +184,7 @@ fn globbed(
     glob: &GlobMatcher,
 ) -> Result<Vec<Row>, QueryError> {
     if scope == Scope::Live {
-        return matching(moment, scope, &|run| glob.is_match(&run.spec.name));
+        return matching(moment, scope, &|row| glob.is_match(&row.run.spec.name));
     }
     let plain = text.find(['*', '?', '[', '{', '\\']).unwrap_or(text.len());
     let mut places = moment.names_like(&text[..plain], &|name| glob.is_match(name))?;
@@ -196,8 +196,8 @@ fn globbed(
 }
 
 /// Whether the run is shown so, or ended so.
-pub(super) fn is_in_state(run: &Run, word: &str) -> bool {
-    run.shown_state() == word || run.outcome.is_some_and(|outcome| outcome.word() == word)
+fn is_in_state(row: &Row, word: &str) -> bool {
+    row.shown_state() == word || row.run.outcome.is_some_and(|outcome| outcome.word() == word)
 }
 
 pub(super) fn has_glob(text: &str) -> bool {

@@ -119,7 +119,7 @@ fn living(
         Phase::Paused => ("paused", None),
         Phase::Stopping => ("stopping", run.stop.map(|reason| reason.word().to_owned())),
         Phase::Delayed if run.due.is_none() => {
-            ("interrupted", Some("bring it back: jr resume".to_owned()))
+            ("interrupted", Some("bring it back: jr up, or jr resume".to_owned()))
         }
         Phase::Delayed if loops => ("crash_looping", last()),
         Phase::Delayed => ("restarting", last()),

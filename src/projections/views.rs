@@ -356,7 +356,7 @@ impl Views {
             self.live.remove(&run.first_seq);
             self.sample(&run)?;
             self.note_usual(&run)?;
-            self.delta.end(Row { run, tally });
+            self.delta.end(Row::ended(run, tally));
         }
         if self.marking {
             self.mark();
@@ -444,4 +444,97 @@ fn file_backend(file: File) -> io::Result<FileBackend> {
         redb::Error::Io(error) => error,
         other => io::Error::other(other.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde::Serialize;
+
+    use super::*;
+    use crate::model::outcome::SkipReason;
+    use crate::model::{Envelope, Kind, Outcome, RunReason, RunSpec};
+    use crate::projections::MemoryLog;
+    use crate::projections::rows::one;
+
+    const BOOT: BootId = BootId([7; 16]);
+
+    /// A row as version 6 wrote it: of paused lines and batches it knows nothing.
+    #[derive(Serialize)]
+    struct RowOfSix {
+        run: Run,
+        tally: Option<TallyOfSix>,
+    }
+
+    #[derive(Serialize)]
+    struct TallyOfSix {
+        lines: u32,
+        queued: u32,
+        running: u32,
+        succeeded: u32,
+        failed: u32,
+        cancelled: u32,
+    }
+
+    /// A batch, admitted at 1, of one line that was skipped.
+    fn log_of_a_batch() -> MemoryLog {
+        let (batch, line) = (RunId::from_chance(1), RunId::from_chance(2));
+        let admitted = |run, kind, parent| {
+            let spec = RunSpec { name: "made".to_owned(), kind, parent, ..RunSpec::default() };
+            Event::RunAdmitted { run, spec: Arc::new(spec) }
+        };
+        let skipped = Outcome::Skipped(SkipReason::DependencyFailed(batch));
+        let failed = Outcome::Failed(RunReason::Lines(1));
+        let events = [
+            admitted(batch, Kind::Batch, None),
+            admitted(line, Kind::Job, Some(batch)),
+            Event::RunEnded { run: line, outcome: skipped },
+            Event::RunEnded { run: batch, outcome: failed },
+        ];
+        let mut log = MemoryLog::default();
+        for (seq, event) in (1..).zip(events) {
+            log.append(&[Envelope { seq, time: UnixMillis(0), cause: None, event }]);
+        }
+        log
+    }
+
+    /// Writes over what the file has: that version, and the batch as version 6 knew it.
+    fn write_as_six(views: &Views, row: &Row, version: u32) {
+        let tally = row.tally.map(|lines| TallyOfSix {
+            lines: lines.lines,
+            queued: lines.queued,
+            running: lines.running,
+            succeeded: lines.succeeded,
+            failed: lines.failed,
+            cancelled: lines.cancelled,
+        });
+        let older = encode(&RowOfSix { run: row.run.clone(), tally });
+        let meta = Views::read_meta(&views.store).expect("reads").expect("was flushed");
+        let meta = encode(&Meta { version, ..meta });
+        let rows =
+            vec![(Table::Runs, vec![(one(1), older)]), (Table::Meta, vec![(META.to_vec(), meta)])];
+        views.store.commit(rows).expect("writes");
+    }
+
+    #[test]
+    fn what_version_6_wrote_is_made_anew() {
+        let log = log_of_a_batch();
+        let directory = tempfile::tempdir().expect("makes");
+        let path = directory.path().join("views.redb");
+        let open = || Views::open(&path, BOOT, &log).expect("opens");
+        let mut views = open();
+        let fingerprint = views.fingerprint().expect("flushes");
+        let row = views.row(1).expect("the batch");
+        assert_eq!(row.tally.map(|tally| (tally.lines, tally.failed)), Some((1, 1)));
+        write_as_six(&views, &row, 6);
+        drop(views);
+        let mut views = open();
+        assert_eq!(views.row(1).expect("the batch"), row);
+        assert_eq!(views.fingerprint().expect("flushes"), fingerprint);
+        // It is the version that tells: under the present one such a row would be taken for damage.
+        write_as_six(&views, &row, VERSION);
+        drop(views);
+        assert!(open().row(1).is_err());
+    }
 }

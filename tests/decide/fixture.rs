@@ -255,6 +255,16 @@ impl Fixture {
 
     /// A batch of jobs 101, 102, …
     pub(crate) fn batch(&mut self, number: u64, lines: u64, jobs: u32, fail_fast: bool) -> Reply {
+        let spec = RunSpec { fail_fast, queue: None, ..job() };
+        self.batch_of(number, lines, jobs, spec)
+    }
+
+    /// As many at a time as a queue lets that is there for others as well.
+    pub(crate) fn batch_in(&mut self, number: u64, lines: u64, queue: QueueName) -> Reply {
+        self.batch_of(number, lines, 2, RunSpec { queue: Some(queue), ..job() })
+    }
+
+    fn batch_of(&mut self, number: u64, lines: u64, jobs: u32, spec: RunSpec) -> Reply {
         let line = |line: u64| BatchLine {
             run: id(number * 100 + line),
             name: "line".to_owned(),
@@ -262,8 +272,7 @@ impl Fixture {
             line: ByteString::from("true"),
         };
         let lines = (1..=lines).map(line).collect();
-        let spec = RunSpec { kind: Kind::Batch, command: Vec::new(), fail_fast, ..job() };
-        let spec = Arc::new(RunSpec { queue: None, ..spec });
+        let spec = Arc::new(RunSpec { kind: Kind::Batch, command: Vec::new(), ..spec });
         self.ask(Command::Batch { run: id(number), spec, jobs, lines }).1
     }
 }

@@ -183,6 +183,47 @@ fn a_paused_batch_holds_its_queue_and_its_running_lines() {
     assert_eq!(jr.phase(1), Phase::Ended);
 }
 
+#[test]
+fn a_batch_is_shown_as_paused_once_nothing_of_it_runs() {
+    let mut jr = Fixture::new();
+    jr.batch(1, 4, 2, false);
+    jr.started(101);
+    jr.started(102);
+    let shown = |jr: &Fixture| jr.state().shown_state(&jr.state().runs[&id(1)]);
+    assert_eq!(shown(&jr), "running");
+    jr.pause(&[1]);
+    jr.held_still(101);
+    jr.withdrawn(103);
+    jr.withdrawn(104);
+    assert_eq!(shown(&jr), "running", "102 still runs");
+    jr.ended(102, exited(0));
+    assert_eq!(shown(&jr), "paused", "101 stands still, 103 and 104 get no start");
+    jr.resume(&[101]);
+    jr.goes_on(101);
+    assert_eq!(shown(&jr), "running", "one line of it goes on by itself");
+    jr.ended(101, exited(0));
+    assert_eq!(shown(&jr), "paused");
+    jr.resume(&[1]);
+    assert_eq!(shown(&jr), "running");
+}
+
+#[test]
+fn a_batch_in_a_queue_of_others_is_paused_when_each_of_its_lines_is() {
+    let mut jr = Fixture::new();
+    jr.batch_in(1, 3, queue("default"));
+    jr.started(101);
+    let shown = |jr: &Fixture| jr.state().shown_state(&jr.state().runs[&id(1)]);
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true });
+    jr.ended(101, exited(0));
+    assert_eq!(shown(&jr), "running", "nobody paused the batch");
+    jr.pause(&[1]);
+    jr.withdrawn(102);
+    jr.withdrawn(103);
+    assert_eq!(shown(&jr), "paused");
+    jr.resume(&[102]);
+    assert_eq!(shown(&jr), "running", "102 waits for its queue");
+}
+
 /// Seed 277: a start that a pause gives back must not go out when it is resumed at once.
 #[test]
 fn a_start_that_is_being_given_back_does_not_go_out() {

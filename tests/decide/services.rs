@@ -418,6 +418,56 @@ fn after_a_reboot_it_waits_for_resume_and_keeps_its_ports() {
     assert_eq!(run(&jr, "web").ports, [("main".to_owned(), 8_000)]);
 }
 
+/// `db` and `web`, which depends on it, in the boot after the one that they ran in.
+fn interrupted() -> Fixture {
+    let mut jr = Fixture::new();
+    let depends_on = vec![on("db", ServiceCondition::Started)];
+    let web = spec(1, Supervision { depends_on, ..supervision() });
+    up(&mut jr, &[("db", spec(1, supervision())), ("web", web), ("other", spec(1, supervision()))]);
+    let names = ["db", "web", "other"];
+    for service in names {
+        started(&mut jr, service);
+    }
+    let ids = names.map(|service| at(&jr, service).0);
+    let mut jr = jr.restart(NEXT_BOOT);
+    for id in ids {
+        jr.found(id, Finding::OtherBoot);
+    }
+    jr.recovered();
+    assert!(names.iter().all(|service| run(&jr, service).awaits_answer()));
+    jr
+}
+
+#[test]
+fn up_lets_go_on_what_a_reboot_interrupted_with_what_it_depends_on() {
+    let mut jr = interrupted();
+    let before = ["db", "web"].map(|service| at(&jr, service).0);
+    let names = vec![name("web")];
+    let asked = Wish { names, with_dependencies: true, ..Wish::default() };
+    let (events, steps) = wish(&mut jr, &[], asked.clone());
+    assert_eq!(verbs(&steps), [("db", Verb::Resume), ("web", Verb::Resume)]);
+    assert_eq!(steps.iter().map(|step| step.run).collect::<Vec<_>>(), before.map(Some));
+    assert_eq!(kinds(&events), ["run_queued", "run_queued", "attempt_intended"]);
+    assert!(run(&jr, "other").awaits_answer(), "nobody asked for it");
+    started(&mut jr, "db");
+    started(&mut jr, "web");
+    assert_eq!(run(&jr, "web").attempt, 2);
+    let (events, steps) = wish(&mut jr, &[], asked);
+    assert_eq!((events, verbs(&steps)), (vec![], vec![("db", Verb::Keep), ("web", Verb::Keep)]));
+}
+
+#[test]
+fn a_restart_of_what_a_reboot_interrupted_is_a_new_run() {
+    let mut jr = interrupted();
+    let (old, _) = at(&jr, "db");
+    let asked = Wish { names: vec![name("db")], anew: true, ..Wish::default() };
+    let (_, steps) = wish(&mut jr, &[], asked);
+    assert_eq!(verbs(&steps), [("db", Verb::Restart)]);
+    assert_ne!(at(&jr, "db").0, old);
+    assert!(!jr.state().runs.contains_key(&old), "it ended at once");
+    assert_eq!(phase(&jr, "db"), Phase::Starting);
+}
+
 #[test]
 fn a_lost_shim_is_a_failure_like_any_other() {
     let mut jr = Fixture::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jr::model::action::{Answer, PauseAnswer, StopAnswer};
 use jr::model::command::KeyHolder;
-use jr::model::event::LostReason;
+use jr::model::event::{LostReason, QueuedReason};
 use jr::model::{
     Action, Checker, Command, CommandId, Condition, Digest, Engine, Envelope, Event, ExitStatus,
     GitCommit, Kind, Outcome, Pruning, QueueName, Reply, Request, Run, RunId, RunSpec, State,
@@ -30,6 +30,10 @@ pub(crate) struct Judge {
     over: BTreeMap<RunId, Outcome>,
     paused: BTreeSet<RunId>,
     unpaused: BTreeSet<RunId>,
+    /// What was interrupted, and was asked for.
+    resumed: BTreeSet<RunId>,
+    /// What waited to be asked for when a client asked for services.
+    awaited: BTreeMap<CommandId, BTreeSet<RunId>>,
     /// Wishes for queues that may have changed nothing.
     idle_wishes: BTreeSet<CommandId>,
     stops: BTreeSet<(RunId, CommandId)>,
@@ -62,6 +66,8 @@ pub(crate) struct Judge {
     secrets_dropped: BTreeSet<RunId>,
     peaks: BTreeMap<QueueName, u32>,
     pub(crate) lost: u32,
+    /// Interrupted runs that `jr up` let go on.
+    pub(crate) brought_back: u32,
 }
 
 type Verdict = Result<(), String>;
@@ -110,6 +116,11 @@ impl Judge {
             &request.command
         {
             self.checked_out.insert(request.cause.command, command.clone());
+        }
+        if matches!(request.command, Command::Up { .. }) {
+            let waiting = head.runs.values().filter(|run| run.awaits_answer());
+            let waiting = waiting.map(|run| run.id).collect();
+            self.awaited.insert(request.cause.command, waiting);
         }
         if matches!(request.command, Command::Pin { .. }) {
             // To pin what is pinned changes nothing.
@@ -248,6 +259,9 @@ impl Judge {
                 }
                 Event::UnpauseRequested { run, .. } => {
                     self.unpaused.insert(*run);
+                }
+                Event::RunQueued { run, reason: QueuedReason::Resumed } => {
+                    self.resumed.insert(*run);
                 }
                 Event::RestartRequested { run, attempt, .. } => {
                     self.restarted.insert((*run, *attempt));
@@ -523,7 +537,7 @@ impl Judge {
                     }
                 }
             }
-            Reply::Planned(steps) => self.planned(steps)?,
+            Reply::Planned(steps) => self.planned(to, steps)?,
             Reply::Done if self.idle_wishes.contains(&to) => {}
             Reply::Pruning { request } => {
                 let place = usize::try_from(request - 1).expect("fits");
@@ -542,8 +556,23 @@ impl Judge {
         Ok(())
     }
 
-    /// What is said to begin is admitted.
-    fn planned(&self, steps: &[Step]) -> Verdict {
+    /// What is said to begin is admitted, what is said to go on is queued again, and of what is to
+    /// be up nothing is left waiting to be asked for.
+    fn planned(&mut self, to: CommandId, steps: &[Step]) -> Verdict {
+        let awaited = self.awaited.get(&to);
+        let awaited = |run: RunId| awaited.is_some_and(|awaited| awaited.contains(&run));
+        for step in steps {
+            let is_good = match step.verb {
+                Verb::Resume => step.run.is_some_and(|run| self.resumed.contains(&run)),
+                Verb::Keep => !step.run.is_some_and(awaited),
+                Verb::Start | Verb::Restart | Verb::Stop | Verb::Forget => true,
+            };
+            if !is_good {
+                return Err(format!("law 1: {step:?} was acknowledged and is not durable"));
+            }
+        }
+        let resumed = steps.iter().filter(|step| step.verb == Verb::Resume).count();
+        self.brought_back += u32::try_from(resumed).expect("few");
         let begins = |step: &&Step| matches!(step.verb, Verb::Start | Verb::Restart);
         let admitted = |step: &&Step| step.run.is_none_or(|run| self.admitted.contains_key(&run));
         match steps.iter().filter(begins).find(|step| !admitted(step)) {

@@ -45,6 +45,7 @@ pub(crate) struct Report {
     pub(crate) events: usize,
     pub(crate) jobs: usize,
     pub(crate) lost: u32,
+    pub(crate) brought_back: u32,
     pub(crate) daemons: u32,
     pub(crate) reboots: u32,
 }
@@ -317,6 +318,7 @@ impl World {
             events: self.judge.log.len(),
             jobs: self.judge.jobs(),
             lost: self.judge.lost,
+            brought_back: self.judge.brought_back,
             daemons: self.generation,
             reboots: u32::from(self.machine.boot) - 1,
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jr::model::{Kind, Now, Outcome, Phase, Run, RunId, UnixMillis};
+use jr::model::{Event, Kind, Now, Outcome, Phase, QueueName, Run, RunId, UnixMillis};
 use jr::projections::brief_view::BriefView;
 use jr::projections::progress::estimate;
 use jr::projections::query::{
@@ -38,6 +38,7 @@ fn tally(runs: &[Run], batch: &Run) -> Option<BatchView> {
         let waits = line.shown_state() == "queued" || line.phase == Phase::Delayed;
         *match line.outcome {
             None if waits => &mut view.queued,
+            None if line.phase == Phase::Paused => &mut view.paused,
             None => &mut view.running,
             Some(Outcome::Succeeded) => &mut view.succeeded,
             Some(Outcome::Cancelled(_)) => &mut view.cancelled,
@@ -45,6 +46,29 @@ fn tally(runs: &[Run], batch: &Run) -> Option<BatchView> {
         } += 1;
     }
     Some(view)
+}
+
+/// Of a batch by what was said of its queue last, and by its lines.
+fn state(records: &[Stored], runs: &[Run], run: &Run) -> &'static str {
+    let queue = QueueName::of_batch(run.id);
+    let held = records.iter().rev().find_map(|one| match &one.envelope.event {
+        Event::QueuePaused { queue: of } if *of == queue => Some(true),
+        Event::QueueUnpaused { queue: of } if *of == queue => Some(false),
+        _ => None,
+    });
+    let stands = |line: &&Run| match line.phase {
+        Phase::Paused => true,
+        Phase::Queued | Phase::Delayed => held == Some(true),
+        Phase::Starting | Phase::Running | Phase::Stopping | Phase::Ended => false,
+    };
+    let is_line = |line: &&Run| line.spec.parent == Some(run.id) && line.spec.kind == Kind::Job;
+    let mut open = runs.iter().filter(is_line).filter(|line| line.outcome.is_none()).peekable();
+    let is_held = run.spec.kind == Kind::Batch && run.phase == Phase::Running;
+    if is_held && open.peek().is_some() && open.all(|line| stands(&line)) {
+        "paused"
+    } else {
+        run.shown_state()
+    }
 }
 
 fn time_at(records: &[Stored], at: Option<u64>, now: Now) -> UnixMillis {
@@ -63,8 +87,13 @@ fn views(
 ) -> Vec<RunView> {
     let runs = runs(records, at.unwrap_or(u64::MAX));
     let now = time_at(records, at, now);
+    let some = records.partition_point(|one| one.envelope.seq <= at.unwrap_or(u64::MAX));
     let fitting = runs.iter().rev().filter(|run| fits(run));
-    fitting.map(|run| run_view(run, tally(&runs, run), "local", now)).collect()
+    let view = |run| {
+        let state = state(&records[..some], &runs, run);
+        run_view(run, state, tally(&runs, run), "local", now)
+    };
+    fitting.map(view).collect()
 }
 
 pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> List<RunView> {
@@ -95,7 +124,7 @@ pub(crate) fn progress(
     let since = |begun: UnixMillis| u64::try_from(now.0 - begun.0).unwrap_or(0);
     if let Some(counts) = tally(runs, run) {
         let (mut view, share) = ProgressView::of_batch(&counts, since(run.started_at?));
-        estimate(&mut view, share, run.phase == Phase::Paused, now);
+        estimate(&mut view, share, state(records, runs, run) == "paused", now);
         return Some(Box::new(view));
     }
     let process = run.process.as_ref().filter(|_| run.attempt_lives)?;

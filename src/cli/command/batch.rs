@@ -219,14 +219,12 @@ impl Watch<'_> {
             RunLine::Admitted { run_id, lines, .. } => {
                 self.batch = Some(run_id);
                 let counts = BatchView { lines, queued: lines, ..BatchView::default() };
-                self.show(&counts, None);
+                self.show(&counts, false, None);
                 if ui.verbose {
                     ui.status(&format!("batch {run_id}: {lines} lines"));
                 }
             }
-            RunLine::Progress(run) => {
-                self.show(&run.batch.unwrap_or_default(), run.duration_ms);
-            }
+            RunLine::Progress(run) => self.show_run(&run),
             RunLine::Ended(run) => {
                 ui.end_progress();
                 return Some(*run);
@@ -260,7 +258,7 @@ impl Watch<'_> {
                     self.context.ui.end_progress();
                     return Ok(Some(run));
                 }
-                self.show(&run.batch.unwrap_or_default(), run.duration_ms);
+                self.show_run(&run);
             }
             let (signal, _) = self.wait(None, Some(&pause))?;
             if signal && self.interrupt() {
@@ -310,17 +308,23 @@ impl Watch<'_> {
         false
     }
 
-    /// Draws how far it is, and how long the rest may take.
-    fn show(&self, counts: &BatchView, ran_ms: Option<i64>) {
+    fn show_run(&self, run: &RunView) {
+        let is_paused = run.state == "paused";
+        self.show(&run.batch.unwrap_or_default(), is_paused, run.duration_ms);
+    }
+
+    /// Draws how far it is, and how long the rest may take while it goes on.
+    fn show(&self, counts: &BatchView, is_paused: bool, ran_ms: Option<i64>) {
         let ui = &self.context.ui;
         if !ui.shows_progress() {
             return;
         }
         let ran_ms = ran_ms.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0);
         let (mut view, share) = ProgressView::of_batch(counts, ran_ms);
-        estimate(&mut view, share, false, progress::now());
-        let left = progress::left_words(&view, Detail::Short);
-        ui.progress(&draw(counts, left.as_deref(), ui.status_medium().width.unwrap_or(80)));
+        estimate(&mut view, share, is_paused, progress::now());
+        let left = progress::left_words(&view, Detail::Short).filter(|_| !is_paused);
+        let width = ui.status_medium().width.unwrap_or(80);
+        ui.progress(&draw(counts, is_paused, left.as_deref(), width));
         if self.interrupts == 0 {
             ui.tab(percent(counts), counts.failed > 0);
         }
@@ -347,9 +351,14 @@ fn percent(counts: &BatchView) -> u8 {
 }
 
 /// `[=====>     ] 12/100, 2 running, 1 failed, ~3m left`, fitting the terminal.
-fn draw(counts: &BatchView, left: Option<&str>, width: usize) -> String {
+fn draw(counts: &BatchView, is_paused: bool, left: Option<&str>, width: usize) -> String {
     let ended = ended(counts);
-    let mut words = format!(" {ended}/{}, {} running", counts.lines, counts.running);
+    let standing = match (is_paused, counts.paused) {
+        (true, _) => "paused".to_owned(),
+        (false, 0) => format!("{} running", counts.running),
+        (false, paused) => format!("{} running, {paused} paused", counts.running),
+    };
+    let mut words = format!(" {ended}/{}, {standing}", counts.lines);
     if counts.failed > 0 {
         words = format!("{words}, {} failed", counts.failed);
     }
@@ -423,15 +432,29 @@ mod tests {
             BatchView { lines: 100, succeeded: 40, failed: 10, running: 2, ..BatchView::default() };
         for width in 10..120 {
             for left in [None, Some("~1h30m left")] {
-                assert!(draw(&counts, left, width).len() < width.max(11) + 3, "{width}");
+                for is_paused in [false, true] {
+                    let bar = draw(&counts, is_paused, left, width);
+                    assert!(bar.len() < width.max(11) + 3, "{width}");
+                }
             }
         }
-        let bar = draw(&counts, Some("~3m left"), 80);
+        let bar = draw(&counts, false, Some("~3m left"), 80);
         assert!(bar.ends_with("50/100, 2 running, 10 failed, ~3m left"), "{bar}");
-        assert!(!draw(&counts, Some("~3m left"), 40).contains("left"), "counts come first");
+        assert!(!draw(&counts, false, Some("~3m left"), 40).contains("left"), "counts come first");
         let all = BatchView { lines: 2, succeeded: 2, ..BatchView::default() };
-        assert!(draw(&all, None, 80).starts_with("[====") && !draw(&all, None, 80).contains('>'));
-        assert!(!draw(&BatchView::default(), None, 80).is_empty());
+        let whole = draw(&all, false, None, 80);
+        assert!(whole.starts_with("[====") && !whole.contains('>'));
+        assert!(!draw(&BatchView::default(), false, None, 80).is_empty());
         assert_eq!((percent(&counts), percent(&all), percent(&BatchView::default())), (50, 100, 0));
+    }
+
+    #[test]
+    fn the_bar_says_what_is_paused() {
+        let counts =
+            BatchView { lines: 9, queued: 4, succeeded: 2, failed: 1, ..Default::default() };
+        let held = BatchView { paused: 2, ..counts };
+        assert!(draw(&held, true, None, 80).ends_with(" 3/9, paused, 1 failed"));
+        let one = BatchView { running: 1, paused: 1, ..counts };
+        assert!(draw(&one, false, None, 80).ends_with(" 3/9, 1 running, 1 paused, 1 failed"));
     }
 }

@@ -17,15 +17,22 @@ use crate::log::LogError;
 use crate::log::stat::stat;
 use crate::log::verify::{all_cores, verify_files};
 
+/// Examples, and how every one of these commands ends.
+macro_rules! below {
+    ($examples:literal) => {
+        concat!($examples, "\nExit codes:\n  0; 1 the log is damaged; 3 there is no log yet")
+    };
+}
+
 /// Below the options.
-const HELP: &str = "\
+const HELP: &str = below!(
+    "\
 Examples:
   jr log verify  # every record, hash and page
   jr log stat
   jr log export > log.jsonl
-
-Exit codes:
-  0; 1 the log is damaged; 3 there is no log yet";
+"
+);
 
 /// Check, measure, export the log, or rebuild what is derived from it
 #[derive(clap::Args, Debug)]
@@ -36,40 +43,40 @@ pub struct LogArgs {
 }
 
 /// Below the options of that subcommand.
-const VERIFY_HELP: &str = "\
+const VERIFY_HELP: &str = below!(
+    "\
 Examples:
   jr log verify
   jr log verify --json
-
-Exit codes:
-  0; 1 the log is damaged; 3 there is no log yet";
+"
+);
 
 /// Below the options of that subcommand.
-const STAT_HELP: &str = "\
+const STAT_HELP: &str = below!(
+    "\
 Examples:
   jr log stat
   jr log stat --json
-
-Exit codes:
-  0; 1 the log is damaged; 3 there is no log yet";
+"
+);
 
 /// Below the options of that subcommand.
-const EXPORT_HELP: &str = "\
+const EXPORT_HELP: &str = below!(
+    "\
 Examples:
   jr log export > log.jsonl
   jr log export | tail -n 1
-
-Exit codes:
-  0; 1 the log is damaged; 3 there is no log yet";
+"
+);
 
 /// Below the options of that subcommand.
-const REBUILD_HELP: &str = "\
+const REBUILD_HELP: &str = below!(
+    "\
 Examples:
   jr log rebuild
   jr log rebuild -e build
-
-Exit codes:
-  0; 1 the log is damaged; 3 there is no log yet";
+"
+);
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::Runnable;
 use crate::cli::context::Context;
@@ -174,6 +174,43 @@ fn every_exit_code() -> impl Iterator<Item = (&'static str, String)> {
     })
 }
 
+/// `[-n|--lines N]`, `-j|--jobs N` where it must be there, `SEL...` where there may be several.
+fn usage(arg: &Arg) -> Vec<Inline> {
+    let names = [
+        arg.get_short().map(|short| format!("-{short}")),
+        arg.get_long().map(|long| format!("--{long}")),
+    ];
+    let mut words = Vec::new();
+    for name in names.into_iter().flatten() {
+        if !words.is_empty() {
+            words.push(roman("|"));
+        }
+        words.push(bold(name));
+    }
+    if arg.is_positional() || arg.get_action().takes_values() {
+        if !words.is_empty() {
+            words.push(roman(" "));
+        }
+        words.push(italic(value_name(arg)));
+    }
+    if !arg.is_required_set() {
+        words.insert(0, roman("["));
+        words.push(roman("]"));
+    }
+    if matches!(arg.get_action(), ArgAction::Append | ArgAction::Count) {
+        words.push(roman("..."));
+    }
+    words
+}
+
+/// What stands for the value of an argument.
+fn value_name(arg: &Arg) -> String {
+    match arg.get_value_names() {
+        Some(names) => names.join(" "),
+        None => arg.get_id().as_str().to_uppercase(),
+    }
+}
+
 impl Page {
     /// Of the last of `chain`; a subcommand without examples has those of the command above it
     /// that are about it.
@@ -215,7 +252,7 @@ impl Page {
             Ok::<(), io::Error>(())
         };
         add(&|out| man.render_name_section(out))?;
-        add(&|out| man.render_synopsis_section(out))?;
+        add(&|out| self.synopsis().to_writer(out))?;
         add(&|out| man.render_description_section(out))?;
         add(&|out| man.render_options_section(out))?;
         if self.command.has_subcommands() {
@@ -223,6 +260,27 @@ impl Page {
         }
         add(&|out| self.below().to_writer(out))?;
         Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The command with all that it takes, each option with its value: `clap_mangen` leaves
+    /// those out.
+    fn synopsis(&self) -> Roff {
+        let mut line = vec![bold(&self.line)];
+        let (positionals, options): (Vec<&Arg>, Vec<&Arg>) = self
+            .command
+            .get_arguments()
+            .filter(|arg| !arg.is_hide_set())
+            .partition(|arg| arg.is_positional());
+        for arg in options.into_iter().chain(positionals) {
+            line.push(roman(" "));
+            line.extend(usage(arg));
+        }
+        if self.command.has_subcommands() {
+            line.extend([roman(" "), italic("COMMAND")]);
+        }
+        let mut roff = Roff::new();
+        roff.control("SH", ["SYNOPSIS"]).text(line);
+        roff
     }
 
     /// Examples, exit codes, and where to read on.
@@ -305,6 +363,47 @@ mod tests {
         assert!(codes.len() > 10, "{codes:?}");
         assert!(codes.contains(&("0", "all is well".to_owned())), "{codes:?}");
         assert!(codes.iter().all(|(code, _)| !code.contains('-')), "{codes:?}");
+    }
+
+    /// The line below SYNOPSIS, as it is read.
+    fn synopsis(roff: &str) -> String {
+        let below = roff.split_once(".SH SYNOPSIS\n").map_or("", |(_, below)| below);
+        let (line, _) = below.split_once("\n.SH ").unwrap_or((below, ""));
+        ["\\fB", "\\fI", "\\fR", "\\"]
+            .iter()
+            .fold(line.to_owned(), |text, mark| text.replace(mark, ""))
+    }
+
+    #[test]
+    fn a_synopsis_has_each_option_with_its_value() {
+        let tree = built();
+        for page in pages(&mut vec![&tree]) {
+            let line = synopsis(&page.roff().expect("written to memory"));
+            assert!(line.starts_with(&page.line), "{line}");
+            let shown = page.command.get_arguments().filter(|arg| !arg.is_hide_set());
+            for option in shown.filter(|arg| !arg.is_positional()) {
+                let long = option.get_long().map(|long| format!("--{long}"));
+                let name = long.or(option.get_short().map(|short| format!("-{short}")));
+                let mut words = name.expect("an option has a name");
+                if option.get_action().takes_values() {
+                    words = format!("{words} {}", value_name(option));
+                }
+                let must = option.is_required_set();
+                assert!(line.contains(&if must { words } else { format!("{words}]") }), "{line}");
+            }
+        }
+        let line_of = |words: &[&str]| {
+            let find = |command: &Command, word: &&str| command.find_subcommand(word).cloned();
+            let last = words.iter().try_fold(tree.clone(), |at, word| find(&at, word));
+            let page = Page::new(&[&tree, &last.expect("a command")]);
+            synopsis(&page.roff().expect("written to memory"))
+        };
+        let wait = line_of(&["wait"]);
+        assert!(wait.starts_with("jr wait "), "{wait}");
+        assert!(wait.contains(" [--any] [--timeout DURATION] "), "{wait}");
+        assert!(wait.ends_with(" SEL..."), "{wait}");
+        assert!(line_of(&["queue"]).ends_with(" COMMAND"));
+        assert!(line_of(&["queue", "set"]).contains(" -j|--jobs N "));
     }
 
     #[test]

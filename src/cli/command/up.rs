@@ -43,8 +43,8 @@ Exit codes:
 /// Bring services up, with all that they depend on
 ///
 /// Starts what is declared and not up, and starts anew what is declared otherwise than what runs.
-/// What is up as it is declared stays as it is. Where nothing is declared and somebody sits at a
-/// terminal, it asks what is to be, as `jr config init` does.
+/// What is up as it is declared stays as it is. What a reboot interrupted goes on. Where nothing is
+/// declared and somebody sits at a terminal, it asks what is to be, as `jr config init` does.
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct UpArgs {

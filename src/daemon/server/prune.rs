@@ -38,10 +38,7 @@ pub(super) async fn prune(
         tell(&sender, PruneLine::Done(PruneReply::of(pruned))).await;
         return Ok(lines(receiver));
     }
-    let nothing = !under_way
-        && before <= shared.log.kept_from()
-        && shared.log.floor().is_none_or(|floor| floor.kept.is_empty());
-    if nothing {
+    if !under_way && prune::is_done(&shared.log, before) {
         let reply = PruneReply { kept_from: before, ..PruneReply::default() };
         tell(&sender, PruneLine::Done(reply)).await;
         return Ok(lines(receiver));

@@ -116,8 +116,7 @@ async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<bool, Re
             let document = shared.questions.ask(query).await;
             let document = document.map_err(|error| refuse_query(&error))?;
             let Document::Runs(found) = document else { return Ok(true) };
-            // Of a batch the lines are held; it goes on being what it is.
-            if !found.items.iter().any(|run| run.kind != "batch" && moves(run)) {
+            if !found.items.iter().any(moves) {
                 return Ok(true);
             }
             if applied.changed().await.is_err() {

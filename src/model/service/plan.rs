@@ -9,10 +9,9 @@ use super::spec::{MAIN_PORT, PortRelease, PortWish, Role, ServiceSpec, UnwantedR
 use super::state::{Replica, Service};
 use crate::model::command::Rejection;
 use crate::model::commit::GitCommit;
-use crate::model::event::{Asker, Event, Outcome};
+use crate::model::event::{Asker, Event, Outcome, QueuedReason};
 use crate::model::id::{RunId, ServiceName};
 use crate::model::phase::Phase;
-use crate::model::run::Run;
 use crate::model::spec::RunSpec;
 use crate::model::state::State;
 
@@ -69,6 +68,8 @@ pub struct Step {
 pub enum Verb {
     /// A run begins.
     Start,
+    /// The run that was interrupted goes on with its next attempt.
+    Resume,
     /// The run is stopped and another one begins.
     Restart,
     /// Nothing.
@@ -92,7 +93,7 @@ pub enum Because {
     Stopping,
     /// It is up.
     Up,
-    /// It was interrupted, and waits to be asked for.
+    /// It was interrupted, and has waited to be asked for.
     Interrupted,
     /// It did what it was there for.
     Completed,
@@ -361,6 +362,11 @@ impl<'a> Planner<'a> {
             });
             let run = match verb {
                 Verb::Start | Verb::Restart => Some(self.admit(&role, spec, before)),
+                Verb::Resume => {
+                    let resumed = |run| Event::RunQueued { run, reason: QueuedReason::Resumed };
+                    self.plan.events.extend(before.map(resumed));
+                    before
+                }
                 Verb::Keep | Verb::Stop | Verb::Forget => before,
             };
             self.plan.steps.push(Step { role, verb, because, run });
@@ -392,8 +398,10 @@ impl<'a> Planner<'a> {
             return if self.wish.anew && is_meant {
                 (Verb::Restart, Because::Asked)
             } else if newest.spec.is_same(spec) {
-                let waits = run.is_some_and(Run::awaits_answer);
-                (Verb::Keep, if waits { Because::Interrupted } else { Because::Up })
+                match run {
+                    Some(run) if run.awaits_answer() => (Verb::Resume, Because::Interrupted),
+                    _ => (Verb::Keep, Because::Up),
+                }
             } else {
                 (Verb::Restart, Because::Changed)
             };
@@ -442,10 +450,10 @@ fn is_kept(state: &State, run: RunId) -> bool {
 }
 
 impl Verb {
-    /// The word of `--json`.
+    /// The word of `--json`: what is started is started, whichever run stands for it then.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Start => "start",
+            Self::Start | Self::Resume => "start",
             Self::Restart => "restart",
             Self::Keep => "keep",
             Self::Stop => "stop",
@@ -466,7 +474,7 @@ impl Because {
             },
             Self::Stopping => "it is being stopped".to_owned(),
             Self::Up => "it is up".to_owned(),
-            Self::Interrupted => "it was interrupted and waits for jr resume".to_owned(),
+            Self::Interrupted => "it was interrupted".to_owned(),
             Self::Completed => "it has completed".to_owned(),
             Self::Changed => "its configuration changed".to_owned(),
             Self::Asked => "it was asked for".to_owned(),

@@ -56,7 +56,8 @@ impl<'a> Begun<'a> {
             }
         };
         self.left -= 1;
-        estimate(&mut view, share, run.phase == Phase::Paused, self.moment.now());
+        let is_held = row.is_held || run.phase == Phase::Paused;
+        estimate(&mut view, share, is_held, self.moment.now());
         Ok(Some(Box::new(view)))
     }
 

@@ -37,7 +37,7 @@ pub struct RunView {
     pub runner: String,
     /// Id of its environment.
     pub environment: String,
-    /// `queued`, `starting`, `running`, `stopping`, `delayed` or `ended`.
+    /// `queued`, `starting`, `running`, `paused`, `stopping`, `delayed` or `ended`.
     pub state: String,
     /// How it ended.
     pub outcome: Option<String>,
@@ -102,6 +102,10 @@ pub struct BatchView {
     pub queued: u32,
     /// Starting, running or stopping.
     pub running: u32,
+    /// Each held by itself: its processes stand still, or it keeps its place without a start. What
+    /// only the paused queue of the batch holds is `queued`.
+    #[serde(default)]
+    pub paused: u32,
     /// As they should.
     pub succeeded: u32,
     /// Failed, signalled, timed out, stopped or lost.

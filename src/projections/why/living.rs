@@ -9,7 +9,7 @@ use crate::projections::query::QueryError;
 use crate::projections::run_view::rfc3339;
 use crate::projections::view::WhyItem;
 
-/// Holders of slots that are named; the rest is counted.
+/// Holders of slots, and held lines of a batch, that are named.
 const NAMED: usize = 5;
 /// Only `--at` a record between two of one decision finds a run so.
 pub(super) const NEXT_RECORD: &str = "what follows from it is in the next records";
@@ -52,8 +52,8 @@ fn dependencies(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError> {
             Condition::Ok => "succeed",
             Condition::Any => "end",
         };
-        let message =
-            format!("it waits for {} to {end}, which is {}", name_of(other), other.shown_state());
+        let word = state.shown_state(other);
+        let message = format!("it waits for {} to {end}, which is {word}", name_of(other));
         Some(item("dependency", message, &[evidence.admission(), other.first_seq, other.last_seq]))
     };
     Ok(open.iter().filter_map(of).collect())
@@ -240,12 +240,21 @@ pub(super) fn stopping(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, Query
     Ok(Some(item("stopping", message, &rests_on)))
 }
 
-/// A batch whose queue is held gives its lines no start.
+/// A batch whose queue is held gives its lines no start; without one its lines are held.
 pub(super) fn held_batch(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, QueryError> {
     let run = evidence.run;
     let queue = QueueName::of_batch(run.id);
-    let own = evidence.state()?.waits.queues.get(&queue);
-    let Some(seq) = own.and_then(|queue| queue.paused) else { return Ok(None) };
-    let message = format!("it is paused: its lines get no start; jr resume {}", run.id);
-    Ok(Some(item("paused", message, &[seq])))
+    let state = evidence.state()?;
+    let own = state.waits.queues.get(&queue);
+    if let Some(seq) = own.and_then(|queue| queue.paused) {
+        let message = format!("it is paused: its lines get no start; jr resume {}", run.id);
+        return Ok(Some(item("paused", message, &[seq])));
+    }
+    if !state.holds_batch(run) {
+        return Ok(None);
+    }
+    let open = state.batches.get(&run.id).into_iter().flat_map(|batch| batch.open.values());
+    let held = open.filter_map(|line| state.runs.get(line)).map(|line| line.last_seq);
+    let message = format!("it is paused: each line of it is held; jr resume {}", run.id);
+    Ok(Some(item("paused", message, &held.take(NAMED).collect::<Vec<u64>>())))
 }

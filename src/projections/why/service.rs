@@ -74,7 +74,7 @@ pub(super) fn delayed(evidence: &Evidence<'_>, now: UnixMillis) -> Vec<WhyItem> 
             items.push(item("between", message, &rests_on));
             return items;
         }
-        let message = format!("attempt {attempt} {ended}; bring it back: jr resume");
+        let message = format!("attempt {attempt} {ended}; bring it back: jr up, or jr resume");
         items.push(item("interrupted", message, &rests_on));
         return items;
     };
