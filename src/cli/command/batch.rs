@@ -91,7 +91,7 @@ impl Runnable for BatchArgs {
         } else {
             commands(&read_source(self.source.as_deref(), context)?)?
         };
-        let declared = Declared::of(&context.configuration)?;
+        let declared = Declared::of(&context.configuration, &context.place)?;
         let declared = declared.map(|declared| declared.common()).unwrap_or_default();
         let mut request = self.into_request(lines, declared)?;
         request.common.commit = context.configuration.commit_at(&request.common.cwd);

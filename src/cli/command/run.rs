@@ -134,7 +134,7 @@ impl Runnable for RunArgs {
             // It cannot be left: it ends with this command.
             keys = DetachKeys::none();
         }
-        let declared = Declared::of(&context.configuration)?;
+        let declared = Declared::of(&context.configuration, &context.place)?;
         let mut request = self.into_request(context.ui.json, declared.as_ref())?;
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
@@ -313,7 +313,7 @@ fn near_job(context: &Context, run: &RunView) -> Option<String> {
     if run.reason.as_deref() != Some("not_found") {
         return None;
     }
-    let declared = Declared::of(&context.configuration).ok()??;
+    let declared = Declared::of(&context.configuration, &context.place).ok()??;
     let near = did_you_mean(run.command.first()?, declared.job_names())?;
     Some(format!("; did you mean the job {near:?}? jr run {near}"))
 }
