@@ -104,15 +104,17 @@ fn fields(event: &Event) -> Fields {
         Event::RestartScheduled { run: _, attempt, due, streak } => object(json!({
             "attempt": attempt, "due_at": rfc3339(due.at), "streak": streak,
         })),
-        Event::RunQueued { run: _, reason } => object(json!({"reason": reason.word()})),
+        Event::RunQueued { run: _, reason, asker } => {
+            object(json!({"reason": reason.word(), "asker": asker}))
+        }
         Event::PauseRequested { run: _, asker } | Event::UnpauseRequested { run: _, asker } => {
             object(json!({"asker": asker}))
         }
         Event::RunPaused { run: _, attempt, by } => object(json!({
             "attempt": attempt, "by": by.word(),
         })),
-        Event::QueuePaused { queue } | Event::QueueUnpaused { queue } => {
-            object(json!({"queue": queue}))
+        Event::QueuePaused { queue, asker } | Event::QueueUnpaused { queue, asker } => {
+            object(json!({"queue": queue, "asker": asker}))
         }
         Event::SignalSent { run: _, attempt, signal, errno } => object(json!({
             "attempt": attempt, "signal": signal.number(), "errno": errno,
