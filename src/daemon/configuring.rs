@@ -98,9 +98,14 @@ impl InForce {
         let says = days.is_some() || runs.is_some();
         let mut known = self.known();
         known.retention = says.then_some(Policy { days, runs });
-        known.resumes =
-            value("/resume_on_start").and_then(serde_json::Value::as_bool) == Some(true);
+        known.resumes = document.is_some_and(resumes);
     }
+}
+
+/// Whether a document says that interrupted work goes on by itself.
+pub(super) fn resumes(document: &Document) -> bool {
+    let value = document.tree.values.get("resume_on_start");
+    value.and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 /// The thread.
