@@ -193,6 +193,12 @@ impl Document {
         whole
     }
 
+    /// The root of the project whose file declares the environment.
+    pub fn own_project(&self) -> Option<&String> {
+        let shown = self.shown.as_ref().filter(|shown| shown.declared_by_project)?;
+        shown.project.as_ref()
+    }
+
     /// Who says that this is the environment where nobody names one; `None`: somebody named it.
     pub fn chosen_by(&self) -> Option<&'static str> {
         let is_default = self.tree.values.get("default").and_then(serde_json::Value::as_bool);

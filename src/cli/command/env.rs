@@ -178,16 +178,18 @@ fn print_then(
     origin: bool,
 ) -> Result<u8, CommandError> {
     let document = in_force(context, read)?;
-    let named = context.configuration.named_by(&document.environment);
+    // With --all each is as if -e named it.
+    let named = all.then_some(Chosen::Flag);
+    let named = named.or_else(|| context.configuration.named_by(&document.environment));
     let chosen_by = named.as_ref().map(chosen_word).or_else(|| document.chosen_by());
+    let project = document.own_project().cloned();
     let beside = document.shown;
     for problem in beside.iter().flat_map(|beside| &beside.problems) {
         context.ui.warn(&problem.line());
     }
-    let of_project = beside.as_ref().filter(|beside| beside.declared_by_project);
     let view = Known {
         declared: beside.as_ref().map(|beside| beside.declared),
-        project: of_project.and_then(|beside| beside.project.clone()),
+        project,
         path: beside.as_ref().and_then(|beside| beside.path.clone()),
         environment: document.environment,
         chosen_by,
