@@ -247,9 +247,10 @@ fn said(loaded: &Loaded, resolved: &Resolved, is_declared: bool) -> (Table, Vec<
             && node.table().is_some()
             && find(&resolved.tree, &[key]) == Some(node);
         let origin = node.origin.clone();
-        let node = match is_environments || is_same {
-            true => Node { value: Value::Table(Table::new()), origin },
-            false => node.clone(),
+        let node = if is_environments || is_same {
+            Node { value: Value::Table(Table::new()), origin }
+        } else {
+            node.clone()
         };
         if is_same {
             same.push(key.clone());

@@ -132,9 +132,10 @@ pub(super) fn pause_queue(
     }
     let changes = known.is_some_and(|queue| queue.paused.is_some()) != paused;
     let (queue, asker) = (queue.clone(), asker.cloned());
-    let event = match paused {
-        true => Event::QueuePaused { queue, asker },
-        false => Event::QueueUnpaused { queue, asker },
+    let event = if paused {
+        Event::QueuePaused { queue, asker }
+    } else {
+        Event::QueueUnpaused { queue, asker }
     };
     let events = changes.then_some(event).into_iter().collect();
     Ok(Decision { events, reply: Reply::Done })

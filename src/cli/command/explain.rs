@@ -93,9 +93,10 @@ impl Runnable for ExplainArgs {
         }
         for run in &resume {
             let name = format!("{} ({})", run.name, run.run_id);
-            context.ui.line(&match resumes {
-                true => format!("{name} {BY_ITSELF}"),
-                false => format!("jr resume lets {name} go on: it was interrupted"),
+            context.ui.line(&if resumes {
+                format!("{name} {BY_ITSELF}")
+            } else {
+                format!("jr resume lets {name} go on: it was interrupted")
             });
         }
         Ok(exit::OK)
