@@ -369,12 +369,13 @@ fn a_configuration_is_resolved_once_and_runs_are_pinned_to_theirs() {
 fn what_was_in_force_can_be_asked_of_any_moment_and_of_a_bundle() {
     let project =
         Project::new("[environments.local]\ntype = \"local\"\nlabels = { team = \"a\" }\n");
-    let asked = |words: &[&str]| code(&project.jr(words));
     project.ok(&["run", "true"]);
     let seq = project.json(&["log", "stat"])["seq"].to_string();
     project.write("jr.toml", "[environments.local]\ntype = \"local\"\nlabels = { team = \"b\" }\n");
     project.ok(&["run", "true"]);
-    assert_eq!(asked(&["env", "--at", "1"]), 4, "no file had said anything then");
+    let first = project.jr(&["env", "--at", "1"]);
+    assert!(text(&first.stderr).contains("no file had said anything"), "{first:?}");
+    assert!(code(&first) == 0 && !text(&first.stdout).contains("team"), "{first:?}");
     for words in [["env", "--at", &seq], ["config", "show", "--at"]] {
         let words = if words[0] == "env" { words.to_vec() } else { [&words[..], &[&seq]].concat() };
         let shown = project.ok(&words);
@@ -385,8 +386,64 @@ fn what_was_in_force_can_be_asked_of_any_moment_and_of_a_bundle() {
     project.write("jr.toml", "[environments.local]\ntype = \"local\"\nlabels = { team = \"c\" }\n");
     let bundled = project.ok(&["env", "--bundle", &file]);
     assert!(bundled.contains("team = \"b\""), "{bundled}");
-    let json = project.json(&["env", "--at", &seq]);
-    assert!(json["sources"].is_array(), "{json}");
+}
+
+/// The document and the text of a command, here and of the past: both have to be as they were.
+fn printed(project: &Project, words: &[&str], past: &[&str], is_elsewhere: bool) -> [String; 2] {
+    [&["--json"][..], &[]].map(|more| {
+        let all = [words, more, past].concat();
+        let mut command = project.command(&all);
+        if is_elsewhere {
+            command.current_dir("/").env("JR_HOME", "/nonexistent/home");
+        }
+        let output = command.output().expect("starts");
+        assert!(output.status.success(), "{all:?}: {output:?}");
+        text(&output.stdout)
+    })
+}
+
+#[test]
+fn what_is_printed_of_the_past_is_what_was_printed_then() {
+    let project = Project::new(
+        "default_mode = \"main\"\n[project]\nname = \"p\"\n[queues.z]\nlimit = 2\n\
+         [queues.a]\nlimit = 1\n[labels]\nteam = \"a\"\n\
+         [environments.local]\ntype = \"local\"\n\
+         [environments.local.persistence]\nparams = { until = 2026-11-20T14:00:00Z }\n\
+         [jobs.b]\ncommand = \"b\"\ndirectory = \"sub\"\n[jobs.a]\ncommand = \"a\"\n",
+    );
+    project.write("tool-env.toml", "[tool]\nx = 1\n");
+    project.ok(&["run", "true"]);
+    let commands =
+        [&["env"][..], &["env", "--origin"], &["config", "show"], &["config", "show", "--origin"]];
+    let file = project.path().join("x.jrb").display().to_string();
+    project.ok(&["debug-report", "-o", &file]);
+    let head = project.json(&["log", "stat"])["seq"].to_string();
+    let live = commands.map(|words| printed(&project, words, &[], false));
+    assert!(live[2][0].contains("\"used\":false"), "{}", live[2][0]);
+    project.write("jr.toml", "[environments.local]\ntype = \"local\"\n[jobs.c]\ncommand = \"c\"\n");
+    project.ok(&["run", "true"]);
+    for (words, live) in commands.into_iter().zip(live) {
+        assert_eq!(printed(&project, words, &["--at", &head], false), live, "{words:?}");
+        assert_eq!(printed(&project, words, &["--bundle", &file], true), live, "{words:?}");
+    }
+}
+
+#[test]
+fn without_files_the_past_is_what_jr_brings_along() {
+    let home = Home::new();
+    home.ok(&["run", "true"]);
+    let file = home.path().join("x.jrb").display().to_string();
+    home.ok(&["debug-report", "-o", &file]);
+    for words in [&["env"][..], &["config", "show"], &["--json", "config", "show"]] {
+        for past in [["--at", "1"], ["--at", "-0s"], ["--bundle", &file]] {
+            assert_eq!(home.ok(&[words, &past].concat()), home.ok(words), "{words:?} {past:?}");
+        }
+    }
+    let (mut live, then) = (home.json(&["env"]), home.json(&["env", "--bundle", &file]));
+    assert_eq!(home.json(&["env", "--at", "1"]), live);
+    // Where it lies was in no document.
+    live["path"] = Value::Null;
+    assert_eq!(then, live);
 }
 
 #[test]

@@ -254,6 +254,51 @@ fn who_has_the_slots_of_a_queue_is_counted_and_named() {
     home.ok(&["stop", "all"]);
 }
 
+/// The message of a reason, which rests on as many records as it names.
+fn told_of(home: &Home, run: &str, code: &str, records: usize) -> String {
+    let why = home.json(&["why", run]);
+    let items = why["items"].as_array().expect("a list");
+    let item = items.iter().find(|item| item["code"] == code);
+    let item = item.unwrap_or_else(|| panic!("{code}: {why:#}"));
+    assert_eq!(item["events"].as_array().map(Vec::len), Some(records), "{item}");
+    item["message"].as_str().expect("text").to_owned()
+}
+
+#[test]
+fn why_names_who_held_a_run_and_who_let_it_go_on() {
+    let home = Home::new();
+    let uid = format!("uid {}, pid ", rustix::process::geteuid().as_raw());
+    let run = home.detach(&["--name", "held", "sleep", "300"]);
+    home.pid_of(&run);
+    home.ok(&["pause", &run]);
+    home.ok(&["resume", "held"]);
+    home.until_state(&run, "running");
+    let told = told_of(&home, &run, "resumed", 2);
+    for part in [&format!("resumed by {uid}"), "jr resume held`", &format!("paused by {uid}")] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(told.contains(&format!("jr pause {run}`")), "{told}");
+    home.ok(&["stop", &run]);
+    assert_eq!(told_of(&home, &run, "resumed", 2), told, "also when it has ended");
+    // A retry that nobody waited for.
+    let again = home.detach(&["--name", "again", "--retries", "1", "--backoff", "1h", "false"]);
+    home.until_state(&again, "delayed");
+    home.ok(&["resume", "again"]);
+    home.ok(&["stop", "all"]);
+    home.until_state(&again, "ended");
+    let told = told_of(&home, &again, "resumed", 3);
+    assert!(told.contains("jr resume again`") && told.contains("exited with code 1"), "{told}");
+    // What holds a queue holds what waits there.
+    home.ok(&["queue", "pause", "default"]);
+    let waits = home.detach(&["true"]);
+    let told = told_of(&home, &waits, "queue_paused", 1);
+    assert!(told.contains(&uid) && told.contains("jr queue pause default`"), "{told}");
+    home.ok(&["queue", "unpause", "default"]);
+    let unpaused = home.events(&["--kind", "queue_unpaused"]).pop().expect("one");
+    let asker = unpaused["asker"]["command"].as_str().expect("text");
+    assert!(asker.ends_with("jr queue unpause default"), "{unpaused}");
+}
+
 #[test]
 fn why_of_a_batch_names_its_lines_and_of_a_line_who_stopped_its_batch() {
     let home = Home::new();
@@ -275,6 +320,8 @@ fn why_of_a_batch_names_its_lines_and_of_a_line_who_stopped_its_batch() {
     let line = line["run_id"].as_str().expect("an id").to_owned();
     home.until_state(&line, "running");
     home.ok(&["pause", &batch]);
+    let told = told_of(&home, &batch, "paused", 1);
+    assert!(told.contains("pid ") && told.contains(&format!("jr pause {batch}`")), "{told}");
     let (reason, message, _) = why(&home, &batch);
     assert_eq!(reason, "paused", "{message}");
     home.ok(&["stop", &batch]);

@@ -351,3 +351,66 @@ fn after_a_reboot_explain_says_what_up_and_resume_would_do_and_up_does_it() {
     after_a_reboot(&home, &["down"]);
     after_a_reboot(&home, &["daemon", "stop"]);
 }
+
+/// As if it were asked for there.
+fn at<'a>(project: &'a str, words: &[&'a str]) -> Vec<&'a str> {
+    [&["-C", project], words].concat()
+}
+
+#[test]
+fn with_resume_on_start_explain_and_why_say_who_lets_interrupted_work_go_on() {
+    let home = Home::new();
+    let project = home.path().join("project");
+    std::fs::create_dir(&project).expect("makes");
+    let declared = "[environments.local]\ntype = \"local\"\nresume_on_start = true\n\
+                    [services.web]\ncommand = [\"sleep\", \"300\"]\n\
+                    [jobs.ask]\ncommand = [\"sleep\", \"300\"]\non_interrupt = \"ask\"\n";
+    std::fs::write(project.join("jr.toml"), declared).expect("writes");
+    let project = project.to_str().expect("text");
+    let ok = |words: &[&str]| home.ok(&at(project, words));
+    ok(&["up", "--wait"]);
+    ok(&["run", "-d", "ask"]);
+    let pid_of = |name: &str| {
+        let shown = home::until(&format!("{name} to run"), || {
+            let shown = home.json(&at(project, &["show", name]));
+            if shown["state"] == "running" { Ok(shown) } else { Err(shown.to_string()) }
+        });
+        i32::try_from(shown["pid"].as_i64().expect("a pid")).expect("fits")
+    };
+    let pids = ["web", "ask"].map(pid_of);
+    home.without_daemon();
+    for pid in pids {
+        kill_for_good(parent_of(pid));
+        kill_for_good(pid);
+    }
+    let told = home.json(&at(project, &["resume", "--dry-run"]));
+    assert!(decisions(&told).get("ask").is_some_and(|word| word == "resumed"), "{told:#}");
+    let words = at(project, &["--json", "explain"]);
+    let Some(told) = after_a_reboot(&home, &words) else {
+        println!("SKIPPED (no mount namespace can be made)");
+        return;
+    };
+    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    let reason = told["items"][0]["reason"].as_str().expect("text");
+    assert!(!reason.contains("waits") && reason.contains("resume_on_start"), "{told:#}");
+    assert_eq!(told["resume_on_start"], true);
+    let names: Vec<_> =
+        told["resume"].as_array().expect("a list").iter().map(|run| run["name"].clone()).collect();
+    assert_eq!(names, ["web", "ask"], "{told:#}");
+    let text = after_a_reboot(&home, &at(project, &["explain"])).expect("runs");
+    let text = home::text(&text.stdout);
+    assert!(!text.contains("jr resume lets") && text.contains("as soon as a daemon"), "{text}");
+    // It is what happens.
+    after_a_reboot(&home, &at(project, &["queue", "set", "other", "-j", "1"])).expect("runs");
+    for name in ["web", "ask"] {
+        pid_of(name);
+        let why = home.json(&at(project, &["why", name]));
+        let is_told = |item: &Value| {
+            item["code"] == "resumed" && item["message"].to_string().contains("resume_on_start")
+        };
+        assert!(why["items"].as_array().is_some_and(|items| items.iter().any(is_told)), "{why:#}");
+    }
+    after_a_reboot(&home, &at(project, &["down"]));
+    after_a_reboot(&home, &at(project, &["stop", "all"]));
+    after_a_reboot(&home, &at(project, &["daemon", "stop"]));
+}

@@ -5,13 +5,16 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use jr::config::document::{Document, Parts};
 use jr::config::load::{Loaded, load, load_bytes, load_file};
 use jr::config::locate::Search;
+use jr::config::print;
 use jr::config::problem::{Problem, Severity};
-use jr::config::resolve::{Resolved, resolve};
+use jr::config::resolve::{Resolved, effective, resolve};
 use jr::config::schema::environment::EnvironmentType;
 use jr::config::select::{Chosen, select};
 use jr::config::source::place_of;
+use jr::config::stored::StoredTree;
 use jr::config::tree::{Value, find};
 use jr::limits;
 
@@ -438,8 +441,11 @@ fn paths_are_printed_as_they_are_from_everywhere() {
          environment = { F = { file = \"../f\" }, G = \"g\" }\n",
     );
     let loaded = machine.load();
-    let tree = sound(&loaded, "dev").with_absolute_paths(&loaded.sources);
-    let text = |path: &[&str]| find(&tree, path).and_then(|node| node.text()).map(str::to_owned);
+    let tree = StoredTree::of(&sound(&loaded, "dev").tree, &loaded.sources).with_absolute_paths();
+    let text = |path: &[&str]| {
+        let value = tree.values.pointer(&format!("/{}", path.join("/")));
+        value.and_then(|value| value.as_str()).map(str::to_owned)
+    };
     let root = machine.root.path().join("home/work/project");
     let at = |name: &str| root.join(name).to_str().map(str::to_owned);
     assert_eq!(text(&["layout", "root_dir"]), at("state"));
@@ -450,6 +456,94 @@ fn paths_are_printed_as_they_are_from_everywhere() {
     assert_eq!(text(&["jobs", "a", "environment", "F", "file"]), at("../f"));
     assert_eq!(text(&["jobs", "a", "environment", "G"]).as_deref(), Some("g"));
     assert_eq!(text(&["jobs", "a", "command"]).as_deref(), Some("./a"));
+}
+
+/// What is stored of an environment, read back.
+fn stored(machine: &Machine, loaded: &Loaded, id: &str) -> (Document, Resolved) {
+    let selection = select(loaded, Some(id), None).expect("a name");
+    let (resolved, problems) = resolve(loaded, &selection);
+    let (search, path) = (&machine.search, Some(Path::new("/state")));
+    let parts = Parts { loaded, search, resolved: &resolved, problems: &problems, path };
+    let document = Document::new(&parts);
+    let text = String::from_utf8(document.to_bytes()).expect("text");
+    let read = Document::parse(&text).expect("reads");
+    assert_eq!(read, document, "written and read it is the same");
+    (read, resolved)
+}
+
+#[test]
+fn what_is_stored_is_printed_as_what_holds() {
+    let machine = Machine::new();
+    machine.write(
+        "home/.config/jr/env.toml",
+        "[jobs.z]\ncommand = \"z\"\n[jobs.a]\ncommand = \"a\"\n",
+    );
+    machine.write(
+        "home/work/project/jr.toml",
+        "default_queue = \"q\"\ntypo = 1\n[queues.q]\nlimit = 2\n[queues.b]\nlimit = 1\n\
+         [labels]\nz = \"1\"\n\"a.b\" = \"2\"\n\
+         [environments.local]\nlabels = { c = \"3\", b = \"4\" }\n\
+         layout = { root_dir = \"state\" }\n\
+         [environments.local.persistence.params]\n\
+         until = 2026-11-20T14:00:00Z\nmost = inf\nlist = [1, 07:32:00]\nhalf = 5.0\n\
+         [services.web]\ncommand = [\"serve\"]\npassword = \"hunter2\"\n\
+         [services.db]\ncommand = \"db\"\nenvironment = { B = \"x\", A = { file = \"f\" } }\n",
+    );
+    machine.write("home/work/project/sub/other-env.toml", "[tool]\nx = 1\n");
+    let loaded = machine.load();
+    let (document, resolved) = stored(&machine, &loaded, "local");
+    let own = StoredTree::of(&resolved.tree, &loaded.sources);
+    let all = StoredTree::of(&effective(&loaded, &resolved), &loaded.sources);
+    assert_eq!(document.tree, own);
+    assert_eq!(document.whole(), all);
+    for origins in [false, true] {
+        let (then, now) = (print::file(&document.whole(), origins), print::file(&all, origins));
+        assert_eq!(then, now);
+        assert!(then.contains("until = 2026-11-20T14:00:00Z") && then.contains("most = inf"));
+        assert!(!then.contains("hunter2") && then.contains("list = [1, 07:32:00]"), "{then}");
+    }
+    let places = [".jobs.z]", ".jobs.a]", ".labels]", ".services.web]", ".services.db]"];
+    let text = print::environment("local", &document.tree, false);
+    let places = places.map(|header| text.find(header).unwrap_or_else(|| panic!("{header}")));
+    assert!(places.is_sorted(), "as they were written: {text}");
+    let shown = document.shown.expect("it is stored");
+    assert!(shown.declared && shown.declared_by_project, "{shown:?}");
+    assert_eq!(shown.path.as_deref(), Some("/state"));
+    assert!(shown.project.is_some_and(|root| root.ends_with("home/work/project")));
+    assert!(shown.problems.iter().any(|problem| problem.message.contains("typo")));
+    assert!(shown.same.contains(&"jobs".to_owned()), "not stored twice");
+    let foreign = document.sources.iter().filter(|source| source.digest.is_none());
+    assert_eq!(foreign.map(|source| source.layer.as_str()).collect::<Vec<_>>(), ["directory"]);
+}
+
+#[test]
+fn an_environment_that_nobody_declares_is_stored_as_one() {
+    let machine = Machine::new();
+    machine.write("home/work/project/jr.toml", "labels = { a = \"b\" }\n");
+    let loaded = machine.load();
+    let (document, _) = stored(&machine, &loaded, "other");
+    assert_eq!(document.shown.as_ref().map(|shown| shown.declared), Some(false));
+    assert_eq!(document.whole().values.get("environments"), None);
+    assert_eq!(document.chosen_by(), None, "somebody named it");
+    assert_eq!(stored(&machine, &loaded, "local").0.chosen_by(), Some("local"));
+    let id = "local".parse().expect("an id");
+    let packaged = Document::packaged(&id, None);
+    assert_eq!(packaged.chosen_by(), Some("local"));
+    assert!(packaged.whole().origins.values().all(|place| place == "packaged"));
+}
+
+#[test]
+fn what_an_older_jr_stored_is_printed_by_name() {
+    let text = r#"{"schema":"jr.config/1","environment":"dev","settings":{"project":{"default_env":
+        "dev"}},"values":{"b":{"y":1},"a":"x"},"origins":{"a":"/p/jr.toml:3"},"search":{"directory":
+        "/","extra":[],"default_mode":null},"sources":[{"name":"/p/jr.toml","layer":"project",
+        "digest":"00"}]}"#;
+    let document = Document::parse(text).expect("reads");
+    let printed = print::environment("dev", &document.tree, true);
+    assert!(printed.contains("a = \"x\"  # /p/jr.toml:3\n"), "{printed}");
+    assert!(printed.contains("[environment.b]\ny = 1\n"), "{printed}");
+    assert_eq!(document.whole().values["environments"]["dev"]["a"], "x");
+    assert_eq!((document.chosen_by(), document.shown), (Some("project"), None));
 }
 
 #[test]

@@ -291,24 +291,26 @@ fn golden_records_of_format_1_read_as_ever() {
 
 /// What nothing writes any more: of each, the chain's hash before it and the record.
 #[test]
-fn admissions_of_version_1_are_lifted() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-    let golden = std::fs::read_to_string(format!("{directory}/v1-admissions.hex")).expect("reads");
-    let mut read = String::new();
-    for line in golden.lines() {
-        let (before, bytes) = line.split_once(' ').expect("two words");
-        let bytes = from_hex(bytes).expect("hexadecimal");
-        let record = Record::parse(&bytes).expect("parses");
-        record.verify(before.parse().expect("a digest")).expect("verifies");
-        assert_eq!(record.shape.version, 1);
-        let event = record.event().expect("decodes").expect("whole");
-        writeln!(read, "{event:?}").expect("a String takes all");
+fn what_was_of_version_1_is_lifted() {
+    for name in ["v1-admissions", "v1-holds"] {
+        let file =
+            |kind: &str| format!("{}/tests/golden/{name}.{kind}", env!("CARGO_MANIFEST_DIR"));
+        let golden = std::fs::read_to_string(file("hex")).expect("reads");
+        let mut read = String::new();
+        for line in golden.lines() {
+            let (before, bytes) = line.split_once(' ').expect("two words");
+            let bytes = from_hex(bytes).expect("hexadecimal");
+            let record = Record::parse(&bytes).expect("parses");
+            record.verify(before.parse().expect("a digest")).expect("verifies");
+            assert_eq!(record.shape.version, 1);
+            let event = record.event().expect("decodes").expect("whole");
+            writeln!(read, "{event:?}").expect("a String takes all");
+        }
+        if std::env::var_os("JR_BLESS").is_some() {
+            std::fs::write(file("txt"), &read).expect("writes");
+        }
+        assert_eq!(read, std::fs::read_to_string(file("txt")).expect("reads"));
     }
-    let file = format!("{directory}/v1-admissions.txt");
-    if std::env::var_os("JR_BLESS").is_some() {
-        std::fs::write(&file, &read).expect("writes");
-    }
-    assert_eq!(read, std::fs::read_to_string(file).expect("reads"));
 }
 
 #[test]

@@ -191,8 +191,18 @@ impl Bundled {
                 written.map_err(|error| CommandError::io(path.display(), &error))?;
             }
         }
+        let may_have_printed = self.has_begun(run, view.attempt)?;
+        let is_absent = is_absent && may_have_printed;
         view.absent = is_absent.then(|| self.why_without(run, view.attempt));
         Ok(())
+    }
+
+    /// Whether an attempt had a process: what waits for its start has printed nothing.
+    fn has_begun(&self, run: RunId, attempt: u32) -> Result<bool, CommandError> {
+        let run = self.views.run(run).map_err(QueryError::from)?;
+        Ok(run.is_none_or(|run| {
+            run.attempt != attempt || !run.attempt_lives || run.process.is_some()
+        }))
     }
 
     /// The oldest bytes that a member which is there has not.

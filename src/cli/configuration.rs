@@ -122,6 +122,15 @@ impl Configuration {
         Ok(Selection { id, by, is_declared: name == DEFAULT, project: None })
     }
 
+    /// Who names this environment for the present command: an option or a variable.
+    pub fn named_by(&self, id: &str) -> Option<Chosen> {
+        match (self.flag.as_deref(), self.search.environment.as_deref()) {
+            (Some(named), _) => (named == id).then_some(Chosen::Flag),
+            (None, Some(named)) => (named == id).then_some(Chosen::Variable),
+            (None, None) => None,
+        }
+    }
+
     /// The environment, complete, and what is wrong with it.
     ///
     /// # Errors
@@ -136,15 +145,15 @@ impl Configuration {
         Ok(self.resolved.get_or_init(|| resolve(self.loaded(), &selection)))
     }
 
-    /// The environment, if nothing in any file is wrong.
+    /// The environment, if nothing in any file is an error, and what is wrong with it all the same.
     ///
     /// # Errors
     /// The first of what is wrong.
-    pub fn resolve_sound(&self) -> Result<Resolved, CommandError> {
-        let (resolved, problems) = self.resolved()?;
-        let all = self.loaded().problems.iter().chain(problems);
+    pub fn resolve_sound(&self) -> Result<(Resolved, Vec<Problem>), CommandError> {
+        let found = self.resolved()?;
+        let all = self.loaded().problems.iter().chain(&found.1);
         self.refuse(all, |problem| problem.severity == Severity::Error)?;
-        Ok(resolved.clone())
+        Ok(found.clone())
     }
 
     fn refuse<'a>(

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::configuration::Configuration;
 use super::error::CommandError;
 use super::exit;
-use crate::config::document::Document;
+use crate::config::document::{Document, Parts};
 use crate::config::env_file;
+use crate::config::problem::Problem;
 use crate::config::resolve::{Resolved, absolute, base};
 use crate::config::schema::environment::EnvironmentType;
 use crate::config::schema::job::{self, Backoff as BackoffWish, Job};
@@ -17,6 +18,7 @@ use crate::config::schema::service::Service;
 use crate::config::schema::values::{Umask, Variable, Words};
 use crate::config::source::Layer;
 use crate::config::tree::find;
+use crate::daemon::place::Place;
 use crate::daemon::protocol::Common;
 use crate::model::{
     Backoff, ByteString, Capture, GitCommit, LockWish, OnInterrupt, QueueName, ResourceLimits,
@@ -27,7 +29,10 @@ use crate::model::{
 #[derive(Debug)]
 pub struct Declared<'a> {
     configuration: &'a Configuration,
+    place: &'a Place,
     resolved: Resolved,
+    /// What is wrong with it, and harms nothing.
+    problems: Vec<Problem>,
 }
 
 /// A job, ready to be asked for.
@@ -48,18 +53,21 @@ impl<'a> Declared<'a> {
     ///
     /// # Errors
     /// Something in a file cannot be used.
-    pub fn of(configuration: &'a Configuration) -> Result<Option<Self>, CommandError> {
+    pub fn of(
+        configuration: &'a Configuration,
+        place: &'a Place,
+    ) -> Result<Option<Self>, CommandError> {
         if !configuration.has_files() {
             return Ok(None);
         }
-        let resolved = configuration.resolve_sound()?;
+        let (resolved, problems) = configuration.resolve_sound()?;
         if resolved.kind() == EnvironmentType::Slurm {
             let message =
                 format!("environment {} is on a cluster: this jr runs nothing there", resolved.id);
             let hint = "name one of this machine: jr env list, then -e ID";
             return Err(CommandError::new("unsupported", exit::USAGE, message).hint(hint));
         }
-        Ok(Some(Self { configuration, resolved }))
+        Ok(Some(Self { configuration, place, resolved, problems }))
     }
 
     /// The job of that name.
@@ -85,8 +93,13 @@ impl<'a> Declared<'a> {
 
     /// What a daemon keeps of the configuration.
     pub fn config(&self) -> Option<String> {
-        let loaded = self.configuration.loaded();
-        let document = Document::new(loaded, &self.configuration.search, &self.resolved);
+        let document = Document::new(&Parts {
+            loaded: self.configuration.loaded(),
+            search: &self.configuration.search,
+            resolved: &self.resolved,
+            problems: &self.problems,
+            path: Some(&self.place.root),
+        });
         String::from_utf8(document.to_bytes()).ok()
     }
 

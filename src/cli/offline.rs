@@ -19,7 +19,7 @@ pub fn answer(place: &Place, question: &Question) -> Result<Option<Document>, Co
     match offline::ask(place, question) {
         Ok(document) => Ok(Some(document)),
         Err(OfflineError::DaemonLives) => Ok(None),
-        Err(OfflineError::NoState(_)) => nothing(&question.query).map(Some),
+        Err(OfflineError::NoState(_)) => nothing(place, &question.query).map(Some),
         Err(OfflineError::Query(error)) => Err(error.into()),
         Err(OfflineError::Files(error)) => {
             let error = CommandError::new("log", exit::FAILED, error.to_string());
@@ -72,7 +72,7 @@ pub fn nothing_kept(place: &Place) -> String {
 }
 
 /// What an environment answers in which nothing ever happened.
-fn nothing(query: &Query) -> Result<Document, CommandError> {
+fn nothing(place: &Place, query: &Query) -> Result<Document, CommandError> {
     fn list<T>(schema: &str) -> List<T> {
         List { schema: schema.to_owned(), items: Vec::new() }
     }
@@ -88,6 +88,7 @@ fn nothing(query: &Query) -> Result<Document, CommandError> {
         }
         Query::InForce => Ok(Document::InForce(Box::new(InForceView {
             schema: "jr.in_force/1".to_owned(),
+            environment: place.id.to_string(),
             document: None,
             error: None,
         }))),

@@ -122,7 +122,7 @@ impl Loaded {
     }
 
     /// What jr brings along.
-    fn packaged(project: Option<PathBuf>) -> Self {
+    pub(super) fn packaged(project: Option<PathBuf>) -> Self {
         let mut loaded = Self { project, ..Self::default() };
         let bytes = Ok(PACKAGED.as_bytes().to_vec());
         loaded.add_bytes(Layer::Packaged, None, "packaged", bytes, None);

@@ -27,5 +27,6 @@ pub mod select;
 pub mod shape;
 pub mod source;
 pub mod spelling;
+pub mod stored;
 pub mod tree;
 pub mod watch;

@@ -10,8 +10,8 @@ use super::problem::{Problem, has_errors};
 use super::schema::environment::{Environment, EnvironmentType};
 use super::schema::{SHARED, Settings};
 use super::select::{DEFAULT, Selection};
-use super::source::{Source, place_of};
-use super::tree::{Node, Table, Value, each_leaf, find, table_to_json};
+use super::source::Source;
+use super::tree::{Node, Table, Value, find, table_to_json};
 
 /// An environment, complete.
 #[derive(Clone, Debug)]
@@ -128,78 +128,29 @@ impl Resolved {
         let node = find(&self.tree, keys)?;
         Some(absolute(node.text()?, base(sources, node), home))
     }
-
-    /// Its keys with paths as they are from everywhere: what is relative to its file is absolute.
-    pub fn with_absolute_paths(&self, sources: &[Source]) -> Table {
-        let mut tree = self.tree.clone();
-        for path in PATHS {
-            make_absolute(&mut tree, path, sources);
-        }
-        tree
-    }
-
-    /// The file and line behind each key that has a value.
-    pub fn origins(&self, sources: &[Source]) -> Vec<(String, String)> {
-        let mut out = Vec::new();
-        each_leaf(&self.tree, &mut Vec::new(), &mut |path, node| {
-            out.push((path.join("."), place_of(sources, &node.origin)));
-        });
-        out
-    }
 }
 
-/// The keys that hold paths relative to their file; `*` is any.
-const PATHS: [&[&str]; 13] = [
-    &["layout", "root_dir"],
-    &["persistence", "database"],
-    &["ssh_key"],
-    &["jobs", "*", "directory"],
-    &["jobs", "*", "env_file"],
-    &["jobs", "*", "environment", "*", "file"],
-    &["services", "*", "directory"],
-    &["services", "*", "env_file"],
-    &["services", "*", "data_dir"],
-    &["services", "*", "environment", "*", "file"],
-    &["tests", "*", "directory"],
-    &["tests", "*", "env_file"],
-    &["tests", "*", "environment", "*", "file"],
-];
-
-fn make_absolute(table: &mut Table, path: &[&str], sources: &[Source]) {
-    let Some((first, rest)) = path.split_first() else { return };
-    for (_, node) in table.iter_mut().filter(|(key, _)| *first == "*" || key == first) {
-        match &mut node.value {
-            Value::Table(inner) => make_absolute(inner, rest, sources),
-            Value::List(items) if rest.is_empty() => {
-                for item in items {
-                    make_text_absolute(item, sources);
-                }
-            }
-            _ if rest.is_empty() => make_text_absolute(node, sources),
-            _ => {}
-        }
-    }
-}
-
-fn make_text_absolute(node: &mut Node, sources: &[Source]) {
-    let is_file = sources.get(node.origin.source).is_some_and(|source| source.path.is_some());
-    let base = base(sources, node).to_owned();
-    if let Value::Text(text) = &mut node.value
-        && is_file
-        && !(text == "~" || text.starts_with("~/"))
-        && let Some(path) = base.join(&*text).to_str()
+/// All that holds: what is said for all environments, and one of them with that applied.
+pub fn effective(loaded: &Loaded, resolved: &Resolved) -> Table {
+    let mut tree = loaded.merged.clone();
+    if let Some(Node { value: Value::Table(environments), .. }) = tree.get_mut("environments")
+        && let Some(node) = environments.get_mut(&resolved.id)
     {
-        // `~` is home to whoever reads it.
-        path.clone_into(text);
+        node.value = Value::Table(resolved.tree.clone());
     }
+    tree
 }
 
 /// The directory that relative paths of a value start from.
 pub fn base<'a>(sources: &'a [Source], node: &Node) -> &'a Path {
     let source = sources.get(node.origin.source);
-    let path = source.and_then(|source| source.path.as_deref()?.parent());
+    source.and_then(|source| source.path.as_deref()).map_or(Path::new("/"), base_of)
+}
+
+/// As [`base`], for what a file says.
+pub(super) fn base_of(file: &Path) -> &Path {
     // Files of a project's own directory of configuration speak of the project.
-    match path {
+    match file.parent() {
         Some(path) if path.ends_with(".jr/config") => path.ancestors().nth(2).unwrap_or(path),
         Some(path) => path,
         None => Path::new("/"),

@@ -135,7 +135,8 @@ pub fn declared(merged: &Table) -> Vec<&str> {
     environments.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
-fn is_declared(merged: &Table, name: &str) -> bool {
+/// Whether any file declares it.
+pub fn is_declared(merged: &Table, name: &str) -> bool {
     find(merged, &["environments", name]).is_some()
 }
 

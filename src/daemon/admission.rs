@@ -57,6 +57,11 @@ struct Stored {
 }
 
 impl Admission {
+    /// The directory of the environment's state.
+    pub(super) fn root(&self) -> &std::path::Path {
+        &self.place.root
+    }
+
     /// For one environment.
     pub fn new(place: Place) -> Self {
         Self { place, known: Arc::default(), key: Arc::default() }

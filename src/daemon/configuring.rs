@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
-use crate::config::document::Document;
+use crate::config::document::{Document, Parts};
 use crate::config::load::load;
 use crate::config::locate::Search;
 use crate::config::problem::Severity;
@@ -91,16 +91,21 @@ impl InForce {
 
     /// What a document says; nothing, where no file says anything.
     pub fn take(&self, document: Option<&Document>) {
-        let value = |path: &str| document.and_then(|document| document.values.pointer(path));
+        let value = |path: &str| document.and_then(|document| document.tree.values.pointer(path));
         let number = |path| value(path).and_then(serde_json::Value::as_u64);
         let days = number("/retention/keep_days").and_then(|days| u32::try_from(days).ok());
         let runs = number("/retention/keep_runs");
         let says = days.is_some() || runs.is_some();
         let mut known = self.known();
         known.retention = says.then_some(Policy { days, runs });
-        known.resumes =
-            value("/resume_on_start").and_then(serde_json::Value::as_bool) == Some(true);
+        known.resumes = document.is_some_and(resumes);
     }
+}
+
+/// Whether a document says that interrupted work goes on by itself.
+pub(super) fn resumes(document: &Document) -> bool {
+    let value = document.tree.values.get("resume_on_start");
+    value.and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 /// The thread.
@@ -213,7 +218,13 @@ impl Configuring {
             self.tell(Observation::ConfigChanged { resolution: Arc::default() });
             return;
         }
-        let document = Document::new(&loaded, &search, &resolved);
+        let document = Document::new(&Parts {
+            loaded: &loaded,
+            search: &search,
+            resolved: &resolved,
+            problems: &problems,
+            path: Some(self.admission.root()),
+        });
         // Also if it is as before: a rejection may have been told since.
         let stored = self.admission.store_configuration(&document.to_bytes());
         if let Ok(config) = stored {

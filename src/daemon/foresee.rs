@@ -1,13 +1,16 @@
 //! What the next daemon would decide, without deciding it: the engine is given what is found, and
 //! what it would append is not appended.
 
+use super::configuring::resumes;
 use super::error::DaemonError;
 use super::offline::{self, OfflineError};
 use super::place::Place;
-use super::recovery;
-use super::start::beginning;
+use super::start::{beginning, document_in_force};
+use super::{recovery, upkeep};
 use crate::log::part;
-use crate::model::{Engine, Envelope, State};
+use crate::model::engine::Input;
+use crate::model::event::QueuedReason;
+use crate::model::{Command, Engine, Envelope, Event, Request, RunId, State};
 use crate::runners::linux::clock;
 
 /// What would be.
@@ -19,6 +22,18 @@ pub struct Foreseen {
     pub events: Vec<Envelope>,
     /// The state then.
     pub after: State,
+    /// Whether the next daemon goes on by itself with what was interrupted.
+    pub resumes: bool,
+}
+
+impl Foreseen {
+    /// The runs that the next daemon lets go on by itself.
+    pub fn resumed(&self) -> impl Iterator<Item = RunId> {
+        self.events.iter().filter_map(|envelope| match envelope.event {
+            Event::RunQueued { run, reason: QueuedReason::Resumed, .. } => Some(run),
+            _ => None,
+        })
+    }
 }
 
 /// Looks at the log and the traces of shims, and changes nothing.
@@ -39,5 +54,16 @@ pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
         let step = engine.step(input, clock::now());
         events.extend(step.map_err(|error| OfflineError::Files(DaemonError::Bug(error)))?);
     }
-    Ok(Foreseen { before, events, after: engine.state().clone() })
+    // As the daemon: by what was in force, before anybody looks at the files again.
+    let document = document_in_force(place, engine.state());
+    let resumes = document.is_some_and(|document| resumes(&document));
+    if resumes {
+        let asker = Some(upkeep::configured());
+        let (cause, facts_seq) = (upkeep::own_cause(), engine.state().seq);
+        let command = Command::ResumeInterrupted { asker };
+        let input = Input::Command(Request { cause, facts_seq, command });
+        let step = engine.step(input, clock::now());
+        events.extend(step.map_err(|error| OfflineError::Files(DaemonError::Bug(error)))?);
+    }
+    Ok(Foreseen { before, events, after: engine.state().clone(), resumes })
 }

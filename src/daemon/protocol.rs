@@ -334,6 +334,9 @@ pub struct QueueRequest {
     /// Whether it gives no starts, to be changed.
     #[serde(default)]
     pub paused: Option<bool>,
+    /// The client's command line.
+    #[serde(default)]
+    pub asker: Option<String>,
 }
 
 /// `jr prune`.

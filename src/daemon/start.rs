@@ -253,14 +253,17 @@ pub(super) fn open_views(place: &Place, boot: BootId, log: &Reader) -> Result<Vi
 
 /// The files of what is in force may have changed while no daemon was there.
 fn follow_in_force(place: &Place, state: &State, configuring: &Configuring) {
-    let Some(config) = state.config.config else { return };
-    let bytes = Blobs::new(&place.blobs()).get(config).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    if let Some(Ok(document)) = text.map(|text| Document::parse(&text)) {
+    if let Some(document) = document_in_force(place, state) {
         configuring.in_force.take(Some(&document));
         configuring.inbox.post(ToConfiguring::Follow(Box::new(document)));
         configuring.inbox.post(ToConfiguring::Changed);
     }
+}
+
+/// The configuration in force, where there is one and it can be read.
+pub(super) fn document_in_force(place: &Place, state: &State) -> Option<Document> {
+    let bytes = Blobs::new(&place.blobs()).get(state.config.config?).ok()?;
+    Document::parse(&String::from_utf8(bytes).ok()?).ok()
 }
 
 /// What shows that the environment was used.

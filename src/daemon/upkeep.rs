@@ -7,14 +7,15 @@ use std::time::Duration;
 use super::server::{Shared, ask};
 use super::views_loop::PruneCut;
 use crate::limits;
-use crate::model::event::Cause;
+use crate::model::event::{Asker, Cause};
 use crate::model::{Command, CommandId};
 
 /// Until the daemon ends.
 pub async fn run(shared: Arc<Shared>) {
     if shared.in_force.resumes() {
         // What cannot be resumed now waits for somebody who asks.
-        let _later = ask(&shared, own_cause(), Command::ResumeInterrupted { asker: None }).await;
+        let asker = Some(configured());
+        let _later = ask(&shared, own_cause(), Command::ResumeInterrupted { asker }).await;
     }
     let mut wait_ms = limits::RETENTION_FIRST_MS;
     loop {
@@ -40,8 +41,13 @@ async fn let_go(shared: &Shared) {
     }
 }
 
+/// The daemon, which the configuration tells to go on with what was interrupted.
+pub(super) fn configured() -> Asker {
+    Asker { pid: std::process::id(), command: "resume_on_start = true".to_owned() }
+}
+
 /// Nobody asked: the daemon's own user did.
-fn own_cause() -> Cause {
+pub(super) fn own_cause() -> Cause {
     let mut bytes = [0_u8; 16];
     // 16 bytes come whole, and block only before the kernel's pool was ever filled.
     while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {}

@@ -101,11 +101,11 @@ pub fn encode_payload(event: &Event, bytes: &mut Vec<u8>) -> Shape {
             let queue = queue.as_str().to_owned();
             codec::encode_into(&v1::QueueSet { queue, limit: *limit }, bytes)
         }
-        Event::QueuePaused { queue } => {
-            codec::encode_into(&v1::QueuePaused { queue: queue.as_str().to_owned() }, bytes)
+        Event::QueuePaused { queue, asker } => {
+            codec::encode_into(&v2::QueuePaused::of(queue, asker.clone()), bytes)
         }
-        Event::QueueUnpaused { queue } => {
-            codec::encode_into(&v1::QueueUnpaused { queue: queue.as_str().to_owned() }, bytes)
+        Event::QueueUnpaused { queue, asker } => {
+            codec::encode_into(&v2::QueueUnpaused::of(queue, asker.clone()), bytes)
         }
         &Event::PruneRequested { before, keep_days, keep_runs } => {
             codec::encode_into(&v1::PruneRequested { before, keep_days, keep_runs }, bytes)
@@ -225,8 +225,8 @@ fn encode_of_hold(event: &Event, run: u64, bytes: &mut Vec<u8>) -> usize {
             let due = due.into();
             codec::encode_into(&v1::RestartScheduled { run, attempt, due, streak }, bytes)
         }
-        &Event::RunQueued { reason, .. } => {
-            codec::encode_into(&v1::RunQueued { run, reason: reason.into() }, bytes)
+        Event::RunQueued { run, reason, asker } => {
+            codec::encode_into(&v2::RunQueued::of(*run, *reason, asker.clone()), bytes)
         }
         Event::PauseRequested { asker, .. } => {
             codec::encode_into(&v1::PauseRequested::of(run, asker.clone()), bytes)
@@ -318,11 +318,14 @@ pub fn decode_payload(shape: Shape, bytes: &[u8]) -> Result<Event, UpcastError> 
         15 => lift::<v1::RunPaused>(bytes),
         16 => lift::<v1::RunUnpaused>(bytes),
         19 => lift::<v1::RestartScheduled>(bytes),
-        33 => lift::<v1::RunQueued>(bytes),
+        33 if shape.version == 1 => lift::<v1::RunQueued>(bytes),
+        33 => lift::<v2::RunQueued>(bytes),
         34 => lift::<v1::PauseRequested>(bytes),
         35 => lift::<v1::UnpauseRequested>(bytes),
-        36 => lift::<v1::QueuePaused>(bytes),
-        37 => lift::<v1::QueueUnpaused>(bytes),
+        36 if shape.version == 1 => lift::<v1::QueuePaused>(bytes),
+        36 => lift::<v2::QueuePaused>(bytes),
+        37 if shape.version == 1 => lift::<v1::QueueUnpaused>(bytes),
+        37 => lift::<v2::QueueUnpaused>(bytes),
         38 => lift::<v1::PruneRequested>(bytes),
         39 => lift::<v1::RunsPruned>(bytes),
         40 => lift::<v1::RunPinned>(bytes),

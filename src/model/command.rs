@@ -93,6 +93,8 @@ pub enum Command {
         queue: QueueName,
         /// Whether it gives none.
         paused: bool,
+        /// Whose wish it is.
+        asker: Option<Asker>,
     },
     /// Prune what lies wholly before a place of the log.
     Prune {

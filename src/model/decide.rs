@@ -55,7 +55,9 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
         Command::ResumeInterrupted { asker } => {
             Ok(hold::resume(state, &hold::interrupted(state), asker.as_ref()))
         }
-        Command::PauseQueue { queue, paused } => hold::pause_queue(state, queue, *paused),
+        Command::PauseQueue { queue, paused, asker } => {
+            hold::pause_queue(state, queue, *paused, asker.as_ref())
+        }
         Command::Prune { before, keep_days, keep_runs } => {
             prune::request(state, *before, *keep_days, *keep_runs)
         }
@@ -374,7 +376,7 @@ pub fn observation(state: &State, seen: &Observation, now: Now) -> Vec<Event> {
 /// Delayed runs whose time has come.
 pub fn due(state: &State, now: Now) -> Vec<Event> {
     let due = state.waits.due(now).into_iter();
-    due.map(|run| Event::RunQueued { run, reason: QueuedReason::Due }).collect()
+    due.map(|run| Event::RunQueued { run, reason: QueuedReason::Due, asker: None }).collect()
 }
 
 fn attempt_ended(state: &State, run: RunId, attempt: u32, end: AttemptEnd) -> Vec<Event> {

@@ -198,11 +198,15 @@ pub enum Event {
     QueuePaused {
         /// Which.
         queue: QueueName,
+        /// Whose wish it is.
+        asker: Option<Asker>,
     },
     /// A queue gives starts again.
     QueueUnpaused {
         /// Which.
         queue: QueueName,
+        /// Whose wish it is.
+        asker: Option<Asker>,
     },
     /// The attempt did not succeed and another one follows later.
     RestartScheduled {
@@ -221,6 +225,8 @@ pub enum Event {
         run: RunId,
         /// Why now.
         reason: QueuedReason,
+        /// Whose wish it is; `None` where it follows from something else.
+        asker: Option<Asker>,
     },
     /// The run will be held: its processes, or its place in the queue. Durable before it is.
     PauseRequested {

@@ -83,7 +83,7 @@ fn pause_batch(
     let own = state.waits.queues.get(&queue);
     let was_paused = own.is_some_and(|queue| queue.paused.is_some());
     if own.is_some() && !was_paused {
-        events.push(Event::QueuePaused { queue });
+        events.push(Event::QueuePaused { queue, asker: asker.cloned() });
     }
     let before = events.len();
     for line in lines(state, batch.id) {
@@ -114,7 +114,7 @@ pub(super) fn resume(state: &State, runs: &[RunId], asker: Option<&Asker>) -> De
             Kind::Batch => {
                 let queue = QueueName::of_batch(run);
                 if state.waits.queues.get(&queue).is_some_and(|queue| queue.paused.is_some()) {
-                    events.push(Event::QueueUnpaused { queue });
+                    events.push(Event::QueueUnpaused { queue, asker: asker.cloned() });
                 }
                 events.extend(lines(state, run).filter_map(|line| resume_event(line, asker)));
             }
@@ -139,8 +139,8 @@ fn resume_event(run: &Run, asker: Option<&Asker>) -> Option<Event> {
     if run.pause_wanted && run.phase != Phase::Stopping {
         return Some(Event::UnpauseRequested { run: run.id, asker: asker.cloned() });
     }
-    let delayed = run.phase == Phase::Delayed;
-    delayed.then_some(Event::RunQueued { run: run.id, reason: QueuedReason::Resumed })
+    let (run, reason, delayed) = (run.id, QueuedReason::Resumed, run.phase == Phase::Delayed);
+    delayed.then(|| Event::RunQueued { run, reason, asker: asker.cloned() })
 }
 
 /// A queue gives no more starts, or gives them again.
@@ -148,14 +148,19 @@ pub(super) fn pause_queue(
     state: &State,
     queue: &QueueName,
     paused: bool,
+    asker: Option<&Asker>,
 ) -> Result<Decision, Rejection> {
     let known = state.waits.queues.get(queue);
     if known.is_none() && *queue != QueueName::default_queue() {
         return Err(Rejection::NoSuchQueue(queue.clone()));
     }
     let changes = known.is_some_and(|queue| queue.paused.is_some()) != paused;
-    let queue = queue.clone();
-    let event = if paused { Event::QueuePaused { queue } } else { Event::QueueUnpaused { queue } };
+    let (queue, asker) = (queue.clone(), asker.cloned());
+    let event = if paused {
+        Event::QueuePaused { queue, asker }
+    } else {
+        Event::QueueUnpaused { queue, asker }
+    };
     let events = changes.then_some(event).into_iter().collect();
     Ok(Decision { events, reply: Reply::Done })
 }

@@ -120,7 +120,7 @@ fn after_attempt(state: &State, run: RunId, end: &AttemptEnd, now: Now) -> Vec<E
         ExitStatus::Lost(_) => match live.spec.on_interrupt {
             OnInterrupt::Ask => Vec::new(),
             OnInterrupt::Requeue if live.interruptions <= limits::REQUEUES => {
-                vec![Event::RunQueued { run, reason: QueuedReason::Interrupted }]
+                vec![Event::RunQueued { run, reason: QueuedReason::Interrupted, asker: None }]
             }
             OnInterrupt::Fail | OnInterrupt::Requeue => vec![Event::RunEnded { run, outcome }],
         },
@@ -145,8 +145,11 @@ fn retry(run: &Run, outcome: Outcome, now: Now) -> Option<Vec<Event>> {
     let due = Due { at, boottime_ms: now.boottime_ms.saturating_add(wait_ms) };
     let streak = run.retries + 1;
     let scheduled = Event::RestartScheduled { run: run.id, attempt: run.attempt, due, streak };
-    let at_once =
-        (wait_ms == 0).then_some(Event::RunQueued { run: run.id, reason: QueuedReason::Due });
+    let at_once = (wait_ms == 0).then_some(Event::RunQueued {
+        run: run.id,
+        reason: QueuedReason::Due,
+        asker: None,
+    });
     Some(std::iter::once(scheduled).chain(at_once).collect())
 }
 

@@ -202,10 +202,10 @@ impl State {
             Event::QueueSet { queue, limit } => {
                 self.waits.queues.entry(queue.clone()).or_default().limit = Some(*limit);
             }
-            Event::QueuePaused { queue } => {
+            Event::QueuePaused { queue, .. } => {
                 self.waits.queues.entry(queue.clone()).or_default().paused = Some(envelope.seq);
             }
-            Event::QueueUnpaused { queue } => {
+            Event::QueueUnpaused { queue, .. } => {
                 self.waits.queues.entry(queue.clone()).or_default().paused = None;
             }
             Event::PruneRequested { before, .. } => {

@@ -104,20 +104,21 @@ fn fields(event: &Event) -> Fields {
         Event::RestartScheduled { run: _, attempt, due, streak } => object(json!({
             "attempt": attempt, "due_at": rfc3339(due.at), "streak": streak,
         })),
-        Event::RunQueued { run: _, reason } => object(json!({"reason": reason.word()})),
+        Event::RunQueued { run: _, reason, asker } => {
+            object(json!({"reason": reason.word(), "asker": asker}))
+        }
         Event::PauseRequested { run: _, asker } | Event::UnpauseRequested { run: _, asker } => {
             object(json!({"asker": asker}))
         }
-        Event::RunPaused { run: _, attempt, by } => object(json!({
-            "attempt": attempt, "by": by.word(),
-        })),
-        Event::QueuePaused { queue } | Event::QueueUnpaused { queue } => {
-            object(json!({"queue": queue}))
+        Event::RunPaused { attempt, by, .. } => {
+            object(json!({"attempt": attempt, "by": by.word()}))
         }
         Event::SignalSent { run: _, attempt, signal, errno } => object(json!({
             "attempt": attempt, "signal": signal.number(), "errno": errno,
         })),
-        Event::QueueSet { queue, limit } => object(json!({"queue": queue, "limit": limit})),
+        Event::QueueSet { .. } | Event::QueuePaused { .. } | Event::QueueUnpaused { .. } => {
+            of_queue(event)
+        }
         Event::PruneRequested { before, keep_days, keep_runs } => object(json!({
             "before": before, "keep_days": keep_days, "keep_runs": keep_runs,
         })),
@@ -137,6 +138,17 @@ fn fields(event: &Event) -> Fields {
         Event::OutputLost { run: _, attempt, bytes, reason } => object(json!({
             "attempt": attempt, "bytes": bytes, "reason": reason.word(),
         })),
+    }
+}
+
+/// What is about a queue.
+fn of_queue(event: &Event) -> Fields {
+    match event {
+        Event::QueueSet { queue, limit } => object(json!({"queue": queue, "limit": limit})),
+        Event::QueuePaused { queue, asker } | Event::QueueUnpaused { queue, asker } => {
+            object(json!({"queue": queue, "asker": asker}))
+        }
+        _ => Fields::new(),
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn recorded(
 /// The configuration in force.
 pub(super) fn in_force(state: &State, place: &Where<'_>) -> InForceView {
     let (document, error) = text(state.config.config, place);
-    InForceView { schema: "jr.in_force/1".to_owned(), document, error }
+    let environment = place.environment.to_owned();
+    InForceView { schema: "jr.in_force/1".to_owned(), environment, document, error }
 }
 
 /// A blob of text, or why it cannot be read.

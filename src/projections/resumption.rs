@@ -19,7 +19,7 @@ pub fn decisions(before: &State, records: &[Envelope]) -> Vec<DecisionView> {
     }
     // What was admitted meanwhile is not what was left.
     for envelope in records {
-        let Event::RunQueued { run, reason: QueuedReason::Resumed } = &envelope.event else {
+        let Event::RunQueued { run, reason: QueuedReason::Resumed, .. } = &envelope.event else {
             continue;
         };
         let Some(run) = before.runs.get(run) else { continue };

@@ -192,10 +192,10 @@ fn the_next_in_line_steps_forward_when_a_candidate_goes() {
     for number in 1..=2 {
         jr.run(number, locked(LockBusy::Wait));
     }
-    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true });
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true, asker: None });
     finish(&mut jr, 9, 0);
     assert_eq!(jr.starts(), []);
     jr.stop(&[1]);
-    jr.ask(Command::PauseQueue { queue: queue("default"), paused: false });
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: false, asker: None });
     assert_eq!(jr.starts(), [id(2)]);
 }

@@ -129,8 +129,9 @@ fn the_next_daemon_knows_what_is_held_and_asks_again_for_what_is_not() {
 #[test]
 fn a_paused_queue_gives_no_starts_and_ends_nothing() {
     let mut jr = Fixture::new();
-    let pause =
-        |jr: &mut Fixture, paused| jr.ask(Command::PauseQueue { queue: queue("default"), paused });
+    let pause = |jr: &mut Fixture, paused| {
+        jr.ask(Command::PauseQueue { queue: queue("default"), paused, asker: None })
+    };
     jr.run(1, job());
     let (events, _) = pause(&mut jr, true);
     assert_eq!(kinds(&events), ["queue_paused"]);
@@ -142,7 +143,8 @@ fn a_paused_queue_gives_no_starts_and_ends_nothing() {
     assert_eq!(jr.starts(), []);
     pause(&mut jr, false);
     assert_eq!(jr.starts(), [id(2)]);
-    let (_, reply) = jr.ask(Command::PauseQueue { queue: queue("nowhere"), paused: true });
+    let (_, reply) =
+        jr.ask(Command::PauseQueue { queue: queue("nowhere"), paused: true, asker: None });
     assert_eq!(reply, Reply::Rejected(Rejection::NoSuchQueue(queue("nowhere"))));
 }
 
@@ -153,11 +155,11 @@ fn an_intent_of_a_paused_queue_waits_for_it() {
         jr.run(number, job());
     }
     assert_eq!(jr.phase(3), Phase::Starting, "its intent is ahead of a slot");
-    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true });
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true, asker: None });
     jr.started(1);
     jr.ended(1, exited(0));
     assert_eq!(jr.starts(), []);
-    jr.ask(Command::PauseQueue { queue: queue("default"), paused: false });
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: false, asker: None });
     assert_eq!(jr.starts(), [id(3)]);
 }
 

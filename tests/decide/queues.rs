@@ -106,10 +106,10 @@ fn a_paused_queue_gives_nothing_that_was_given_ahead() {
     for number in 1..=3 {
         jr.run(number, slow());
     }
-    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: true });
+    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: true, asker: None });
     jr.ended(1, exited(0));
     assert_eq!(jr.starts(), []);
-    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: false });
+    jr.ask(Command::PauseQueue { queue: queue("slow"), paused: false, asker: None });
     assert_eq!(jr.starts(), [id(2)]);
 }
 

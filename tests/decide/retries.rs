@@ -103,7 +103,10 @@ fn somebody_may_end_the_wait() {
     jr.run(1, retrying(1));
     fail(&mut jr, 1);
     let (events, _) = jr.resume(&[1]);
-    assert_eq!(events[0], Event::RunQueued { run: id(1), reason: QueuedReason::Resumed });
+    assert_eq!(
+        events[0],
+        Event::RunQueued { run: id(1), reason: QueuedReason::Resumed, asker: None }
+    );
     assert_eq!(jr.starts(), [id(1)]);
 }
 
@@ -118,7 +121,8 @@ fn what_was_interrupted_goes_on_together_and_a_retry_keeps_its_time() {
     jr.run(3, retrying(1));
     fail(&mut jr, 3);
     let (events, _) = jr.ask(Command::ResumeInterrupted { asker: None });
-    let resumed = |run| Event::RunQueued { run: id(run), reason: QueuedReason::Resumed };
+    let resumed =
+        |run| Event::RunQueued { run: id(run), reason: QueuedReason::Resumed, asker: None };
     assert_eq!(events[..2], [resumed(2), resumed(1)], "in the order of admission");
     assert!(!events.contains(&resumed(3)), "a retry has a time");
     let (events, _) = jr.ask(Command::ResumeInterrupted { asker: None });

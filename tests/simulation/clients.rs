@@ -87,7 +87,7 @@ impl Clients {
                 }
             }
             _ if chance.one_in(2) => {
-                Command::PauseQueue { queue: queue(chance), paused: chance.one_in(2) }
+                Command::PauseQueue { queue: queue(chance), paused: chance.one_in(2), asker: None }
             }
             12 => {
                 // A share of what there is when it is asked.

@@ -299,8 +299,8 @@ pub(crate) fn sample() -> Vec<Envelope> {
         Event::UnpauseRequested { run, asker: None },
         Event::RunUnpaused { run, attempt },
         Event::RestartScheduled { run, attempt, due: Due { at, boottime_ms: 70_000 }, streak: 3 },
-        Event::QueuePaused { queue: QueueName::default_queue() },
-        Event::QueueUnpaused { queue: QueueName::default_queue() },
+        Event::QueuePaused { queue: QueueName::default_queue(), asker: None },
+        Event::QueueUnpaused { queue: QueueName::default_queue(), asker: None },
         Event::SignalSent { run, attempt, signal: Signal::HUP, errno: None },
         Event::SignalSent { run, attempt, signal: Signal::KILL, errno: Some(3) },
     ];
@@ -314,7 +314,7 @@ pub(crate) fn sample() -> Vec<Envelope> {
         QueuedReason::FilesChanged,
         QueuedReason::PortTaken,
     ] {
-        events.push(Event::RunQueued { run, reason });
+        events.push(Event::RunQueued { run, reason, asker: None });
     }
     events.extend(of_services(run, attempt));
     for reason in loss_reasons() {

@@ -206,7 +206,7 @@ impl World {
             26 => {
                 let queue = if with.is_multiple_of(2) { "default" } else { "slow" };
                 let (queue, paused) = (queue.parse().expect("a name"), with % 3 == 1);
-                self.command(Command::PauseQueue { queue, paused });
+                self.command(Command::PauseQueue { queue, paused, asker: None });
             }
             27 => {
                 let digest = Digest([u8::try_from(with % 5).expect("small"); 32]);

@@ -91,7 +91,7 @@ impl Runnable for BatchArgs {
         } else {
             commands(&read_source(self.source.as_deref(), context)?)?
         };
-        let declared = Declared::of(&context.configuration)?;
+        let declared = Declared::of(&context.configuration, &context.place)?;
         let common = declared.as_ref().map(Declared::common).unwrap_or_default();
         let mut request = self.into_request(lines, common)?;
         request.common.config = declared.as_ref().and_then(Declared::config);

@@ -3,9 +3,11 @@
 mod check;
 mod init;
 mod schema;
+mod show;
 mod wizard;
 
 pub(super) use init::ask_for;
+pub(super) use show::in_force;
 
 use std::path::PathBuf;
 
@@ -14,13 +16,6 @@ use super::read::ReadArgs;
 use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
-use crate::config::document::Document;
-use crate::config::mask::mask;
-use crate::config::print::{self, Style};
-use crate::config::source::{Source, place_of};
-use crate::config::tree::{Node, Table, Value, each_leaf, table_to_json};
-use crate::projections::query::Query;
-use crate::projections::view::{InForceView, RecordedView};
 
 /// Below the options.
 const HELP: &str = "\
@@ -78,37 +73,6 @@ enum Action {
     Init(init::InitArgs),
 }
 
-/// `show --json`.
-#[derive(serde::Serialize)]
-struct Shown {
-    schema: &'static str,
-    environment: Option<String>,
-    default_mode: String,
-    project: Option<String>,
-    values: serde_json::Value,
-    origins: serde_json::Map<String, serde_json::Value>,
-    sources: Vec<SourceView>,
-    problems: Vec<ProblemView>,
-}
-
-/// A file in use.
-#[derive(serde::Serialize)]
-struct SourceView {
-    name: String,
-    layer: &'static str,
-    used: bool,
-}
-
-/// Something wrong.
-#[derive(serde::Serialize)]
-struct ProblemView {
-    severity: &'static str,
-    code: &'static str,
-    message: String,
-    place: Option<String>,
-    suggestion: Option<String>,
-}
-
 impl Runnable for ConfigArgs {
     const NAME: &'static str = "config";
     const APART: bool = true;
@@ -116,12 +80,12 @@ impl Runnable for ConfigArgs {
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
             Action::Show { origin, run: Some(run), read } => {
-                show_recorded(context, &read, &run, origin)
+                show::recorded(context, &read, &run, origin)
             }
             Action::Show { origin, run: None, read } if read.is_of_the_past() => {
-                show_in_force(context, &read, origin)
+                show::then(context, &read, origin)
             }
-            Action::Show { origin, run: None, .. } => Ok(show(context, origin)),
+            Action::Show { origin, run: None, .. } => Ok(show::now(context, origin)),
             Action::Check { file, kind } => check::check(context, file.as_deref(), kind),
             Action::Schema => {
                 schema::schema(context);
@@ -129,141 +93,5 @@ impl Runnable for ConfigArgs {
             }
             Action::Init(args) => init::init(context, &args),
         }
-    }
-}
-
-/// The mode that holds where no option, variable or file says one.
-const MODE_DEFAULT: &str = "main";
-
-fn show(context: &mut Context, origin: bool) -> u8 {
-    let loaded = context.configuration.loaded();
-    let tree = mask(&effective(context));
-    let has_errors = loaded.has_errors();
-    let code = if has_errors { exit::USAGE } else { exit::OK };
-    if context.ui.json {
-        let mode = tree.get("default_mode").and_then(Node::text).unwrap_or(MODE_DEFAULT);
-        let mut origins = serde_json::Map::new();
-        each_leaf(&tree, &mut Vec::new(), &mut |path, node| {
-            origins.insert(path.join("."), place_of(&loaded.sources, &node.origin).into());
-        });
-        let shown = Shown {
-            schema: "jr.config/1",
-            environment: context.configuration.selection().ok().map(|chosen| chosen.id.to_string()),
-            default_mode: mode.to_owned(),
-            project: loaded.project.as_ref().map(|path| path.display().to_string()),
-            values: table_to_json(&tree),
-            origins,
-            sources: loaded.sources.iter().map(SourceView::new).collect(),
-            problems: problem_views(context),
-        };
-        context.ui.json(&shown);
-        return code;
-    }
-    let style = Style { origins: origin.then_some(loaded.sources.as_slice()) };
-    let text = print::file(&tree, style);
-    let files: Vec<String> = loaded.sources.iter().map(SourceView::line).collect();
-    let problems = problem_views(context);
-    context.ui.status(&format!("from low to high priority: {}", files.join(", ")));
-    for problem in problems {
-        let place = problem.place.map(|place| format!("{place}: ")).unwrap_or_default();
-        context.ui.warn(&format!("{place}{}", problem.message));
-    }
-    context.ui.data(&text);
-    code
-}
-
-/// What a run was asked for under, as it was stored.
-fn show_recorded(
-    context: &mut Context,
-    read: &ReadArgs,
-    run: &str,
-    origin: bool,
-) -> Result<u8, CommandError> {
-    context.enter()?;
-    context.look(read)?;
-    let recorded: RecordedView = context.read(&Query::Recorded { selector: run.to_owned() })?;
-    let when = format!("when {} was asked for", recorded.run.run_id);
-    print_stored(context, recorded.config_document, recorded.config_error, &when, origin)
-}
-
-/// What was in force at a moment, or is by a bundle.
-///
-/// # Errors
-/// It cannot be read, or no file said anything.
-pub(super) fn show_in_force(
-    context: &mut Context,
-    read: &ReadArgs,
-    origin: bool,
-) -> Result<u8, CommandError> {
-    context.enter()?;
-    context.look(read)?;
-    let view: InForceView = context.read(&Query::InForce)?;
-    print_stored(context, view.document, view.error, "then", origin)
-}
-
-fn print_stored(
-    context: &mut Context,
-    text: Option<String>,
-    error: Option<String>,
-    when: &str,
-    origin: bool,
-) -> Result<u8, CommandError> {
-    if let Some(error) = error {
-        let message = format!("the configuration that held {when} cannot be read: {error}");
-        return Err(CommandError::new("config", exit::FAILED, message).hint("jr doctor"));
-    }
-    let Some(text) = text else {
-        let message = format!("no file said anything {when}");
-        return Err(CommandError::new("no_config", exit::NOTHING_TO_DO, message));
-    };
-    if context.ui.json {
-        context.ui.document(text.as_bytes());
-        return Ok(exit::OK);
-    }
-    let document = Document::parse(&text).map_err(|error| {
-        CommandError::new("config", exit::FAILED, format!("it is not readable: {error}"))
-    })?;
-    let files: Vec<&str> = document.sources.iter().map(|source| source.name.as_str()).collect();
-    context.ui.status(&format!("from low to high priority: {}", files.join(", ")));
-    let text = print::stored(&document, origin);
-    context.ui.data(&text);
-    Ok(exit::OK)
-}
-
-/// All that holds: what is said for all environments, and the one that is meant with that applied.
-fn effective(context: &Context) -> Table {
-    let mut tree = context.configuration.merged().clone();
-    let Ok((resolved, _)) = context.configuration.resolve() else { return tree };
-    if let Some(Node { value: Value::Table(environments), .. }) = tree.get_mut("environments")
-        && let Some(node) = environments.get_mut(&resolved.id)
-    {
-        node.value = Value::Table(resolved.tree);
-    }
-    tree
-}
-
-fn problem_views(context: &Context) -> Vec<ProblemView> {
-    let loaded = context.configuration.loaded();
-    let own = context.configuration.resolve().map(|(_, problems)| problems).unwrap_or_default();
-    let view = |problem: &crate::config::problem::Problem| ProblemView {
-        severity: problem.severity.word(),
-        code: problem.code,
-        message: problem.message.clone(),
-        place: problem.place(&loaded.sources),
-        suggestion: problem.suggestion.clone(),
-    };
-    loaded.problems.iter().chain(&own).map(view).collect()
-}
-
-impl SourceView {
-    fn new(source: &Source) -> Self {
-        Self { name: source.name.clone(), layer: source.layer.word(), used: !source.is_foreign }
-    }
-
-    fn line(source: &Source) -> String {
-        if source.is_foreign {
-            return format!("{} (left out: no key of jr's in it)", source.name);
-        }
-        source.name.clone()
     }
 }

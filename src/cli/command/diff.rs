@@ -299,7 +299,7 @@ fn settings(run: &RecordedView) -> Result<BTreeMap<String, Value>, CommandError>
     }
     let mut leaves = BTreeMap::new();
     if let Some(Ok(document)) = run.config_document.as_ref().map(|text| Document::parse(text)) {
-        flatten("", document.values, &mut leaves);
+        flatten("", document.tree.values, &mut leaves);
     }
     Ok(leaves)
 }

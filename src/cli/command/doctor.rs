@@ -71,7 +71,7 @@ fn examine_repo(context: &mut Context, path: &Path) -> Result<u8, CommandError> 
         CommandError::new("directory", exit::USAGE, format!("{}: {error}", path.display()))
     })?;
     let configuration = context.configuration.again()?;
-    let findings = repo::examine(&configuration);
+    let findings = repo::examine(&configuration, &context.place);
     let id = configuration.selection().map(|chosen| chosen.id.to_string()).unwrap_or_default();
     let home = context.place.home.display().to_string();
     Ok(print(&mut context.ui, Some((&id, home)), &findings))

@@ -5,8 +5,9 @@ use super::read::ReadArgs;
 use crate::cli::context::{Context, parse};
 use crate::cli::error::CommandError;
 use crate::cli::exit;
+use crate::config::document::Document as Configured;
 use crate::projections::query::Query;
-use crate::projections::view::{List, ServiceView};
+use crate::projections::view::{InForceView, List, ServiceView};
 
 /// Below the options.
 const HELP: &str = "\
@@ -58,9 +59,7 @@ impl Runnable for EndpointsArgs {
         let list: List<ServiceView> = parse(&context.read_bytes(&Query::Services)?)?;
         let items: Vec<Endpoint> = list.items.iter().flat_map(endpoints).collect();
         if context.ui.json {
-            let environment = context.place.id.to_string();
-            let project = context.place.project.as_ref();
-            let project = project.map(|path| path.to_string_lossy().into_owned());
+            let (environment, project) = whose(context)?;
             let schema = "jr.endpoints/1";
             context.ui.json(&Document { schema, environment, project, items });
             return Ok(exit::OK);
@@ -74,6 +73,17 @@ impl Runnable for EndpointsArgs {
         }
         Ok(exit::OK)
     }
+}
+
+/// The environment that is looked at, and the root of its project; of a bundle as the records say.
+fn whose(context: &Context) -> Result<(String, Option<String>), CommandError> {
+    if let Some(place) = context.printing() {
+        let project = place.project.as_ref().map(|path| path.to_string_lossy().into_owned());
+        return Ok((place.id.to_string(), project));
+    }
+    let view: InForceView = context.read(&Query::InForce)?;
+    let document = view.document.and_then(|text| Configured::parse(&text).ok());
+    Ok((view.environment, document.and_then(|document| document.own_project().cloned())))
 }
 
 /// Those of a replica that has a process.

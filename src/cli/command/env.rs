@@ -1,10 +1,11 @@
 //! `jr env`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::config::show_in_force;
+use super::config::in_force;
 use super::read::ReadArgs;
 use super::{Runnable, daemon};
 use crate::cli::configuration::Configuration;
@@ -13,12 +14,13 @@ use crate::cli::error::CommandError;
 use crate::cli::table::{Cell, Table as Columns};
 use crate::cli::{exit, text};
 use crate::config::mask::mask;
-use crate::config::print::{self, Style};
+use crate::config::print;
 use crate::config::problem::{Problem, did_you_mean, has_errors};
 use crate::config::resolve::{Resolved, resolve};
 use crate::config::select::{Chosen, Selection, declared, declared_by_project, select};
 use crate::config::source::{Layer, place_of};
-use crate::config::tree::{Node, Value, find, table_to_json};
+use crate::config::stored::StoredTree;
+use crate::config::tree::{Node, Value, find};
 use crate::daemon::known::{self, MoveError};
 use crate::daemon::place::{Place, PlaceVariables};
 use crate::projections::query::{PsQuery, Query};
@@ -94,12 +96,12 @@ struct ShownAll {
 #[derive(Serialize)]
 struct EnvironmentView {
     environment: String,
-    declared: bool,
-    chosen_by: &'static str,
+    declared: Option<bool>,
+    chosen_by: Option<&'static str>,
     project: Option<String>,
-    path: String,
+    path: Option<String>,
     values: serde_json::Value,
-    origins: serde_json::Map<String, serde_json::Value>,
+    origins: BTreeMap<String, String>,
 }
 
 /// A row of the list.
@@ -123,7 +125,9 @@ impl Runnable for EnvArgs {
 
     fn run(self, context: &mut Context) -> Result<u8, CommandError> {
         match self.action {
-            None if self.read.is_of_the_past() => show_in_force(context, &self.read, self.origin),
+            None if self.read.is_of_the_past() => {
+                print_then(context, &self.read, self.all, self.origin)
+            }
             None => print(context, self.all, self.origin),
             Some(Action::List) => list(context),
             Some(Action::Show { id }) => show(context, id.as_deref()),
@@ -142,18 +146,21 @@ fn print(context: &mut Context, all: bool, origin: bool) -> Result<u8, CommandEr
         vec![configuration.selection()?]
     };
     let loaded = configuration.loaded();
-    let style = Style { origins: origin.then_some(loaded.sources.as_slice()) };
     let (mut texts, mut views, mut problems) = (Vec::new(), Vec::new(), loaded.problems.clone());
     for selection in &selections {
         let (resolved, told) = resolve(loaded, selection);
         problems.extend(told);
-        // Read back elsewhere it is the same.
-        let resolved = Resolved { tree: resolved.with_absolute_paths(&loaded.sources), ..resolved };
-        texts.push(print::environment(&resolved.id, &mask(&resolved.tree), style));
-        views.push(view(configuration, selection, &resolved)?);
+        let view = view(configuration, selection, &resolved)?;
+        texts.push(print::environment(&resolved.id, &view.tree, origin));
+        views.push(view.shown());
     }
     warn(context, &problems);
     let code = if has_errors(&problems) { exit::USAGE } else { exit::OK };
+    emit(context, all, &texts, views);
+    Ok(code)
+}
+
+fn emit(context: &mut Context, all: bool, texts: &[String], mut views: Vec<EnvironmentView>) {
     if !context.ui.json {
         context.ui.data(&texts.join("\n"));
     } else if all {
@@ -161,7 +168,37 @@ fn print(context: &mut Context, all: bool, origin: bool) -> Result<u8, CommandEr
     } else if let Some(view) = views.pop() {
         context.ui.json(&Shown { schema: "jr.env/1", view });
     }
-    Ok(code)
+}
+
+/// As it was at a moment, or is by a bundle: of the others nothing is recorded.
+fn print_then(
+    context: &mut Context,
+    read: &ReadArgs,
+    all: bool,
+    origin: bool,
+) -> Result<u8, CommandError> {
+    let document = in_force(context, read)?;
+    // With --all each is as if -e named it.
+    let named = all.then_some(Chosen::Flag);
+    let named = named.or_else(|| context.configuration.named_by(&document.environment));
+    let chosen_by = named.as_ref().map(chosen_word).or_else(|| document.chosen_by());
+    let project = document.own_project().cloned();
+    let beside = document.shown;
+    for problem in beside.iter().flat_map(|beside| &beside.problems) {
+        context.ui.warn(&problem.line());
+    }
+    let view = Known {
+        declared: beside.as_ref().map(|beside| beside.declared),
+        project,
+        path: beside.as_ref().and_then(|beside| beside.path.clone()),
+        environment: document.environment,
+        chosen_by,
+        // Read back elsewhere it is the same.
+        tree: document.tree.with_absolute_paths(),
+    };
+    let text = print::environment(&view.environment, &view.tree, origin);
+    emit(context, all, &[text], vec![view.shown()]);
+    Ok(exit::OK)
 }
 
 /// As if `-e` named it.
@@ -169,30 +206,51 @@ fn selection_of(configuration: &Configuration, id: &str) -> Result<Selection, Co
     Ok(select(configuration.loaded(), Some(id), None)?)
 }
 
+/// What is known of an environment.
+struct Known {
+    environment: String,
+    declared: Option<bool>,
+    chosen_by: Option<&'static str>,
+    project: Option<String>,
+    path: Option<String>,
+    tree: StoredTree,
+}
+
+impl Known {
+    fn shown(self) -> EnvironmentView {
+        let Self { environment, declared, chosen_by, project, path, tree } = self;
+        let StoredTree { values, origins, .. } = tree;
+        EnvironmentView { environment, declared, chosen_by, project, path, values, origins }
+    }
+}
+
 fn view(
     configuration: &Configuration,
     selection: &Selection,
     resolved: &Resolved,
-) -> Result<EnvironmentView, CommandError> {
+) -> Result<Known, CommandError> {
     let variables = PlaceVariables::of_process();
     let place = configuration.place_of(selection, resolved, &variables)?;
     let sources = &configuration.loaded().sources;
-    let origins = resolved.origins(sources).into_iter();
-    Ok(EnvironmentView {
+    Ok(Known {
         environment: resolved.id.clone(),
-        declared: selection.is_declared,
-        chosen_by: match selection.by {
-            Chosen::Flag => "flag",
-            Chosen::Variable => "variable",
-            Chosen::Project(_) => "project",
-            Chosen::Default(_) => "default",
-            Chosen::Local => "local",
-        },
+        declared: Some(selection.is_declared),
+        chosen_by: Some(chosen_word(&selection.by)),
         project: place.project.as_deref().map(display),
-        path: display(&place.root),
-        values: table_to_json(&mask(&resolved.tree)),
-        origins: origins.map(|(key, place)| (key, place.into())).collect(),
+        path: Some(display(&place.root)),
+        // Read back elsewhere it is the same.
+        tree: StoredTree::of(&resolved.tree, sources).with_absolute_paths(),
     })
+}
+
+fn chosen_word(by: &Chosen) -> &'static str {
+    match by {
+        Chosen::Flag => "flag",
+        Chosen::Variable => "variable",
+        Chosen::Project(_) => "project",
+        Chosen::Default(_) => "default",
+        Chosen::Local => "local",
+    }
 }
 
 /// What is wrong, each with its place.
@@ -332,7 +390,8 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
     let (resolved, problems) = resolve(loaded, &selection);
     let shown = view(configuration, &selection, &resolved)?;
     warn(context, loaded.problems.iter().chain(&problems));
-    if !selection.is_declared && !Path::new(&shown.path).is_dir() {
+    let has_state = shown.path.as_deref().is_some_and(|path| Path::new(path).is_dir());
+    if !selection.is_declared && !has_state {
         let known: Vec<String> = rows(configuration)?.into_iter().map(|row| row.id).collect();
         let message = format!("unknown environment {id:?}; known are: {}", known.join(", "));
         let near = did_you_mean(id, known.iter().map(String::as_str));
@@ -340,7 +399,7 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
         return Err(CommandError::new("environment_not_found", exit::NOT_FOUND, message).hint(hint));
     }
     if context.ui.json {
-        context.ui.json(&Shown { schema: "jr.env_show/1", view: shown });
+        context.ui.json(&Shown { schema: "jr.env_show/1", view: shown.shown() });
         return Ok(exit::OK);
     }
     let words = about(&resolved, &shown, declared_by_project(loaded, id));
@@ -352,7 +411,7 @@ fn show(context: &mut Context, id: Option<&str>) -> Result<u8, CommandError> {
 const OWN_LINE: [&str; 5] = ["type", "file_root", "services", "jobs", "tests"];
 
 /// An environment for people, in the order of its file.
-fn about(resolved: &Resolved, shown: &EnvironmentView, is_projects: bool) -> String {
+fn about(resolved: &Resolved, shown: &Known, is_projects: bool) -> String {
     let tree = mask(&resolved.tree);
     let text_of = |key: &str| tree.get(key).and_then(Node::text).map(str::to_owned);
     let mut lines = vec![format!("Environment: {}", resolved.id)];
@@ -363,7 +422,9 @@ fn about(resolved: &Resolved, shown: &EnvironmentView, is_projects: bool) -> Str
     if is_projects && let Some(project) = &shown.project {
         lines.push(format!("  Project: {}", text::line(project)));
     }
-    lines.push(format!("  State: {}", text::line(&shown.path)));
+    if let Some(path) = &shown.path {
+        lines.push(format!("  State: {}", text::line(path)));
+    }
     let mut rest: Vec<(&String, &Node)> =
         tree.iter().filter(|(key, _)| !OWN_LINE.contains(&key.as_str())).collect();
     rest.sort_by_key(|(_, node)| (node.origin.source, node.origin.key.start));

@@ -8,10 +8,11 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::services::table;
 use crate::daemon::declaration::{Key, sketch};
-use crate::daemon::foresee::foresee;
+use crate::daemon::foresee::{Foreseen, foresee};
 use crate::daemon::offline::OfflineError;
 use crate::daemon::protocol::UpRequest;
 use crate::log::Secrets;
+use crate::model::service::plan::Verb;
 use crate::model::{Phase, Run, State};
 use crate::projections::query::{Query, Scope};
 use crate::projections::services;
@@ -31,13 +32,19 @@ Exit codes:
 #[command(after_help = HELP)]
 pub struct ExplainArgs {}
 
+/// What becomes of what was interrupted, where the configuration says so.
+const BY_ITSELF: &str =
+    "was interrupted, and goes on as soon as a daemon starts (resume_on_start): jr up, jr resume";
+
 #[derive(serde::Serialize)]
 struct Document {
     schema: &'static str,
     /// What `jr up` would do.
     items: Vec<StepView>,
-    /// What `jr resume` would let go on.
+    /// What was interrupted and `jr resume` would let go on.
     resume: Vec<RunView>,
+    /// Whether that goes on by itself as soon as a daemon starts.
+    resume_on_start: bool,
 }
 
 impl Runnable for ExplainArgs {
@@ -58,8 +65,12 @@ impl Runnable for ExplainArgs {
             Err(error) => return Err(error),
         };
         refuse_elsewhere(context)?;
+        let mut resumes = false;
         let (items, resume) = match foresee(&context.place) {
-            Ok(foreseen) => after_recovery(&foreseen.after, request.as_ref(), context)?,
+            Ok(foreseen) => {
+                resumes = foreseen.resumes;
+                after_recovery(&foreseen, request.as_ref(), context)?
+            }
             // It has recovered, or there is nothing to recover.
             Err(OfflineError::DaemonLives | OfflineError::NoState(_)) => {
                 let resume: List<RunView> = context.read(&Query::Interrupted)?;
@@ -72,7 +83,8 @@ impl Runnable for ExplainArgs {
             }
         };
         if context.ui.json {
-            context.ui.json(&Document { schema: "jr.explain/1", items, resume });
+            let (schema, resume_on_start) = ("jr.explain/1", resumes);
+            context.ui.json(&Document { schema, items, resume, resume_on_start });
             return Ok(exit::OK);
         }
         if !items.is_empty() {
@@ -80,9 +92,12 @@ impl Runnable for ExplainArgs {
             context.ui.data(&text);
         }
         for run in &resume {
-            let line =
-                format!("jr resume lets {} ({}) go on: it was interrupted", run.name, run.run_id);
-            context.ui.line(&line);
+            let name = format!("{} ({})", run.name, run.run_id);
+            context.ui.line(&if resumes {
+                format!("{name} {BY_ITSELF}")
+            } else {
+                format!("jr resume lets {name} go on: it was interrupted")
+            });
         }
         Ok(exit::OK)
     }
@@ -90,22 +105,31 @@ impl Runnable for ExplainArgs {
 
 /// What would be done once the next daemon has found what is left.
 fn after_recovery(
-    state: &State,
+    foreseen: &Foreseen,
     request: Option<&UpRequest>,
     context: &Context,
 ) -> Result<(Vec<StepView>, Vec<RunView>), CommandError> {
-    let items = request.map(|request| steps_after(state, request, context)).transpose()?;
-    let items = items.unwrap_or_default();
-    let mut waiting: Vec<&Run> = state.runs.values().filter(|run| run.awaits_answer()).collect();
+    let items =
+        request.map(|request| steps_after(&foreseen.after, request, context)).transpose()?;
+    let mut items = items.unwrap_or_default();
+    let is_resumed = |run: &Run| foreseen.resumed().any(|resumed| resumed == run.id);
+    let runs = foreseen.after.runs.values();
+    let mut waiting: Vec<&Run> =
+        runs.filter(|run| run.awaits_answer() || is_resumed(run)).collect();
     waiting.sort_unstable_by_key(|run| run.first_seq);
     let ids: Vec<String> = waiting.iter().map(|run| run.id.to_string()).collect();
+    let kept = items.iter_mut().filter(|item| item.action == Verb::Keep.word() && foreseen.resumes);
+    for item in kept.filter(|item| item.run_id.as_ref().is_some_and(|run| ids.contains(run))) {
+        item.reason = format!("it {BY_ITSELF}");
+    }
     if ids.is_empty() {
         return Ok((items, Vec::new()));
     }
     let mut runs = context.resolve(&ids, Scope::Any)?;
     for run in &mut runs {
         // As it will be when the daemon has looked.
-        Phase::Delayed.word().clone_into(&mut run.state);
+        let then = run.run_id.parse().ok().and_then(|id| foreseen.after.runs.get(&id));
+        then.map_or(Phase::Delayed.word(), Run::shown_state).clone_into(&mut run.state);
         run.pid = None;
     }
     Ok((items, runs))

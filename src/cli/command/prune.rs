@@ -83,7 +83,7 @@ impl PruneArgs {
         if self.keep_days.is_some() || self.keep_runs.is_some() || !configuration.has_files() {
             return Ok(self);
         }
-        let retention = configuration.resolve_sound()?.environment.retention.unwrap_or_default();
+        let retention = configuration.resolve_sound()?.0.environment.retention.unwrap_or_default();
         let (keep_days, keep_runs) = (retention.keep_days, retention.keep_runs);
         Ok(Self { keep_days, keep_runs, ..self })
     }

@@ -2,7 +2,7 @@
 
 use super::Runnable;
 use super::read::ReadArgs;
-use crate::cli::context::{Context, command_id, parse};
+use crate::cli::context::{Context, asker, command_id, parse};
 use crate::cli::error::CommandError;
 use crate::cli::{exit, render};
 use crate::daemon::protocol::QueueRequest;
@@ -132,7 +132,8 @@ impl Runnable for QueueArgs {
             Action::Set { queue, jobs } => {
                 let command_id = command_id()?;
                 let (name, limit) = (queue.clone(), Some(jobs));
-                let request = QueueRequest { command_id, queue: name, limit, paused: None };
+                let (paused, asker) = (None, Some(asker()));
+                let request = QueueRequest { command_id, queue: name, limit, paused, asker };
                 context.post::<serde_json::Value>("/v1/queue", &request).map(drop)?;
                 if context.ui.json {
                     let schema = "jr.queue_set/1";
@@ -150,7 +151,8 @@ impl Runnable for QueueArgs {
 fn pause(context: &mut Context, queue: QueueName, paused: bool) -> Result<(), CommandError> {
     let command_id = command_id()?;
     let name = queue.clone();
-    let request = QueueRequest { command_id, queue: name, limit: None, paused: Some(paused) };
+    let (limit, asker) = (None, Some(asker()));
+    let request = QueueRequest { command_id, queue: name, limit, paused: Some(paused), asker };
     context.post::<serde_json::Value>("/v1/queue", &request).map(drop)?;
     if context.ui.json {
         context.ui.json(&PauseDocument { schema: "jr.queue_pause/1", name: queue, paused });

@@ -134,7 +134,7 @@ impl Runnable for RunArgs {
             // It cannot be left: it ends with this command.
             keys = DetachKeys::none();
         }
-        let declared = Declared::of(&context.configuration)?;
+        let declared = Declared::of(&context.configuration, &context.place)?;
         let mut request = self.into_request(context.ui.json, declared.as_ref())?;
         request.common.config = declared.as_ref().and_then(Declared::config);
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
@@ -314,7 +314,7 @@ fn near_job(context: &Context, run: &RunView) -> Option<String> {
     if run.reason.as_deref() != Some("not_found") {
         return None;
     }
-    let declared = Declared::of(&context.configuration).ok()??;
+    let declared = Declared::of(&context.configuration, &context.place).ok()??;
     let near = did_you_mean(run.command.first()?, declared.jobs().map(|(name, _)| name))?;
     Some(format!("; did you mean the job {near:?}? jr run {near}"))
 }

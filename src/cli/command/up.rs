@@ -150,7 +150,7 @@ pub fn declared(context: &Context, names: Vec<ServiceName>) -> Result<UpRequest,
 /// # Errors
 /// Something in a file cannot be used.
 pub fn declaration(context: &Context) -> Result<UpRequest, CommandError> {
-    let declared = Declared::of(&context.configuration)?;
+    let declared = Declared::of(&context.configuration, &context.place)?;
     if declared.is_some() {
         let (_, problems) = context.configuration.resolve()?;
         let told = context.configuration.loaded().problems.iter().chain(&problems);

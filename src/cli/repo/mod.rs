@@ -9,6 +9,7 @@ use super::configuration::Configuration;
 use crate::config::problem::{Problem, Severity as Weight};
 use crate::config::source::Source;
 use crate::daemon::doctor::{Finding, Severity};
+use crate::daemon::place::Place;
 
 /// What the configuration comes to: each problem, or that there is none.
 pub fn configuration(configuration: &Configuration) -> Vec<Finding> {
@@ -48,12 +49,12 @@ fn of(problem: &Problem, sources: &[Source]) -> Finding {
 }
 
 /// Whether everything is there that the directory's jobs, services and tests need.
-pub fn examine(configuration: &Configuration) -> Vec<Finding> {
+pub fn examine(configuration: &Configuration, place: &Place) -> Vec<Finding> {
     let mut findings = self::configuration(configuration);
     if let Ok((resolved, _)) = configuration.resolve() {
         let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
         findings.extend(programs::examine(configuration, &resolved, has_errors));
-        findings.extend(starts::examine(configuration));
+        findings.extend(starts::examine(configuration, place));
         findings.extend(ports::examine(&resolved));
     }
     findings

@@ -10,12 +10,13 @@ use crate::cli::services::declare;
 use crate::daemon::doctor::Finding;
 use crate::daemon::doctor::finding::quoted;
 use crate::daemon::launch;
+use crate::daemon::place::Place;
 use crate::daemon::protocol::Common;
 
 /// Asks for everything as a start would, up to the point where the daemon would be told.
-pub(super) fn examine(configuration: &Configuration) -> Vec<Finding> {
+pub(super) fn examine(configuration: &Configuration, place: &Place) -> Vec<Finding> {
     // Where there is none, it has been said why, or nothing is declared.
-    let Ok(Some(declared)) = Declared::of(configuration) else { return Vec::new() };
+    let Ok(Some(declared)) = Declared::of(configuration, place) else { return Vec::new() };
     let jobs = declared.jobs().map(|(name, job)| {
         let asked = declared.ready(name, job, Vec::new(), &[]);
         (format!("job {name}"), asked.map(|asked| asked.common))

@@ -126,6 +126,7 @@ pub fn gather(
         }
     }
     origin.state.runs.values().for_each(|run| gathered.note_run(run));
+    gathered.blobs.extend(origin.state.config.config);
     let mut head = origin.head;
     folding.begin(origin.state);
     while head.seq < extent.last {
@@ -208,6 +209,9 @@ impl Gathered {
         }
         if let Event::AttemptIntended { run, attempt, .. } = &envelope.event {
             self.runs.entry(*run).or_default().attempts = *attempt;
+        }
+        if let Event::ConfigResolved { resolution } = &envelope.event {
+            self.blobs.extend(resolution.config);
         }
         if let Event::RunEnded { run, outcome } = &envelope.event {
             self.failed.note(*run, *outcome);

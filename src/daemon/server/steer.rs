@@ -161,7 +161,8 @@ pub(super) async fn queue(shared: &Shared, peer: Peer, request: Request<Incoming
         ask(shared, cause, Command::SetQueue { queue, limit }).await?;
     }
     if let Some(paused) = asked.paused {
-        ask(shared, cause, Command::PauseQueue { queue: asked.queue, paused }).await?;
+        let (queue, asker) = (asked.queue, Some(peer.asker(asked.asker)));
+        ask(shared, cause, Command::PauseQueue { queue, paused, asker }).await?;
     }
     Ok(whole(StatusCode::OK, &serde_json::json!({})))
 }

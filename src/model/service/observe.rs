@@ -57,7 +57,7 @@ fn files_changed(state: &State, service: &ServiceName, path: &str) -> Vec<Event>
     let runs = newest.filter_map(|standing| state.runs.get(&standing.run));
     let again = runs.filter_map(|run| match run.phase {
         Phase::Delayed if run.due.is_some() => {
-            Some(Event::RunQueued { run: run.id, reason: QueuedReason::FilesChanged })
+            Some(Event::RunQueued { run: run.id, reason: QueuedReason::FilesChanged, asker: None })
         }
         _ => answering(state, run.id, run.attempt).map(|live| Event::RestartRequested {
             run: live.id,

@@ -363,7 +363,10 @@ impl<'a> Planner<'a> {
             let run = match verb {
                 Verb::Start | Verb::Restart => Some(self.admit(&role, spec, before)),
                 Verb::Resume => {
-                    let resumed = |run| Event::RunQueued { run, reason: QueuedReason::Resumed };
+                    let resumed = |run| {
+                        let (reason, asker) = (QueuedReason::Resumed, asker.cloned());
+                        Event::RunQueued { run, reason, asker }
+                    };
                     self.plan.events.extend(before.map(resumed));
                     before
                 }

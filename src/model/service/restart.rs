@@ -37,7 +37,11 @@ pub fn after_attempt(
     }
     match run.restart {
         Some(RestartReason::FilesChanged) => {
-            return vec![Event::RunQueued { run: run.id, reason: QueuedReason::FilesChanged }];
+            return vec![Event::RunQueued {
+                run: run.id,
+                reason: QueuedReason::FilesChanged,
+                asker: None,
+            }];
         }
         Some(RestartReason::Unhealthy | RestartReason::StartupTimeout) | None => {}
     }
@@ -79,7 +83,8 @@ fn again(
     let due = Due { at, boottime_ms: now.boottime_ms.saturating_add(wait_ms) };
     let (run, attempt) = (run.id, run.attempt);
     let scheduled = Event::RestartScheduled { run, attempt, due, streak };
-    let at_once = (wait_ms == 0).then_some(Event::RunQueued { run, reason: QueuedReason::Due });
+    let at_once =
+        (wait_ms == 0).then_some(Event::RunQueued { run, reason: QueuedReason::Due, asker: None });
     std::iter::once(scheduled).chain(at_once).collect()
 }
 
@@ -104,5 +109,8 @@ fn other_port(
         number,
         reason: PortRelease::Taken,
     };
-    Some(vec![released, Event::RunQueued { run: run.id, reason: QueuedReason::PortTaken }])
+    Some(vec![
+        released,
+        Event::RunQueued { run: run.id, reason: QueuedReason::PortTaken, asker: None },
+    ])
 }

@@ -147,6 +147,8 @@ pub struct StatsView {
 pub struct InForceView {
     /// `jr.in_force/1`.
     pub schema: String,
+    /// The environment's id.
+    pub environment: String,
     /// A `config::document::Document`, as JSON; `None` where no file had said anything.
     pub document: Option<String>,
     /// Why it could not be read.

@@ -36,8 +36,8 @@ impl<'a> Evidence<'a> {
     }
 
     /// The run's records, in order.
-    pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = (u64, &Event)> {
-        self.records.iter().map(|stored| (stored.envelope.seq, &stored.envelope.event))
+    pub(super) fn records(&self) -> &[Stored] {
+        &self.records
     }
 
     /// The latest record that fits.
@@ -122,6 +122,15 @@ impl<'a> Evidence<'a> {
         let story = stop_words(*reason, &who(stored.envelope.cause, asker.as_ref()));
         let words = format!("with {kind} {}, which was stopped {story}", name_of(&parent));
         Ok((words, vec![stored.envelope.seq]))
+    }
+
+    /// Who paused a queue, by the record of that; nobody is named whose record is gone.
+    pub(super) fn who_paused(&self, seq: u64) -> Result<String, QueryError> {
+        let Some(stored) = self.record(seq)? else { return Ok(String::new()) };
+        let Event::QueuePaused { asker, .. } = &stored.envelope.event else {
+            return Ok(String::new());
+        };
+        Ok(format!(" by {}", who(stored.envelope.cause, asker.as_ref())))
     }
 
     /// One record of the log, if it is kept.

@@ -33,7 +33,8 @@ pub(super) fn waits(evidence: &Evidence<'_>) -> Result<Vec<WhyItem>, QueryError>
     };
     let queue = state.waits.queues.get(name);
     if let Some(seq) = queue.and_then(|queue| queue.paused) {
-        let message = format!("queue {name} is paused; jr queue unpause {name}");
+        let by = evidence.who_paused(seq)?;
+        let message = format!("queue {name} is paused{by}; jr queue unpause {name}");
         items.push(item("queue_paused", message, &[seq]));
     }
     if items.is_empty() {
@@ -247,7 +248,8 @@ pub(super) fn held_batch(evidence: &Evidence<'_>) -> Result<Option<WhyItem>, Que
     let state = evidence.state()?;
     let own = state.waits.queues.get(&queue);
     if let Some(seq) = own.and_then(|queue| queue.paused) {
-        let message = format!("it is paused: its lines get no start; jr resume {}", run.id);
+        let by = evidence.who_paused(seq)?;
+        let message = format!("it is paused{by}: its lines get no start; jr resume {}", run.id);
         return Ok(Some(item("paused", message, &[seq])));
     }
     if !state.holds_batch(run) {

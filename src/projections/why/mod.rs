@@ -6,6 +6,7 @@
 mod ended;
 mod evidence;
 mod living;
+mod past;
 mod service;
 
 use super::answer::{Where, view_at};
@@ -13,7 +14,7 @@ use super::moment::Moment;
 use super::query::QueryError;
 use super::select::select_one;
 use super::view::{WhyItem, WhyView};
-use crate::model::{Event, Kind, Phase};
+use crate::model::{Kind, Phase};
 use evidence::Evidence;
 pub(super) use evidence::end_words;
 
@@ -25,7 +26,7 @@ pub(super) fn why(
     let row = select_one(moment, selector)?;
     let evidence = Evidence::new(&row.run, moment)?;
     let run = view_at(&row, moment, place);
-    let mut items = again(&evidence);
+    let mut items = past::items(&evidence);
     match row.run.phase {
         Phase::Queued | Phase::Starting if row.run.spec.kind == Kind::Job => {
             items.extend(living::waits(&evidence)?);
@@ -65,35 +66,4 @@ fn without_pruned(item: &mut WhyItem, evidence: &Evidence<'_>) {
     if item.events.len() < cited {
         item.message.push_str(" (records that it rests on were pruned)");
     }
-}
-
-/// Why there was more than one attempt.
-fn again(evidence: &Evidence<'_>) -> Vec<WhyItem> {
-    let mut items = Vec::new();
-    let mut last_end = None;
-    let mut attempt = 0;
-    for (seq, event) in evidence.events() {
-        match event {
-            Event::AttemptEnded { attempt: of, end, .. } => {
-                let words = evidence::end_words(end.status);
-                last_end = Some((
-                    seq,
-                    match evidence::oom_words(end) {
-                        Some(oom) => format!("{words} ({oom})"),
-                        None => words,
-                    },
-                ));
-                attempt = *of;
-            }
-            Event::AttemptIntended { attempt: next, .. } if *next > 1 => {
-                let Some((ended, words)) = &last_end else { continue };
-                let message = format!("attempt {next} followed attempt {attempt}, which {words}");
-                items.push(evidence::item("restarted", message, &[*ended, seq]));
-            }
-            _ => {}
-        }
-    }
-    // What happens now is told in full; of a long past, the latest.
-    let from = items.len().saturating_sub(5);
-    items.split_off(from)
 }

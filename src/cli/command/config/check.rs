@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CommandError;
 use crate::cli::excerpt::Excerpts;
 use crate::cli::exit;
+use crate::config::document::StoredSource;
 use crate::config::load::{FileKind, Loaded, load_bytes, load_file};
 use crate::config::problem::{Problem, Severity};
 use crate::config::resolve::resolve;
@@ -16,7 +17,7 @@ use crate::config::select::{declared, problems, select};
 use crate::config::source::Layer;
 use crate::limits;
 
-use super::SourceView;
+use super::show::SourceView;
 
 /// What a file is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -90,7 +91,8 @@ pub(super) fn check(
     let environments: Vec<String> =
         declared(&loaded.merged).into_iter().map(str::to_owned).collect();
     let files = loaded.sources.iter().filter(|source| source.layer != Layer::Packaged);
-    let files: Vec<SourceView> = files.map(SourceView::new).collect();
+    let files: Vec<SourceView> =
+        files.map(|source| SourceView::of(&StoredSource::of(source))).collect();
     if context.ui.json {
         let items = found.iter().map(|problem| Item::new(problem, loaded)).collect();
         let schema = "jr.config_check/1";

@@ -130,7 +130,8 @@ impl TryFrom<RunQueued> for Event {
     type Error = DecodeReason;
 
     fn try_from(stored: RunQueued) -> Result<Self, DecodeReason> {
-        Ok(Self::RunQueued { run: run_id(stored.run)?, reason: stored.reason.into() })
+        let (run, reason) = (run_id(stored.run)?, stored.reason.into());
+        Ok(Self::RunQueued { run, reason, asker: None })
     }
 }
 
@@ -174,7 +175,7 @@ impl TryFrom<QueuePaused> for Event {
 
     fn try_from(stored: QueuePaused) -> Result<Self, DecodeReason> {
         let queue = stored.queue.parse().map_err(|_| DecodeReason::BadField("queue"))?;
-        Ok(Self::QueuePaused { queue })
+        Ok(Self::QueuePaused { queue, asker: None })
     }
 }
 
@@ -183,7 +184,7 @@ impl TryFrom<QueueUnpaused> for Event {
 
     fn try_from(stored: QueueUnpaused) -> Result<Self, DecodeReason> {
         let queue = stored.queue.parse().map_err(|_| DecodeReason::BadField("queue"))?;
-        Ok(Self::QueueUnpaused { queue })
+        Ok(Self::QueueUnpaused { queue, asker: None })
     }
 }
 
