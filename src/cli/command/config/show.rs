@@ -1,4 +1,4 @@
-//! `jr config show`: what all files say together now, at another moment, or when a run was asked for.
+//! `jr config show`: what all files say now, at another moment, or when a run was asked for.
 
 use super::super::read::ReadArgs;
 use crate::cli::context::Context;
