@@ -260,7 +260,7 @@ impl Judge {
                 Event::UnpauseRequested { run, .. } => {
                     self.unpaused.insert(*run);
                 }
-                Event::RunQueued { run, reason: QueuedReason::Resumed } => {
+                Event::RunQueued { run, reason: QueuedReason::Resumed, .. } => {
                     self.resumed.insert(*run);
                 }
                 Event::RestartRequested { run, attempt, .. } => {
