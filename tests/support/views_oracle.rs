@@ -52,8 +52,8 @@ fn tally(runs: &[Run], batch: &Run) -> Option<BatchView> {
 fn state(records: &[Stored], runs: &[Run], run: &Run) -> &'static str {
     let queue = QueueName::of_batch(run.id);
     let held = records.iter().rev().find_map(|one| match &one.envelope.event {
-        Event::QueuePaused { queue: of } if *of == queue => Some(true),
-        Event::QueueUnpaused { queue: of } if *of == queue => Some(false),
+        Event::QueuePaused { queue: of, .. } if *of == queue => Some(true),
+        Event::QueueUnpaused { queue: of, .. } if *of == queue => Some(false),
         _ => None,
     });
     let stands = |line: &&Run| match line.phase {
