@@ -215,7 +215,7 @@ fn a_batch_in_a_queue_of_others_is_paused_when_each_of_its_lines_is() {
     jr.batch_in(1, 3, queue("default"));
     jr.started(101);
     let shown = |jr: &Fixture| jr.state().shown_state(&jr.state().runs[&id(1)]);
-    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true });
+    jr.ask(Command::PauseQueue { queue: queue("default"), paused: true, asker: None });
     jr.ended(101, exited(0));
     assert_eq!(shown(&jr), "running", "nobody paused the batch");
     jr.pause(&[1]);
