@@ -284,7 +284,6 @@ fn why_names_who_held_a_run_and_who_let_it_go_on() {
     let again = home.detach(&["--name", "again", "--retries", "1", "--backoff", "1h", "false"]);
     home.until_state(&again, "delayed");
     home.ok(&["resume", "again"]);
-    home.ok(&["stop", "all"]);
     home.until_state(&again, "ended");
     let told = told_of(&home, &again, "resumed", 3);
     assert!(told.contains("jr resume again`") && told.contains("exited with code 1"), "{told}");

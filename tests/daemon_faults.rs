@@ -531,6 +531,11 @@ fn nobody_waits_for_the_other_end_of_what_should_be_a_file() {
             let begun_ms = monotonic_ms();
             let told = home.jr(words);
             assert!(monotonic_ms() - begun_ms < 20_000, "{name} {words:?}");
+            // A bundle is made of the log alone.
+            if name == "views.redb" && words == ["debug-report"] {
+                assert_eq!(code(&told), 0, "{}", text(&told.stderr));
+                continue;
+            }
             assert_ne!(code(&told), 0, "{name} {words:?}: {}", text(&told.stdout));
             let words = text(&told.stderr);
             assert!(words.contains("not a regular file"), "{name}: {words}");

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -20,10 +21,13 @@ const LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Watch {
     watcher: RecommendedWatcher,
-    /// Each by its path, with device and inode: another one may take its place.
-    followed: BTreeMap<PathBuf, (u64, u64)>,
+    followed: BTreeMap<PathBuf, Identity>,
     concern: Arc<Mutex<Concern>>,
 }
+
+/// Which directory it is, since another one may take its place: device, inode, and when it was made,
+/// since a new one may get the inode of one that is gone.
+type Identity = (u64, u64, Option<SystemTime>);
 
 /// What events are about, by paths without links.
 #[derive(Debug, Default)]
@@ -71,9 +75,9 @@ impl Watch {
         let wanted = concern.directories.iter().cloned().chain(above);
         let identity = |path: PathBuf| {
             let data = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_dir)?;
-            Some((path, (data.dev(), data.ino())))
+            Some((path, (data.dev(), data.ino(), data.created().ok())))
         };
-        let wanted: BTreeMap<PathBuf, (u64, u64)> = wanted.filter_map(identity).collect();
+        let wanted: BTreeMap<PathBuf, Identity> = wanted.filter_map(identity).collect();
         // Before the directories: what happens in them from now on is about something.
         *self.concern.lock().unwrap_or_else(PoisonError::into_inner) = concern;
         for (gone, _) in self.followed.iter().filter(|(path, id)| wanted.get(*path) != Some(id)) {
