@@ -25,8 +25,8 @@ pub struct Watch {
     concern: Arc<Mutex<Concern>>,
 }
 
-/// Which directory it is, since another one may take its place: device, inode, and when it was made,
-/// since a new one may get the inode of one that is gone.
+/// Which directory it is, since another one may take its place: device, inode, and when it was
+/// made, since a new one may get the inode of one that is gone.
 type Identity = (u64, u64, Option<SystemTime>);
 
 /// What events are about, by paths without links.
