@@ -228,6 +228,7 @@ fn what_came_before_is_told(home: &Home, damaged: u64) {
     let way = format!("jr debug-report --at {}", damaged - 1);
     assert!(told.contains(&way) && told.contains("jr doctor --deep"), "{told}");
     let before = (damaged - 1).to_string();
+    // With views and without.
     for words in [&["ps", "--all"][..], &["history"], &["events"], &["queue", "list"]] {
         home.ok(&[words, &["--at", &before]].concat());
     }
@@ -235,6 +236,10 @@ fn what_came_before_is_told(home: &Home, damaged: u64) {
     let bundle = bundle.to_str().expect("text");
     home.ok(&["debug-report", "--at", &before, "-o", bundle]);
     home.ok(&["replay", bundle]);
+    if home.root().join("views.redb").exists() {
+        std::fs::remove_file(home.root().join("views.redb")).expect("removed");
+        what_came_before_is_told(home, damaged);
+    }
 }
 
 #[test]

@@ -234,6 +234,11 @@ FROM_VARIABLE = { env = \"CANARY\" }
     let output = project.command(&["run", "tell"]).env("CANARY", "canary-four").output();
     let output = output.expect("starts");
     assert_eq!(text(&output.stdout), "pnanel-gjb-pnanel-guerr-pnanel-sbhe", "{output:?}");
+    // Whatever else runs gets the variable too.
+    for words in [&["run", "--", "true"][..], &["run", "--name", "other", "--", "true"]] {
+        let output = project.command(words).env("CANARY", "canary-four").output();
+        assert!(output.expect("starts").status.success());
+    }
     let shown = [
         project.ok(&["env"]),
         project.ok(&["config", "show"]),

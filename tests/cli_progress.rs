@@ -278,6 +278,12 @@ fn a_batch_is_as_far_as_its_lines() {
     assert_eq!((&told["total"], &told["unit"]), (&4.into(), &"lines".into()));
     assert_eq!((&told["percent"], &told["eta_by"]), (&50.into(), &"progress".into()));
     assert!(row(&home, "many").contains("50% 2/4 lines, ~"), "{}", row(&home, "many"));
+    let head = home.json(&["log", "stat"])["seq"].to_string();
+    let then = home.json(&["show", "many", "--at", &head])["progress"].clone();
+    assert_eq!(
+        (&then["completed"], &then["total"], &then["percent"]),
+        (&2.into(), &4.into(), &50.into())
+    );
 }
 
 #[test]

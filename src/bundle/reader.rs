@@ -23,6 +23,7 @@ use crate::log::part::{Frames, Origin};
 use crate::log::record::{Distrust, ParseError, Record};
 use crate::model::Digest;
 use crate::projections::digest::Folding;
+use crate::sys::regular;
 
 /// Of what a decompressor may need (RFC 8878, 3.1.1.1.2): 2 to the power of this, in bytes.
 const WINDOW_LOG: u32 = 27;
@@ -77,7 +78,7 @@ impl Bundle {
     /// # Errors
     /// [`BundleError`]: the first thing that is wrong.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let file = File::open(path).map_err(BundleError::io("open", path))?;
+        let file = regular::open(path).map_err(BundleError::io("open", path))?;
         let body = seal::check(path, &file)?;
         let members = Members::read(path, &file, body)?;
         Self::of_members(path, members)

@@ -103,6 +103,21 @@ impl<'a> Declared<'a> {
         String::from_utf8(document.to_bytes()).ok()
     }
 
+    /// Variables of this shell that something declared takes a secret from: they are secrets to
+    /// every run, since each gets all of the shell's variables.
+    pub fn secret_variables(&self) -> impl Iterator<Item = ByteString> {
+        let environment = &self.resolved.environment;
+        let jobs = environment.jobs.iter().flatten().map(|(_, job)| &job.environment);
+        let services = environment.services.iter().flatten();
+        let services = services.map(|(_, service)| &service.environment);
+        let tests = environment.tests.iter().flatten().map(|(_, test)| &test.environment);
+        let values = jobs.chain(services).chain(tests).flatten().flat_map(BTreeMap::values);
+        values.filter_map(|value| match value {
+            Variable::FromVariable(source) => Some(source.env.as_str().into()),
+            _ => None,
+        })
+    }
+
     /// What holds for every run there; the configuration itself, which is large, is not in it.
     pub fn common(&self) -> Common {
         let environment = &self.resolved.environment;

@@ -12,8 +12,10 @@ use super::prune;
 use crate::limits;
 use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
 use crate::model::{Digest, Pruned, Pruning, RunId, State};
-use crate::projections::query::{Document, QueryError, Question};
-use crate::projections::{LogSource, MemoryLog, Policy, SourceError, Stored, Views, Where, answer};
+use crate::projections::query::{At, Document, QueryError, Question};
+use crate::projections::{
+    LogSource, MemoryLog, Policy, SourceError, Stored, Views, ViewsError, Where, answer,
+};
 use crate::runners::linux::clock;
 
 /// Why the files could not be asked.
@@ -151,6 +153,56 @@ impl LogSource for Near<'_> {
     }
 }
 
+/// A log as if it ended there: damage of what comes later harms no answer about what was before.
+#[derive(Debug)]
+struct Upto<'a> {
+    reader: &'a Reader,
+    last: u64,
+}
+
+impl LogSource for Upto<'_> {
+    fn head(&self) -> Result<(u64, Digest), SourceError> {
+        let head = LogSource::head(self.reader)?;
+        if head.0 <= self.last {
+            return Ok(head);
+        }
+        let hash = LogSource::hash_at(self.reader, self.last)?;
+        hash.map(|hash| (self.last, hash)).ok_or(SourceError::Missing { seq: self.last })
+    }
+
+    fn first_seq(&self) -> u64 {
+        LogSource::first_seq(self.reader)
+    }
+
+    fn start(&self) -> Result<(State, Digest), SourceError> {
+        LogSource::start(self.reader)
+    }
+
+    fn floor(&self) -> Digest {
+        LogSource::floor(self.reader)
+    }
+
+    fn scan_kept(
+        &self,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        LogSource::scan_kept(self.reader, take)
+    }
+
+    fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
+        if seq > self.last { Ok(None) } else { LogSource::get(self.reader, seq) }
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<u64>,
+        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let (first, last) = range.into_inner();
+        LogSource::scan(self.reader, first..=last.min(self.last), take)
+    }
+}
+
 /// As [`ask`], for somebody who waits at a prompt: rather no answer than a late one. Only for a
 /// process that ends then: closing the files writes to memory what nobody will read, which takes as
 /// long as opening them, so they are not closed.
@@ -204,7 +256,15 @@ pub fn ask(place: &Place, question: &Question) -> Result<Document, OfflineError>
     let Look { reader, _lock } = look(place)?;
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
-    let views = Views::open_readonly(&place.views(), boot, &reader).map_err(DaemonError::from)?;
+    let opened = Views::open_readonly(&place.views(), boot, &reader);
+    if let (Err(ViewsError::Log(_)), Some(At::Seq(last))) = (&opened, question.at) {
+        let upto = Upto { reader: &reader, last };
+        let views = Views::in_memory(boot, &upto).map_err(DaemonError::from)?;
+        return Ok(with_world(place, |world| {
+            answer(question, &views, &upto, world, clock::now())
+        })?);
+    }
+    let views = opened.map_err(DaemonError::from)?;
     let answered =
         with_world(place, |world| answer(question, &views, &reader, world, clock::now()));
     if !matches!(answered, Err(QueryError::Damaged { .. })) {

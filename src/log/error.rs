@@ -71,7 +71,7 @@ pub enum LogError {
         file: PathBuf,
     },
     /// redb panicked, as it does on many damaged pages.
-    #[error("{}: {operation} panicked at {at}", .file.display())]
+    #[error("{}: {operation}: redb panicked at {at}, as it does on damaged pages", .file.display())]
     Panicked {
         /// The segment.
         file: PathBuf,

@@ -145,7 +145,7 @@ mod tests {
         let guard = Guard::new(Path::new("some.redb"));
         let error = guard.call::<()>("read", || panic!("secret")).expect_err("it panicked");
         let text = error.to_string();
-        assert!(text.starts_with("some.redb: read panicked at guard.rs:"), "{text}");
+        assert!(text.starts_with("some.redb: read: redb panicked at guard.rs:"), "{text}");
         assert!(!text.contains("secret"));
     }
 

@@ -12,8 +12,8 @@ use jr::model::service::spec::{
 };
 use jr::model::{
     Action, Backoff, ByteString, Command, Digest, Event, ExitStatus, Finding, GitCommit, Kind,
-    Observation, OnInterrupt, Outcome, Phase, Reply, Run, RunId, RunReason, RunSpec, ServiceName,
-    SpawnError, State,
+    Observation, OnInterrupt, Outcome, PausedBy, Phase, Reply, Run, RunId, RunReason, RunSpec,
+    ServiceName, SpawnError, State,
 };
 
 use crate::fixture::{BOOT, Fixture, NEXT_BOOT, end, exited, kinds, process};
@@ -150,6 +150,19 @@ fn up_twice_starts_once() {
     assert_eq!(jr.starts().len(), 1);
     let (events, steps) = up(&mut jr, &[("web", spec(1, supervision()))]);
     assert_eq!((kinds(&events), verbs(&steps)), (vec![], vec![("web", Verb::Keep)]));
+}
+
+#[test]
+fn up_leaves_paused_what_somebody_paused_and_says_so() {
+    let mut jr = Fixture::new();
+    up(&mut jr, &[("web", spec(1, supervision()))]);
+    started(&mut jr, "web");
+    let (run, attempt) = at(&jr, "web");
+    jr.ask(Command::Pause { runs: vec![run], asker: None });
+    jr.see(Observation::TreePaused { run, attempt, by: PausedBy::Freezer });
+    let (events, steps) = up(&mut jr, &[("web", spec(1, supervision()))]);
+    assert_eq!((kinds(&events), steps[0].verb), (vec![], Verb::Keep));
+    assert_eq!(steps[0].because, Because::Paused);
 }
 
 #[test]

@@ -95,6 +95,8 @@ impl Runnable for BatchArgs {
         let common = declared.as_ref().map(Declared::common).unwrap_or_default();
         let mut request = self.into_request(lines, common)?;
         request.common.config = declared.as_ref().and_then(Declared::config);
+        let secret = declared.iter().flat_map(Declared::secret_variables);
+        request.common.secret_names.extend(secret);
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
         context.bring_up()?;
         let answer = context.open("/v1/batch", &request)?;

@@ -137,6 +137,8 @@ impl Runnable for RunArgs {
         let declared = Declared::of(&context.configuration, &context.place)?;
         let mut request = self.into_request(context.ui.json, declared.as_ref())?;
         request.common.config = declared.as_ref().and_then(Declared::config);
+        let secret = declared.iter().flat_map(Declared::secret_variables);
+        request.common.secret_names.extend(secret);
         request.common.commit = context.configuration.commit_at(&request.common.cwd);
         if detach { detached(context, &request) } else { foreground(context, &request, keys) }
     }

@@ -93,6 +93,8 @@ pub enum Because {
     Stopping,
     /// It is up.
     Up,
+    /// Somebody paused it.
+    Paused,
     /// It was interrupted, and has waited to be asked for.
     Interrupted,
     /// It did what it was there for.
@@ -403,6 +405,7 @@ impl<'a> Planner<'a> {
             } else if newest.spec.is_same(spec) {
                 match run {
                     Some(run) if run.awaits_answer() => (Verb::Resume, Because::Interrupted),
+                    Some(run) if run.phase == Phase::Paused => (Verb::Keep, Because::Paused),
                     _ => (Verb::Keep, Because::Up),
                 }
             } else {
@@ -477,6 +480,7 @@ impl Because {
             },
             Self::Stopping => "it is being stopped".to_owned(),
             Self::Up => "it is up".to_owned(),
+            Self::Paused => "it is paused, until jr resume".to_owned(),
             Self::Interrupted => "it was interrupted".to_owned(),
             Self::Completed => "it has completed".to_owned(),
             Self::Changed => "its configuration changed".to_owned(),

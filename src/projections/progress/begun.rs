@@ -26,9 +26,7 @@ pub(in crate::projections) struct Begun<'a> {
 
 impl<'a> Begun<'a> {
     pub(in crate::projections) fn new(moment: &'a Moment<'a>) -> Self {
-        // How far it was at another moment no output says.
-        let left = if moment.is_past() { 0 } else { limits::PROGRESS_RUNS };
-        Self { moment, usual: BTreeMap::new(), left }
+        Self { moment, usual: BTreeMap::new(), left: limits::PROGRESS_RUNS }
     }
 
     /// Of what runs; `None` of all else, and of what is too much.
@@ -47,6 +45,8 @@ impl<'a> Begun<'a> {
             }
             // It is not to end.
             Kind::Service => return Ok(None),
+            // What it had printed at another moment is not known, nor how long it usually took.
+            Kind::Job if self.moment.is_past() => return Ok(None),
             Kind::Job => {
                 let process = run.process.as_ref().filter(|_| run.attempt_lives);
                 let Some(process) = process else { return Ok(None) };
