@@ -98,14 +98,17 @@ fn views(
 
 pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> List<RunView> {
     let mut items = views(records, at, now, &|run| all || run.outcome.is_none());
-    if at.is_none() {
-        let runs = runs(records, u64::MAX);
-        let mut left = jr::limits::PROGRESS_RUNS;
-        for view in &mut items {
-            let of = runs.iter().find(|run| run.id.to_string() == view.run_id).expect("a run");
-            view.progress = progress(records, &runs, of, now.wall).filter(|_| left > 0);
-            left -= usize::from(view.progress.is_some());
-        }
+    let runs = runs(records, at.unwrap_or(u64::MAX));
+    let some = records.partition_point(|one| one.envelope.seq <= at.unwrap_or(u64::MAX));
+    let then = time_at(records, at, now);
+    let mut left = jr::limits::PROGRESS_RUNS;
+    for view in &mut items {
+        let of = runs.iter().find(|run| run.id.to_string() == view.run_id).expect("a run");
+        // Of the past only what lines say is known.
+        let is_known = at.is_none() || of.spec.kind == Kind::Batch;
+        let told = progress(&records[..some], &runs, of, then);
+        view.progress = told.filter(|_| left > 0 && is_known);
+        left -= usize::from(view.progress.is_some());
     }
     List { schema: "jr.ps/1".to_owned(), items }
 }
