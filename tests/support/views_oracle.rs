@@ -106,8 +106,9 @@ pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> Li
         let of = runs.iter().find(|run| run.id.to_string() == view.run_id).expect("a run");
         // Of the past only what lines say is known.
         let is_known = at.is_none() || of.spec.kind == Kind::Batch;
-        let told = progress(&records[..some], &runs, of, then);
-        view.progress = told.filter(|_| left > 0 && is_known);
+        if left > 0 && is_known {
+            view.progress = progress(&records[..some], &runs, of, then);
+        }
         left -= usize::from(view.progress.is_some());
     }
     List { schema: "jr.ps/1".to_owned(), items }
