@@ -8,17 +8,14 @@
 //! one's place.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-use redb::StorageBackend;
-use redb::backends::InMemoryBackend;
 
 use super::chain::Head;
 use super::directory::{Boxed, Directory};
 use super::error::{Damage, LogError};
 use super::floor::Floor;
+use super::memory::MemoryFolder;
 use super::overlay::Overlay;
 use super::reader::{self, Entry, Reader};
 use super::record::Record;
@@ -209,27 +206,30 @@ pub fn rewrite(
     gone: &mut dyn FnMut(&Taken),
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Taken>, LogError> {
-    let all = reader.segments();
     let Some(directory) = reader.directory() else { return Ok(None) };
-    let Some(entry) = all.iter().find(|entry| entry.first_seq == first_seq) else {
-        return Ok(None);
-    };
-    if !needs(reader, entry, cut)? {
-        return Ok(None);
-    }
+    let Some(entry) = affected(reader, first_seq, cut)? else { return Ok(None) };
     let name = segments::segment_name(first_seq);
     let temporary = reader::temporary_name(&name);
-    let written = write(reader, entry, &**directory, &temporary, cut, goes_on);
+    let written = write(reader, &entry, &**directory, &temporary, cut, goes_on);
     let Ok(Some((taken, head))) = written else {
         // It means nothing; if it stays, the next start removes it.
         let _stays = directory.remove(&temporary);
         return written.map(|_| None);
     };
-    check(&**directory, &temporary, entry, head)?;
+    check(&**directory, &temporary, &entry, head)?;
     gone(&taken);
     publish(&**directory, &name)?;
     reader.replace(first_seq);
     Ok(Some(taken))
+}
+
+/// The segment, if the cut takes something of it.
+fn affected(reader: &Reader, first_seq: u64, cut: &Cut) -> Result<Option<Arc<Entry>>, LogError> {
+    let all = reader.segments();
+    let Some(entry) = all.iter().find(|entry| entry.first_seq == first_seq) else {
+        return Ok(None);
+    };
+    Ok(needs(reader, entry, cut)?.then(|| Arc::clone(entry)))
 }
 
 /// The first whole record that the cut takes says yes.
@@ -256,99 +256,10 @@ fn write(
 ) -> Result<Option<(Taken, Head)>, LogError> {
     let made = directory.create(temporary);
     let made = made.map_err(|error| LogError::io(&entry.file, "create", error))?;
-    let Some(written) = fill(reader, entry, Boxed(made), cut, goes_on)? else { return Ok(None) };
-    let synced = directory.sync_file(temporary);
-    synced.map_err(|error| LogError::io(&entry.file, "sync", error))?;
-    Ok(Some(written))
-}
-
-/// What [`rewrite`] would take of a segment and by how many bytes its file would be smaller (or
-/// larger, if negative), nothing being changed: it is made once in memory. The hot one is looked at
-/// as if it were sealed. `None`: there is nothing to take, or no file.
-///
-/// # Errors
-/// [`LogError`] of the first bad place.
-pub fn foresee(
-    reader: &Reader,
-    first_seq: u64,
-    cut: &Cut,
-) -> Result<Option<(Taken, i64)>, LogError> {
-    let all = reader.segments();
-    let Some(directory) = reader.directory() else { return Ok(None) };
-    let Some(entry) = all.iter().find(|entry| entry.first_seq == first_seq) else {
-        return Ok(None);
-    };
-    if !needs(reader, entry, cut)? {
-        return Ok(None);
-    }
-    let scratch = Scratch::default();
-    let Some((taken, _)) = fill(reader, entry, scratch.clone(), cut, &mut || true)? else {
-        return Ok(None);
-    };
-    let now = directory.size(&segments::segment_name(first_seq));
-    let now = now.map_err(|error| LogError::io(&entry.file, "measure", error))?;
-    Ok(Some((taken, now.cast_signed() - scratch.size(&entry.file)?)))
-}
-
-/// The size of the file of a segment that begins behind `head` with this snapshot.
-///
-/// # Errors
-/// [`LogError`].
-pub fn size_of_next(reader: &Reader, head: Head, snapshot: &[u8]) -> Result<i64, LogError> {
-    let all = reader.segments();
-    let Some(hot) = all.last() else { return Ok(0) };
-    let environment = reader.segment(hot)?.header.environment.clone();
-    let header = SegmentHeader::after(head, snapshot, environment);
-    let scratch = Scratch::default();
-    drop(Segment::create(&hot.file, scratch.clone(), &header, snapshot)?);
-    scratch.size(&hot.file)
-}
-
-/// A file in memory that is measured after the database on it is closed.
-#[derive(Clone, Debug, Default)]
-struct Scratch(Arc<InMemoryBackend>);
-
-impl Scratch {
-    fn size(&self, file: &Path) -> Result<i64, LogError> {
-        let size = self.0.len().map_err(|error| LogError::io(file, "measure", error))?;
-        Ok(size.cast_signed())
-    }
-}
-
-impl StorageBackend for Scratch {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
-
-/// Makes the segment on an empty backend; `None` if it was told to end.
-fn fill(
-    reader: &Reader,
-    entry: &Arc<Entry>,
-    backend: impl StorageBackend,
-    cut: &Cut,
-    goes_on: &mut dyn FnMut() -> bool,
-) -> Result<Option<(Taken, Head)>, LogError> {
     let old = reader.segment(entry)?;
     let view = old.view()?;
     let head = view.head()?;
-    let mut segment = Segment::empty(&entry.file, backend, &old.header)?;
+    let mut segment = Segment::empty(&entry.file, Boxed(made), &old.header)?;
     let mut rows = Vec::new();
     for name in ["header", "head", "kinds", "sealed"] {
         rows.extend(view.optional_row(name)?.map(|row| (name, row)));
@@ -379,7 +290,50 @@ fn fill(
         return Ok(None);
     }
     segment.compact()?;
+    drop(segment);
+    let synced = directory.sync_file(temporary);
+    synced.map_err(|error| LogError::io(&entry.file, "sync", error))?;
     Ok(Some((taken, head)))
+}
+
+/// What [`rewrite`] would take of a segment and by how many bytes its file would be smaller (or
+/// larger, if negative), nothing being changed: it is made once in memory. The hot one is looked at
+/// as if it were sealed. `None`: there is nothing to take, or no file.
+///
+/// # Errors
+/// [`LogError`] of the first bad place.
+pub fn foresee(
+    reader: &Reader,
+    first_seq: u64,
+    cut: &Cut,
+) -> Result<Option<(Taken, i64)>, LogError> {
+    let Some(directory) = reader.directory() else { return Ok(None) };
+    let Some(entry) = affected(reader, first_seq, cut)? else { return Ok(None) };
+    let (name, scratch) = (segments::segment_name(first_seq), MemoryFolder::default());
+    let written = write(reader, &entry, &scratch, &name, cut, &mut || true)?;
+    let Some((taken, _)) = written else { return Ok(None) };
+    let smaller = size_of(&**directory, &name, &entry)? - size_of(&scratch, &name, &entry)?;
+    Ok(Some((taken, smaller)))
+}
+
+/// The size of the file of a segment that begins behind `head` with this snapshot.
+///
+/// # Errors
+/// [`LogError`].
+pub fn size_of_next(reader: &Reader, head: Head, snapshot: &[u8]) -> Result<i64, LogError> {
+    let all = reader.segments();
+    let Some(hot) = all.last() else { return Ok(0) };
+    let environment = reader.segment(hot)?.header.environment.clone();
+    let header = SegmentHeader::after(head, snapshot, environment);
+    let (name, scratch) = (segments::segment_name(header.first_seq), MemoryFolder::default());
+    let made = scratch.create(&name).map_err(|error| LogError::io(&hot.file, "create", error))?;
+    drop(Segment::create(&hot.file, Boxed(made), &header, snapshot)?);
+    size_of(&scratch, &name, hot)
+}
+
+fn size_of(directory: &dyn Directory, name: &str, entry: &Entry) -> Result<i64, LogError> {
+    let size = directory.size(name);
+    size.map(u64::cast_signed).map_err(|error| LogError::io(&entry.file, "measure", error))
 }
 
 enum Piece<'a> {
