@@ -57,7 +57,9 @@ fn a_shell_in_the_foreground_has_job_control() {
 
 /// The command names of what runs in the session of the run `sh`.
 fn text_of_children(home: &Home) -> String {
-    let session = home.pid_of("sh").to_string();
+    let shell = u32::try_from(home.pid_of("sh")).expect("a pid");
+    let stat = jr::runners::linux::procfs::stat(shell).expect("readable").expect("alive");
+    let session = stat.session.to_string();
     let mut ps = std::process::Command::new("ps");
     let output = ps.args(["-o", "comm=", "-s", &session]).output().expect("ps");
     text(&output.stdout)
@@ -85,8 +87,23 @@ fn a_key_that_stops_a_plain_command_stops_its_client_with_it() {
     screen.write("word\r");
     screen.expect("got word");
     screen.expect("outer> ");
-    screen.write("echo code $?; $JR run --name d -- sleep 100\r");
+    // One that handles the key, puts the screen back and stops itself, as top and vim do.
+    let handles = "$SIG{TSTP} = sub { kill q(STOP), $$ }; print qq(up2\\n); <STDIN>; exit 4";
+    screen.write(&format!("echo code $?; $JR run --name p -- perl -e '$| = 1; {handles}'\r"));
     screen.expect("code 3");
+    screen.expect("up2\r");
+    screen.write(CTRL_Z);
+    screen.expect("Stopped");
+    screen.expect("outer> ");
+    screen.write("fg\r");
+    until_so("keys to be bytes again", || {
+        screen.text();
+        screen.is_raw()
+    });
+    screen.write("\r");
+    screen.expect("outer> ");
+    screen.write("echo code $?; $JR run --name d -- sleep 100\r");
+    screen.expect("code 4");
     let pid = home.pid_of("d");
     until_so("keys to be bytes again", || {
         screen.text();

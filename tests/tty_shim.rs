@@ -12,8 +12,9 @@ use jr::model::spec::WindowSize;
 use jr::model::{ExitStatus, Signal};
 use jr::runners::capture::StreamName;
 use jr::runners::capture::reader::Output;
+use jr::runners::linux::procfs;
 use jr::runners::process::LinkError;
-use jr::runners::protocol::{AttemptId, FromShim, Start, ViewerRequest};
+use jr::runners::protocol::{AttemptId, FromShim, Start, ToShim, ViewerRequest};
 use jr::runners::shim::attach::Attachment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::{Shim, exited, is_alive, pid_in, until};
@@ -30,6 +31,7 @@ struct Viewer {
     shown: Vec<u8>,
     skipped: u64,
     taken: u64,
+    halted: usize,
     has_terminal: Option<bool>,
     has_ended: bool,
     is_gone: bool,
@@ -41,9 +43,9 @@ impl Viewer {
         let attachment =
             until("a connection", || Attachment::view(&shim.socket(), id, request).ok());
         rustix::io::ioctl_fionbio(attachment.as_fd(), true).expect("a socket");
-        let (shown, skipped, taken, has_terminal) = (Vec::new(), 0, 0, None);
-        let (has_ended, is_gone) = (false, false);
-        Self { attachment, shown, skipped, taken, has_terminal, has_ended, is_gone }
+        let (shown, skipped, taken, halted) = (Vec::new(), 0, 0, 0);
+        let (has_terminal, has_ended, is_gone) = (None, false, false);
+        Self { attachment, shown, skipped, taken, halted, has_terminal, has_ended, is_gone }
     }
 
     fn listen(&mut self) {
@@ -56,6 +58,7 @@ impl Viewer {
                 Ok(Some(FromShim::InputTaken(_, bytes))) => self.taken += u64::from(bytes),
                 Ok(Some(FromShim::Terminal(_, size))) => self.has_terminal = Some(size.is_some()),
                 Ok(Some(FromShim::Ended(..))) => self.has_ended = true,
+                Ok(Some(FromShim::Halted(_))) => self.halted += 1,
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(error) => {
@@ -91,7 +94,7 @@ impl Viewer {
 }
 
 #[test]
-fn it_is_the_controlling_terminal_of_a_session_of_its_own() {
+fn it_is_the_terminal_of_the_session_of_its_shim_with_the_program_in_its_foreground() {
     for mut shim in [Shim::new(), Shim::with_subreaper()] {
         let start = terminal(&mut shim, "exec < /dev/tty; stty size; ps -o sid=,pgid=,tpgid= $$");
         let id = start.id;
@@ -101,7 +104,9 @@ fn it_is_the_controlling_terminal_of_a_session_of_its_own() {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("24 80"), "{text}");
         let numbers: Vec<&str> = lines.next().expect("three numbers").split_whitespace().collect();
-        assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        let [session, group, foreground] = numbers[..] else { panic!("{numbers:?}") };
+        assert_eq!(session, shim.pid().to_string());
+        assert!(group == foreground && group != session, "{numbers:?}");
         assert!(text.ends_with("\r\n"), "as it was printed");
         assert_eq!(end.output.expect("it ran").stdout_bytes, text.len() as u64);
     }
@@ -224,6 +229,85 @@ fn strays_end_with_the_terminal_and_what_they_printed_is_kept() {
     assert_eq!(shim.stdout(start.id), "main\r\n");
     let flood = terminal(&mut shim, "trap '' HUP; yes & sleep 0.3; exit 2");
     assert_eq!(shim.run(&flood).status, exited(2), "a flood at the end is no hindrance");
+}
+
+/// Stops as `top` does: it handles the key, says so, and stops itself; then it goes on.
+const HANDLES_THE_KEY: &str = "$| = 1; $SIG{TSTP} = sub { print qq(away\n); kill 'STOP', $$; \
+                               print qq(back\n) }; print qq(up\n); \
+                               while (<STDIN>) { print qq(got $_); last if /end/ } exit 4";
+
+#[test]
+fn a_program_that_stops_at_its_terminal_is_told_to_who_typed_last() {
+    let mut shim = Shim::new();
+    let start = Start { tty: Some(SIZE), ..shim.start_of(&["perl", "-e", HANDLES_THE_KEY]) };
+    let id = shim.start(&start);
+    let mut other = Viewer::new(&shim, id, Some(SIZE));
+    let mut typist = Viewer::new(&shim, id, Some(SIZE));
+    for viewer in [&mut other, &mut typist] {
+        viewer.expect("up");
+    }
+    other.write("one\n");
+    other.expect("got one");
+    for times in 1..=2 {
+        typist.write("\x1a");
+        typist.until("the word that it stopped", |viewer| viewer.halted == times);
+        typist.expect("away");
+        // As the client does that goes on in its shell.
+        typist.attachment.signal(Signal::CONT).expect("the shim takes it");
+        until("it to be back", || {
+            typist.listen();
+            (typist.text().matches("back").count() == times).then_some(())
+        });
+    }
+    typist.write("\x1a");
+    typist.until("the word that it stopped", |viewer| viewer.halted == 3);
+    drop(typist);
+    other.until("it to go on", |viewer| viewer.text().matches("back").count() == 3);
+    other.write("end\n");
+    assert_eq!(shim.wait_ended(id).status, exited(4));
+    other.until("the end", |viewer| viewer.has_ended);
+    assert_eq!(other.halted, 0, "it has not typed the key");
+}
+
+#[test]
+fn what_stopped_while_nobody_was_there_goes_on_for_who_comes() {
+    let mut shim = Shim::new();
+    let path = shim.home.path().join("pid");
+    // The first is stopped by the kernel: it reads while the other has the foreground.
+    let script = format!(
+        "perl -e 'use POSIX; $SIG{{TTOU}} = q(IGNORE); setpgid(0, 0); tcsetpgrp(0, $$)'; \
+         echo $$ > {}; read x; echo \"got $x\"; exit 6",
+        path.display()
+    );
+    let start = terminal(&mut shim, &script);
+    let id = shim.start(&start);
+    let pid = pid_in(&path);
+    until("it to be stopped", || {
+        let stat = procfs::stat(pid).expect("readable").expect("alive");
+        (stat.state == b'T').then_some(())
+    });
+    let mut viewer = Viewer::new(&shim, id, Some(SIZE));
+    viewer.write("word\n");
+    viewer.expect("got word");
+    assert_eq!(shim.wait_ended(id).status, exited(6));
+}
+
+#[test]
+fn a_pause_is_no_stop_at_the_terminal() {
+    for mut shim in [Shim::new(), Shim::with_subreaper()] {
+        let start = terminal(&mut shim, "echo up; read x; echo \"got $x\"; exit 7");
+        let id = shim.start(&start);
+        let mut viewer = Viewer::new(&shim, id, Some(SIZE));
+        viewer.expect("up");
+        shim.send(&ToShim::Pause(id));
+        shim.wait_for("a pause", |said| matches!(said, FromShim::Paused(..)).then_some(()));
+        shim.send(&ToShim::Unpause(id));
+        viewer.write("word\n");
+        viewer.expect("got word");
+        assert_eq!(shim.wait_ended(id).status, exited(7));
+        viewer.until("the end", |viewer| viewer.has_ended);
+        assert_eq!(viewer.halted, 0);
+    }
 }
 
 #[test]

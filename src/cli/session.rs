@@ -232,7 +232,7 @@ impl Session {
                 self.shown.extend_from_slice(words.as_bytes());
             }
             FromShim::InputTaken(_, bytes) => self.credit += bytes as usize,
-            FromShim::SignalSent(_, Signal::TSTP, None) => self.is_suspended = true,
+            FromShim::Halted(_) => self.is_suspended = true,
             // It is not here any more.
             FromShim::Withdrawn(_) => self.is_gone = true,
             FromShim::Hello(_)

@@ -498,7 +498,8 @@ impl Pool {
             | FromShim::Terminal(..)
             | FromShim::Output(..)
             | FromShim::Skipped(..)
-            | FromShim::InputTaken(..) => return,
+            | FromShim::InputTaken(..)
+            | FromShim::Halted(_) => return,
         };
         self.see(observation);
     }

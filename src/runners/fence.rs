@@ -212,8 +212,8 @@ fn leaf_of(opened: &Opened) -> io::Result<Option<Leaf>> {
 }
 
 /// What lives of a dead shim's attempts outside any leaf: the main processes and those of a
-/// stopped tree by their identity, the members of the shim's session and of the session that a main
-/// process with a terminal leads, and all that descends from any of them.
+/// stopped tree by their identity, the members of the shim's session, and all that descends from
+/// any of them.
 ///
 /// A session's number is not given to a new process while one member lives. It could be ours no
 /// more only if all members had ended and the number had come round; then somebody else leads it,
@@ -225,22 +225,11 @@ fn remnants(opened: &Opened, entries: &[Entry]) -> BTreeSet<u32> {
     let known = known_without_end(entries);
     let is_known =
         |stat: &Stat| known.contains(&Identity { pid: stat.pid, start_ticks: stat.start_ticks });
-    let in_session_of = |stat: &Stat, leader: &Identity| {
-        let Identity { pid, start_ticks } = *leader;
-        let is_another = |one: &Stat| one.pid == pid && one.start_ticks != start_ticks;
-        stat.session == pid && stat.start_ticks >= start_ticks && !stats.iter().any(is_another)
+    let in_session = |stat: &Stat| {
+        stat.session == opened.pid && stat.start_ticks >= opened.start_ticks && is_ours_to_claim
     };
-    let in_session = |stat: &&Stat| {
-        let of_shim = stat.session == opened.pid
-            && stat.start_ticks >= opened.start_ticks
-            && is_ours_to_claim;
-        of_shim || known.iter().any(|leader| in_session_of(stat, leader))
-    };
-    let mut roots: BTreeSet<u32> = stats
-        .iter()
-        .filter(|stat| in_session(stat) || is_known(stat))
-        .map(|stat| stat.pid)
-        .collect();
+    let roots = stats.iter().filter(|stat| in_session(stat) || is_known(stat));
+    let mut roots: BTreeSet<u32> = roots.map(|stat| stat.pid).collect();
     // The shim itself is dead or dying; it is proven and ended elsewhere.
     roots.remove(&opened.pid);
     let below = procfs::descendants(&stats, &roots);

@@ -193,6 +193,9 @@ pub enum FromShim {
     Skipped(AttemptId, u64),
     /// Kind 115. So many bytes that this client typed have reached the terminal.
     InputTaken(AttemptId, u32),
+    /// Kind 116. Its main process was stopped at its terminal; this client is the one that a shell
+    /// would tell.
+    Halted(AttemptId),
 }
 
 impl Start {
@@ -290,6 +293,9 @@ impl FromShim {
             Self::Output(id, bytes) => (113, encode(&(id, bytes))),
             Self::Skipped(id, bytes) => (114, encode(&(id, bytes))),
             Self::InputTaken(id, bytes) => (115, encode(&(id, bytes))),
+            Self::Halted(id) => {
+                return Frame { protocol: 3, kind: 116, payload: encode(id) };
+            }
         };
         Frame::new(kind, payload)
     }
@@ -340,6 +346,7 @@ impl FromShim {
                 let (id, bytes) = decode(payload)?;
                 Self::InputTaken(id, bytes)
             }
+            116 => Self::Halted(decode(payload)?),
             kind => return Err(WireError::UnknownKind(kind)),
         })
     }
@@ -358,7 +365,8 @@ impl FromShim {
             | Self::Terminal(id, _)
             | Self::Output(id, _)
             | Self::Skipped(id, _)
-            | Self::InputTaken(id, _) => Some(*id),
+            | Self::InputTaken(id, _)
+            | Self::Halted(id) => Some(*id),
             Self::Hello(_) | Self::State(_) | Self::Synced(_) => None,
         }
     }
@@ -429,6 +437,7 @@ pub(crate) mod tests {
             FromShim::Output(id, ByteString::from(vec![0, 0xff, 0x1b])),
             FromShim::Skipped(id, u64::MAX),
             FromShim::InputTaken(id, 9),
+            FromShim::Halted(id),
         ];
         for message in messages {
             assert_eq!(FromShim::from_frame(&message.to_frame()), Ok(message));

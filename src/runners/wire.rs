@@ -9,8 +9,8 @@
 
 use serde::de::DeserializeOwned;
 
-/// The protocol that this build speaks. It also reads the one before.
-pub const PROTOCOL: u16 = 2;
+/// The protocol that this build speaks. It also reads those before.
+pub const PROTOCOL: u16 = 3;
 /// The oldest protocol that this build reads.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// The longest frame: an argv and an environment beyond the kernel's own limits still arrive,
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(read(&[3, 0, 0, 0]), Err(WireError::BadLength(3)));
         assert_eq!(read(&[255; 4]), Err(WireError::BadLength(u32::MAX as usize)));
         assert_eq!(read(&[4, 0, 0, 0, 0, 0, 1, 0]), Err(WireError::BadProtocol(0)));
-        assert_eq!(read(&[4, 0, 0, 0, 3, 0, 1, 0]), Err(WireError::BadProtocol(3)));
+        assert_eq!(read(&[4, 0, 0, 0, 4, 0, 1, 0]), Err(WireError::BadProtocol(4)));
         assert_eq!(decode::<u32>(&[1, 0]), Err(WireError::Malformed));
         assert_eq!(decode::<Vec<u8>>(&[250, 1]), Err(WireError::Malformed));
     }

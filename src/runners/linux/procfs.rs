@@ -62,17 +62,8 @@ fn read_stat(pid: u32) -> io::Result<Option<Stat>> {
 
 /// Whether a process ignores a signal (`SigIgn` of `proc_pid_status(5)`).
 pub fn ignores(pid: u32, signal: i32) -> bool {
-    is_in_mask(pid, "SigIgn:", signal)
-}
-
-/// Whether a process has a handler for a signal (`SigCgt`).
-pub fn catches(pid: u32, signal: i32) -> bool {
-    is_in_mask(pid, "SigCgt:", signal)
-}
-
-fn is_in_mask(pid: u32, name: &str, signal: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix(name));
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0);
     u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }

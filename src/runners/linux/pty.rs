@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Pid, ioctl_tiocsctty};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Winsize, tcgetattr, tcgetwinsize,
-    tcsetattr, tcsetwinsize,
+    tcsetattr, tcsetpgrp, tcsetwinsize,
 };
 
 use crate::model::spec::WindowSize;
@@ -43,6 +44,14 @@ impl Pty {
         let pty = Self { master, peer };
         pty.set_size(size)?;
         Ok(pty)
+    }
+
+    /// Makes it the controlling terminal of our session, until it is dropped.
+    ///
+    /// # Errors
+    /// We do not lead our session, or it has another one.
+    pub fn take(&self) -> io::Result<()> {
+        Ok(ioctl_tiocsctty(&self.peer)?)
     }
 
     /// Standard input, output and error of the child.
@@ -92,17 +101,12 @@ impl Pty {
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
     }
 
-    /// The key that stops what is in the foreground (`VSUSP`), if the terminal acts on it now.
-    pub fn suspend_key(&self) -> Option<u8> {
-        let modes = tcgetattr(&self.peer).ok()?;
-        let key = modes.special_codes[SpecialCodeIndex::VSUSP];
-        (modes.local_modes.contains(LocalModes::ISIG) && key != 0).then_some(key)
-    }
-
-    /// The process group in the foreground.
-    pub fn foreground(&self) -> Option<u32> {
-        let group = rustix::termios::tcgetpgrp(&self.master).ok()?;
-        u32::try_from(group.as_raw_nonzero().get()).ok()
+    /// Puts a process group of our session in the foreground, as a shell does that lets a job go
+    /// on. One that is gone, or a terminal that is not ours any more, changes nothing.
+    pub fn set_foreground(&self, group: u32) {
+        if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+            tcsetpgrp(&self.peer, group).ok();
+        }
     }
 
     /// Types what the terminal takes for the end of its input: a reader gets what is there, or

@@ -8,8 +8,9 @@
 //! child:  v1 groups, rlimit, setpgid, dup2 ×3 and more, umask, user, chdir, mask, execve …
 //! ```
 //!
-//! A child with a terminal leads a session of its own, so that nothing ties it to its parent: it
-//! waits at a gate until the parent has written down who it is, and ends if nobody opens that.
+//! A terminal is that of the parent's session, which the parent leads: so the group of the child,
+//! put in its foreground, has a parent outside it that can let it go on when a key has stopped it
+//! (no orphaned process group of POSIX).
 #![expect(unsafe_code, reason = "clone3 and the steps between clone and exec")]
 
 use std::cell::UnsafeCell;
@@ -21,6 +22,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::termios::tcsetpgrp;
 
 use super::account::Account;
 use super::confine::Confinement;
@@ -75,8 +77,6 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
     /// For [`read_report`].
     pub report: OwnedFd,
-    /// Of a child with a terminal: for [`open_gate`]. Dropping it ends the child.
-    pub gate: Option<OwnedFd>,
 }
 
 /// Where a child reads and writes.
@@ -84,7 +84,7 @@ pub struct Spawned {
 pub enum Stdio<'a> {
     /// Standard input, output and error.
     Files([BorrowedFd<'a>; 3]),
-    /// All three are this terminal, which becomes its controlling one.
+    /// All three are this terminal, the controlling one of our session.
     Terminal(BorrowedFd<'a>),
 }
 
@@ -162,8 +162,7 @@ fn candidates(
 /// What a child needs besides its program, for after clone.
 struct Ground<'a> {
     stdio: [RawFd; 3],
-    /// The gate's ends, reading and writing.
-    gate: Option<[RawFd; 2]>,
+    has_terminal: bool,
     umask: Mode,
     account: Option<&'a Account>,
     /// They lie above where the child gets them.
@@ -198,8 +197,8 @@ impl ListenPid {
     }
 }
 
-/// Makes the child. It leads a process group of its own in our session, or with a terminal a
-/// session of its own.
+/// Makes the child. It leads a process group of its own in our session, in the foreground of its
+/// terminal.
 pub fn spawn(
     program: &Program,
     conditions: &Conditions<'_>,
@@ -215,14 +214,13 @@ pub fn spawn(
     let sockets = sockets.iter().map(|socket| above(*socket, count));
     let sockets: Vec<OwnedFd> = sockets.collect::<Result<_, _>>()?;
     let listen_pid = ListenPid::new();
-    let (stdio, gate) = match stdio {
-        Stdio::Files(files) => (files, None),
-        Stdio::Terminal(terminal) => ([terminal; 3], Some(pipe_with(PipeFlags::CLOEXEC)?)),
+    let (stdio, has_terminal) = match stdio {
+        Stdio::Files(files) => (files, false),
+        Stdio::Terminal(terminal) => ([terminal; 3], true),
     };
-    let ends = gate.as_ref().map(|(reader, writer)| [reader.as_raw_fd(), writer.as_raw_fd()]);
     let stdio = stdio.map(|fd| fd.as_raw_fd());
     let (sockets, listen_pid) = (sockets.as_slice(), &listen_pid);
-    let ground = Ground { stdio, gate: ends, umask, account, sockets, listen_pid };
+    let ground = Ground { stdio, has_terminal, umask, account, sockets, listen_pid };
     let argv = pointers(&program.argv);
     let mut variables = pointers(&program.variables);
     if !sockets.is_empty() {
@@ -262,19 +260,13 @@ pub fn spawn(
     let pid = u32::try_from(pid).map_err(|_| io::Error::other("pid out of range"))?;
     // SAFETY: the kernel has just given us this descriptor.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Spawned { pid, pidfd, report, gate: gate.map(|(_, writer)| writer) })
+    Ok(Spawned { pid, pidfd, report })
 }
 
 /// A second descriptor of the same thing that lies above the standard ones and `count` more.
 fn above(fd: BorrowedFd<'_>, count: usize) -> io::Result<OwnedFd> {
     let first = RawFd::try_from(count).map_err(io::Error::other)?.saturating_add(FIRST_PASSED);
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, first)?)
-}
-
-/// Lets the child go on: who it is can be found again now.
-pub fn open_gate(gate: &OwnedFd) {
-    // A child that was killed meanwhile is reaped like any other.
-    rustix::io::write(gate, &[0]).ok();
 }
 
 /// Whether an error of [`spawn`] is the cgroup's fault, so that it may work without.
@@ -319,11 +311,7 @@ fn become_program(
     variables: &[*const libc::c_char],
     script: &mut [*const libc::c_char],
 ) -> (u8, Errno) {
-    let group = match ground.gate {
-        None => rustix::process::setpgid(None, None),
-        Some(gate) => pass_gate(gate).and_then(|()| rustix::process::setsid().map(drop)),
-    };
-    if let Err(errno) = group {
+    if let Err(errno) = rustix::process::setpgid(None, None) {
         return (STEP_PREPARE, errno);
     }
     for (target, source) in (0..).zip(ground.stdio) {
@@ -332,8 +320,9 @@ fn become_program(
             return (STEP_PREPARE, last_errno());
         }
     }
-    if ground.gate.is_some()
-        && let Err(errno) = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+    // All signals are blocked, SIGTTOU with them, which would stop us here.
+    if ground.has_terminal
+        && let Err(errno) = tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid())
     {
         return (STEP_PREPARE, errno);
     }
@@ -395,22 +384,10 @@ fn put_on(account: &Account, ground: &Ground<'_>) -> Result<(), Errno> {
     // A file system without owners is no hindrance.
     rustix::fs::fchown(rustix::stdio::stdout(), uid, None).ok();
     rustix::fs::fchown(rustix::stdio::stderr(), uid, None).ok();
-    if ground.gate.is_some() {
+    if ground.has_terminal {
         rustix::fs::fchown(rustix::stdio::stdin(), uid, None).ok();
     }
     account.put_on()
-}
-
-/// Waits in the child for [`open_gate`]; the parent's death or change of mind is EIO.
-fn pass_gate([reader, writer]: [RawFd; 2]) -> Result<(), Errno> {
-    let mut byte = 0_u8;
-    // SAFETY: our copy of the end that only the parent writes to; nothing of ours uses it.
-    unsafe { libc::close(writer) };
-    // SAFETY: one byte into a live local.
-    match unsafe { libc::read(reader, (&raw mut byte).cast(), 1) } {
-        1 => Ok(()),
-        _ => Err(Errno::IO),
-    }
 }
 
 fn last_errno() -> Errno {

@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::model::Signal;
 use crate::model::event::Final;
@@ -49,6 +49,26 @@ pub fn reap() -> Option<Reaped> {
         system_us: micros(usage.ru_stime),
         max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
     })
+}
+
+/// A child between its start and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobControl {
+    /// A signal has stopped it.
+    Stopped,
+    /// SIGCONT has let it go on.
+    Continued,
+}
+
+/// What job control has done to a child since the last call; of several changes the last.
+pub fn job_control(child: u32) -> Option<JobControl> {
+    let child = Pid::from_raw(i32::try_from(child).ok()?)?;
+    let look = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+    let status = waitid(WaitId::Pid(child), look).ok()??;
+    if status.stopped() {
+        return Some(JobControl::Stopped);
+    }
+    status.continued().then_some(JobControl::Continued)
 }
 
 /// Whether there is any child, alive or not. A subreaper without one has no descendants.

@@ -12,7 +12,7 @@ use super::journal::{Claim, Entry, Journal};
 use super::ladder::Ladder;
 use super::passed::{self, Passed};
 use super::pause::Pause;
-use super::terminal::{self, Terminal};
+use super::terminal::{self, Halt, Terminal};
 use crate::model::event::{Final, Process, SpawnError};
 use crate::model::{
     AttemptEnd, ByteString, Capture, ExitStatus, Now, ResourceLimits, Signal, Strays, Usage,
@@ -22,7 +22,7 @@ use crate::runners::linux::account::Account;
 use crate::runners::linux::pidfd::signal_group_of_child;
 use crate::runners::linux::spawn::{self, Conditions, Program, Report, Spawned, Stdio};
 use crate::runners::linux::tree::Tree;
-use crate::runners::linux::wait::Reaped;
+use crate::runners::linux::wait::{self, JobControl, Reaped};
 use crate::runners::linux::{clock, procfs};
 use crate::runners::protocol::{AttemptId, FromShim, Hello, Holding, Start};
 
@@ -114,7 +114,7 @@ impl Running {
         };
         let conditions = Conditions { stdio, umask, account: account.as_ref(), sockets: &sockets };
         let spawned = make(&program, &conditions, ground.tree, &start.limits);
-        let Spawned { pid: child, pidfd, report, gate } = spawned.map_err(|error| {
+        let Spawned { pid: child, pidfd, report } = spawned.map_err(|error| {
             recorder.finish(ground.watcher.as_fd(), now);
             errno(&error)
         })?;
@@ -130,12 +130,6 @@ impl Running {
             limits_by: ground.tree.confinement().by(),
             shim: pid,
         };
-        // In a session of its own it is found by this record alone, should we die now.
-        if let Some(gate) = gate
-            && ground.journal.append(&Entry::Started(start.id, process.clone())).is_ok()
-        {
-            spawn::open_gate(&gate);
-        }
         // What only the start needed: a service may run for months.
         let stop_signal = start.stop_signal;
         start.command = Vec::new();
@@ -165,11 +159,6 @@ impl Running {
 
     pub(super) fn id(&self) -> AttemptId {
         self.start.id
-    }
-
-    /// Its main process.
-    pub(super) fn main(&self) -> u32 {
-        self.process.pid
     }
 
     pub(super) fn output_bytes_max(&self) -> u64 {
@@ -219,6 +208,19 @@ impl Running {
         self.max_rss_bytes = self.max_rss_bytes.max(reaped.max_rss_bytes);
         if reaped.pid == self.process.pid && self.main_end.is_none() {
             self.main_end = Some((reaped.last, now));
+        }
+    }
+
+    /// Job control may have stopped the main process or let it go on. A pause does that too, and is
+    /// told in its own way.
+    pub(super) fn note_job_control(&mut self) {
+        let Some(terminal) = self.terminal.as_mut().filter(|_| self.main_end.is_none()) else {
+            return;
+        };
+        match wait::job_control(self.process.pid) {
+            Some(JobControl::Stopped) if self.pause.is_none() => terminal.halt = Some(Halt::Fresh),
+            Some(JobControl::Continued) => terminal.halt = None,
+            Some(JobControl::Stopped) | None => {}
         }
     }
 
@@ -316,7 +318,7 @@ impl Running {
             return Some(Errno::SRCH.raw_os_error());
         }
         if let Some(terminal) = self.terminal.as_mut().filter(|_| signal == Signal::CONT) {
-            terminal.is_suspended = false;
+            terminal.go_on(self.process.pid);
         }
         if self.pause.as_mut().is_some_and(|pause| pause.keeps_back(signal)) {
             return None;

@@ -192,6 +192,9 @@ impl Server {
                 running.reaped(&reaped, now);
             }
         }
+        if let Some(running) = &mut self.running {
+            running.note_job_control();
+        }
     }
 
     fn accept(&mut self) {

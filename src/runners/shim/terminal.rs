@@ -43,8 +43,19 @@ pub(super) struct Terminal {
     input_end: Option<InputEnd>,
     /// poll(2) would say so without end.
     is_hung_up: bool,
-    /// The key that stops the main process was typed.
-    pub(super) is_suspended: bool,
+    /// The main process is stopped.
+    pub(super) halt: Option<Halt>,
+    /// Times that somebody typed.
+    turns: u64,
+}
+
+/// The main process was stopped, by a key or by itself, and not by a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// Nobody was told.
+    Fresh,
+    /// A client waits with it, in the shell that it was started from.
+    Told,
 }
 
 /// A pipe at its end says so to each reader; a terminal says it once for each time it is told.
@@ -57,9 +68,10 @@ struct InputEnd {
 impl Terminal {
     pub(super) fn open(size: WindowSize) -> io::Result<Self> {
         let (pty, modes) = (Pty::open(size)?, TerminalModes::default());
+        pty.take()?;
         let (fresh, nudged_until_ms, input_end) = (Vec::new(), None, None);
-        let (is_hung_up, is_suspended) = (false, false);
-        Ok(Self { pty, size, modes, fresh, nudged_until_ms, input_end, is_hung_up, is_suspended })
+        let (is_hung_up, halt, turns) = (false, None, 0);
+        Ok(Self { pty, size, modes, fresh, nudged_until_ms, input_end, is_hung_up, halt, turns })
     }
 
     /// For the child.
@@ -89,21 +101,20 @@ impl Terminal {
         }
     }
 
-    /// Types; gives back how much of it the terminal took.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+    /// Types; gives back how much of it the terminal took, and how often somebody has
+    /// typed by now.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> (usize, u64) {
         self.input_end = None;
-        self.pty.write(bytes)
+        self.turns += 1;
+        (self.pty.write(bytes), self.turns)
     }
 
-    /// Where in `typed` a key is that should stop the main process, which nobody else would do: it
-    /// leads the session, so that the kernel finds no shell that could let it go on (an orphaned
-    /// process group of POSIX). Shells and whoever handles the signal are left alone.
-    pub(super) fn suspended_by(&self, typed: &[u8], main: u32) -> Option<usize> {
-        let key = self.pty.suspend_key()?;
-        let place = typed.iter().position(|byte| *byte == key)?;
-        let signal = Signal::TSTP.number();
-        let is_default = !procfs::ignores(main, signal) && !procfs::catches(main, signal);
-        (self.pty.foreground() == Some(main) && is_default).then_some(place)
+    /// Takes note that the main process is to go on after it was stopped; a job that was stopped
+    /// since it read in the background (SIGTTIN) would be stopped again there.
+    pub(super) fn go_on(&mut self, main: u32) {
+        if self.halt.take().is_some() {
+            self.pty.set_foreground(main);
+        }
     }
 
     /// Nothing more is typed: from now on who reads all finds an end.

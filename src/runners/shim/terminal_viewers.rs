@@ -3,7 +3,7 @@
 
 use super::connection::{Connection, Role};
 use super::running::Running;
-use super::terminal::Terminal;
+use super::terminal::{Halt, Terminal};
 use super::terminal_replay::replay;
 use crate::limits;
 use crate::model::spec::WindowSize;
@@ -24,13 +24,15 @@ pub(super) struct Viewer {
     is_at_end: bool,
     /// Bytes that it was not shown since its backlog was full.
     skipped: u64,
-    /// It typed the key that stops the run, and waits with it.
-    has_suspended: bool,
+    /// When it typed last, counted over all that type.
+    turn: u64,
+    /// It was told that the main process is stopped, and waits with it.
+    waits: bool,
 }
 
 impl Viewer {
     pub(super) fn new(request: ViewerRequest) -> Self {
-        Self { request, typed: Vec::new(), is_at_end: false, skipped: 0, has_suspended: false }
+        Self { request, typed: Vec::new(), is_at_end: false, skipped: 0, turn: 0, waits: false }
     }
 
     /// It looks in another way, or wants to see all of it once more.
@@ -52,17 +54,6 @@ impl Viewer {
 
     pub(super) fn resized(&mut self, size: WindowSize) {
         self.request.size = is_drawable(size).then_some(size);
-    }
-}
-
-impl Connection {
-    /// Whether it waits for a run that it has stopped; not if that goes on again.
-    fn has_suspended(&mut self, is_suspended: bool) -> bool {
-        let viewer = self.viewer.as_mut().filter(|viewer| viewer.has_suspended);
-        viewer.is_some_and(|viewer| {
-            viewer.has_suspended = is_suspended;
-            is_suspended
-        })
     }
 }
 
@@ -88,11 +79,16 @@ pub(super) fn welcome(running: &mut Running, connection: &mut Connection, now: N
     if !read_only {
         terminal.resume_input();
     }
+    // Stopped while nobody was there: to come is what `fg` is in a shell.
+    let goes_on = !read_only && terminal.halt == Some(Halt::Fresh);
     connection.send(&FromShim::Terminal(id, Some(terminal.size())));
     if output && running.recorder.has_recorded() {
         let shown = replay(running.recorder.fds()[0], bytes_max, &terminal.modes);
         send_output(connection, id, &shown);
         terminal.nudge(now.boottime_ms);
+    }
+    if goes_on {
+        running.signal(Signal::CONT);
     }
 }
 
@@ -106,21 +102,12 @@ pub(super) fn begun(running: &mut Running, connections: &mut [Connection], now: 
 
 /// One turn: sizes, what is typed, what is printed.
 pub(super) fn serve(running: &mut Running, connections: &mut [Connection], now: Now) {
-    let (id, main) = (running.id(), running.main());
+    let id = running.id();
     let Some(terminal) = &mut running.terminal else { return };
     terminal.fit(smallest(connections, id));
-    let was_suspended = terminal.is_suspended;
-    let waits = of(connections, id).any(|connection| connection.has_suspended(was_suspended));
-    terminal.is_suspended &= waits;
-    enter(terminal, connections, (id, main), now);
-    let change = match (was_suspended, terminal.is_suspended) {
-        (false, true) => Some(Signal::STOP),
-        // Who stopped it is gone.
-        (true, false) => Some(Signal::CONT),
-        (false, false) | (true, true) => None,
-    };
-    if let Some(signal) = change {
-        running.signal(signal);
+    enter(terminal, connections, id, now);
+    if has_been_left(terminal, connections, id) {
+        running.signal(Signal::CONT);
     }
     let Some(terminal) = &mut running.terminal else { return };
     terminal.read(&mut running.recorder);
@@ -151,25 +138,40 @@ fn smallest(connections: &[Connection], id: AttemptId) -> Option<WindowSize> {
     })
 }
 
-fn enter(
-    terminal: &mut Terminal,
-    connections: &mut [Connection],
-    (id, main): (AttemptId, u32),
-    now: Now,
-) {
+/// Tells who typed last that the main process is stopped, so that it stops with it and the shell
+/// behind it asks for the next command. True if that client is gone: nobody else would let the run
+/// go on.
+fn has_been_left(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId) -> bool {
+    let mut viewers = of(connections, id).filter_map(|connection| connection.viewer.as_mut());
+    match terminal.halt {
+        None => viewers.for_each(|viewer| viewer.waits = false),
+        Some(Halt::Told) => return !viewers.any(|viewer| viewer.waits),
+        Some(Halt::Fresh) => {
+            drop(viewers);
+            tell_halted(terminal, connections, id);
+        }
+    }
+    false
+}
+
+fn tell_halted(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId) {
+    let typing = of(connections, id)
+        .filter(|one| one.viewer.as_ref().is_some_and(|viewer| !viewer.request.read_only));
+    let last = typing.max_by_key(|one| one.viewer.as_ref().map(|viewer| viewer.turn));
+    let Some(connection) = last else { return };
+    connection.viewer.iter_mut().for_each(|viewer| viewer.waits = true);
+    connection.send(&FromShim::Halted(id));
+    terminal.halt = Some(Halt::Told);
+}
+
+fn enter(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId, now: Now) {
     for connection in of(connections, id) {
         let Some(viewer) = &mut connection.viewer else { continue };
         if !viewer.typed.is_empty() {
-            let stop = terminal.suspended_by(&viewer.typed, main);
-            let wanted = stop.map_or(viewer.typed.len(), |place| place + 1);
-            let taken = terminal.write(&viewer.typed[..wanted]);
+            let (taken, turn) = terminal.write(&viewer.typed);
             viewer.typed.drain(..taken);
-            let is_full = taken < wanted;
-            if stop.is_some() && !is_full {
-                viewer.has_suspended = true;
-                terminal.is_suspended = true;
-                connection.send(&FromShim::SignalSent(id, Signal::TSTP, None));
-            }
+            viewer.turn = turn;
+            let is_full = !viewer.typed.is_empty();
             if taken > 0 {
                 let taken = u32::try_from(taken).unwrap_or(u32::MAX);
                 connection.send(&FromShim::InputTaken(id, taken));
