@@ -112,6 +112,9 @@ pub const ASKER_BYTES: usize = 200;
 pub const CANDIDATES: usize = 200;
 /// Newest runs, and names or ids by an index, that are looked at for that: each costs about 10 µs.
 pub const CANDIDATE_ROWS: usize = 16;
+/// Names that are written down ahead for shells; with more, the index is asked. Each costs about 10
+/// µs.
+pub const SHORTLIST_NAMES: usize = 200;
 /// Batches among the newest runs whose lines are passed over: each costs about 60 µs.
 pub const CANDIDATE_LOOKS: usize = 4;
 /// Records that the views may lack while somebody waits at a prompt: some 50 ms of folding.

@@ -373,6 +373,48 @@ fn services_that_are_declared_or_known_are_offered() {
 }
 
 #[test]
+fn what_is_offered_comes_from_the_list_that_is_made_ahead_unless_the_log_is_newer() {
+    let home = Home::new();
+    let living = home.detach(&["--name", "living", "--", "sleep", "600"]);
+    let list = home.root().join("shortlist");
+    let is_listed = |word: &str| {
+        let text = std::fs::read_to_string(&list).map_err(|error| error.to_string())?;
+        if text.contains(word) { Ok(()) } else { Err(text) }
+    };
+    // Written when nothing happens for a moment.
+    until("the list", || is_listed("living"));
+    home.ok(&["daemon", "stop"]);
+    let views = home.root().join("views.redb");
+    let kept = std::fs::read(&views).expect("views");
+    std::fs::write(&views, "not asked").expect("written");
+    for words in [&["stop", ""][..], &["stop", "l"], &["logs", ""], &["logs", "li"]] {
+        let offered = offers(&home, words);
+        assert!(offered.contains(&"living".to_owned()), "{words:?}: {offered:?}");
+    }
+    assert!(offers(&home, &["stop", ""]).contains(&living));
+    assert!(!offers(&home, &["stop", "x"]).contains(&"living".to_owned()));
+    std::fs::write(&views, kept).expect("written");
+    // Nobody believes a list that is damaged, or older than the log.
+    let text = std::fs::read_to_string(&list).expect("a list");
+    for damaged in [&text[..text.len() / 3], "", "jr.shortlist/1 x\nliving whole []\n"] {
+        std::fs::write(&list, damaged).expect("written");
+        home.ok(&["daemon", "start"]);
+        assert!(offers(&home, &["stop", ""]).contains(&living));
+        home.ok(&["daemon", "stop"]);
+        assert!(offers(&home, &["stop", ""]).contains(&living));
+    }
+    let stale = text.replace("living", "invented");
+    home.ok(&["daemon", "start"]);
+    home.without_daemon();
+    std::fs::write(&list, &stale).expect("written");
+    let mut log = std::fs::read_dir(home.root().join("log")).expect("a log").flatten();
+    let segment = log.next().expect("a segment").metadata().expect("readable");
+    let file = std::fs::File::options().write(true).open(&list).expect("a list");
+    file.set_modified(segment.modified().expect("a time")).expect("set");
+    assert!(offers(&home, &["stop", ""]).contains(&"living".to_owned()));
+}
+
+#[test]
 fn what_cannot_be_seen_is_not_offered_and_a_batch_does_not_flood() {
     let home = Home::new();
     home.ok(&["run", "--name", "\u{202e}turned", "--label", "k=a\nb", "--label", "k=ok", "true"]);

@@ -11,10 +11,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use jr::model::{BootId, Now, State, UnixMillis};
+use jr::projections::candidates::shortlist;
 use jr::projections::query::{
-    At, Document, EventsQuery, HistoryQuery, PsQuery, Query, QueryError, Question,
+    At, Candidates, CandidatesQuery, Document, EventsQuery, HistoryQuery, PsQuery, Query,
+    QueryError, Question,
 };
-use jr::projections::view::RunChange;
+use jr::projections::view::{CandidateView, List, RunChange};
 use jr::projections::{LogSource, MemoryLog, Pace, Start, Views, Where, answer};
 use proptest::prelude::*;
 use world::{Disk, World};
@@ -345,6 +347,56 @@ proptest! {
             match ask(query.clone(), &views, &log) {
                 Err(QueryError::Damaged { .. }) => {}
                 found => prop_assert_eq!(found, expected, "{:?}", query),
+            }
+        }
+    }
+}
+
+/// Sorted, for what offers them sorts them again.
+fn sorted(list: List<CandidateView>) -> Vec<(String, String)> {
+    let mut items: Vec<_> = list.items.into_iter().map(|item| (item.value, item.about)).collect();
+    items.sort_unstable();
+    items
+}
+
+const ALL_CANDIDATES: [Candidates; 6] = [
+    Candidates::Living,
+    Candidates::Runs,
+    Candidates::Names,
+    Candidates::Labels,
+    Candidates::Queues,
+    Candidates::Services,
+];
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    /// Where the shortlist answers, it answers as the views do.
+    #[test]
+    fn a_shortlist_offers_what_the_views_offer(script in script()) {
+        let log = log_of(&script);
+        let mut views = open(&Disk::default(), &log);
+        views.flush().expect("flushes");
+        let text = shortlist::write(&views, BOOT).expect("reads");
+        let all = |views: &Views, what| {
+            let begun = String::new();
+            let query = CandidatesQuery { what, begun };
+            ask(Query::Candidates(query), views, &log)
+        };
+        for what in ALL_CANDIDATES {
+            let Document::Candidates(known) = all(&views, what).expect("answers") else { panic!() };
+            let words = known.items.iter().map(|item| item.value.as_str());
+            let beginnings = words.flat_map(|word| [0, 1, 2, 5].map(|at| word.get(..at)));
+            let beginnings = beginnings.flatten().chain(["name:", "Z", "\u{202e}"]);
+            for begun in beginnings {
+                let query = CandidatesQuery { what, begun: begun.to_owned() };
+                let listed = shortlist::answer(&text, BOOT, &query);
+                prop_assert!(begun.is_empty() <= listed.is_some(), "{what:?}");
+                prop_assert_eq!(shortlist::answer(&text, BootId([8; 16]), &query), None);
+                let Some(listed) = listed else { continue };
+                let asked = ask(Query::Candidates(query), &views, &log).expect("answers");
+                let Document::Candidates(asked) = asked else { panic!() };
+                prop_assert_eq!(sorted(listed), sorted(asked), "{:?} {:?}", what, begun);
             }
         }
     }

@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::fs::{Timespec, Timestamps, futimens};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -24,10 +23,10 @@ use super::filesystem;
 use super::known;
 use super::mailbox::Mailbox;
 use super::message::ToEngine;
-use super::offline;
 use super::place::Place;
 use super::recovery;
 use super::server::{self, EndWish, Entrance, Shared};
+use super::shortlist;
 use super::start::{self, Started};
 use super::upkeep;
 use crate::limits;
@@ -35,7 +34,6 @@ use crate::log::{Lock, LogError, Sharing};
 use crate::model::event::DaemonStopReason;
 use crate::runners::linux::arena::ARENA;
 use crate::runners::linux::{clock, sockets, text};
-use crate::sys::regular;
 
 /// How a daemon is to live.
 #[derive(Clone, Copy, Debug)]
@@ -74,24 +72,16 @@ pub fn run(place: &Place, options: RunOptions) -> Result<(), DaemonError> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DaemonError::io("start the runtime of", &place.root))?;
+    shortlist::forget(place);
     let started = start::start(place, options)?;
     let served = runtime.block_on(live(place, options, started, starting));
     // With it goes the last hold on the log, which is written to once more when it is closed.
     drop(runtime);
     if served.is_ok() {
-        show_that_views_are_complete(place);
+        shortlist::complete(place);
     }
     drop(lock);
     served
-}
-
-/// Their file becomes newer than the log's, clearly: who only has to be quick need not open both
-/// (`offline::ask_soon`). Where that fails it is slower, no more.
-fn show_that_views_are_complete(place: &Place) {
-    let wall = clock::now().wall.0 / 1_000;
-    let soon = Timespec { tv_sec: wall + offline::VIEWS_AHEAD_S, tv_nsec: 0 };
-    let times = Timestamps { last_access: soon, last_modification: soon };
-    let _slower = regular::open(&place.views()).map(|file| futimens(&file, &times));
 }
 
 /// Away from the terminal and the group of whoever asked for us.

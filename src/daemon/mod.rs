@@ -9,7 +9,7 @@
 //! probing     asks services how they are            watching/   and follows their files
 //! prune       takes away what a prune lets go        blobs      are those that the log names there
 //! client/     the blocking caller of the socket  http       the few lines of HTTP it needs
-//! offline     the same answers without a daemon
+//! offline     the same answers without a daemon   shortlist  what shells are offered, made ahead
 //! doctor/     is all as it should be, and if not, what to type
 //! isolated    all of it within one command        door       the way in there
 //! ```
@@ -45,6 +45,7 @@ pub mod prune;
 pub mod recovery;
 pub mod rerun;
 pub mod server;
+pub mod shortlist;
 pub mod start;
 pub mod storage;
 pub mod upkeep;

@@ -3,8 +3,6 @@
 use std::mem::ManuallyDrop;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::time::Duration;
 
 use super::error::DaemonError;
 use super::place::Place;
@@ -14,7 +12,7 @@ use crate::log::{Blobs, Lock, LogError, Reader, Sharing, codec};
 use crate::model::{Digest, Pruned, Pruning, RunId, State};
 use crate::projections::query::{At, Document, QueryError, Question};
 use crate::projections::{
-    LogSource, MemoryLog, Policy, SourceError, Stored, Views, ViewsError, Where, answer,
+    LogSource, Policy, SourceError, Stored, Views, ViewsError, Where, answer,
 };
 use crate::runners::linux::clock;
 
@@ -212,40 +210,12 @@ impl LogSource for Upto<'_> {
 pub fn ask_soon(place: &Place, question: &Question) -> Result<Document, OfflineError> {
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
-    let lock = hold(place)?;
-    if views_are_newest(place)
-        && let Ok(Some(views)) = Views::peek(&place.views(), boot)
-    {
-        let views = ManuallyDrop::new(views);
-        let source = MemoryLog::default();
-        return Ok(with_world(place, |world| {
-            answer(question, &views, &source, world, clock::now())
-        })?);
-    }
-    drop(lock);
     let Look { reader, _lock } = look(place)?;
     let reader = ManuallyDrop::new(reader);
     let near = Near(&reader);
     let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
     let views = ManuallyDrop::new(views);
     Ok(with_world(place, |world| answer(question, &views, &near, world, clock::now()))?)
-}
-
-/// By how much a daemon that ended in good order makes its views newer than its log.
-pub const VIEWS_AHEAD_S: i64 = 2;
-/// Views that are newer by this have all of the log: they are written when nothing was appended for
-/// a second (`limits::VIEWS_IDLE_MS`), or at the end.
-const VIEWS_NEWER: Duration = Duration::from_millis(500);
-
-/// Whether the views were written clearly after the log. Clocks may lie, so this is no ground for
-/// an answer that must be right.
-fn views_are_newest(place: &Place) -> bool {
-    let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
-    let Some(views) = written(&place.views()) else { return false };
-    let segments = std::fs::read_dir(place.log()).into_iter().flatten().flatten();
-    segments
-        .into_iter()
-        .all(|entry| written(&entry.path()).is_some_and(|log| log + VIEWS_NEWER <= views))
 }
 
 /// Answers one question from the files.

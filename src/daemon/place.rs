@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! $JR_HOME                      default $XDG_STATE_HOME/jr, else ~/.local/state/jr
-//!   envs/<id>/                  starting lock log/ views.redb output/ blobs/ secrets/ shims/
+//!   envs/<id>/                  starting lock log/ views.redb shortlist output/ blobs/ secrets/
+//!                               shims/
 //!   projects/<16 hex>/<id>/     the same, of an environment that a project's file declares
 //!   run/<16 hex>/               daemon.sock s-<shim>.sock
 //!   known/<16 hex>.json         where each environment lies: those elsewhere too
@@ -261,6 +262,11 @@ impl Place {
     /// Read models; deletable.
     pub fn views(&self) -> PathBuf {
         self.root.join("views.redb")
+    }
+
+    /// What shells are offered most.
+    pub fn shortlist(&self) -> PathBuf {
+        self.root.join("shortlist")
     }
 
     /// Content-addressed things.

@@ -14,6 +14,7 @@ use super::error::DaemonError;
 use super::mailbox::Mailbox;
 use super::offline;
 use super::place::Place;
+use super::shortlist;
 use super::start;
 use crate::limits;
 use crate::log::Reader;
@@ -269,6 +270,8 @@ pub struct ViewsLoop {
     pub applied: watch::Sender<u64>,
     /// Who waits.
     pub waiters: Vec<Waiter>,
+    /// The seq of the shortlist.
+    listed: u64,
 }
 
 impl ViewsLoop {
@@ -281,7 +284,7 @@ impl ViewsLoop {
         inbox: Mailbox<ToViews>,
         applied: watch::Sender<u64>,
     ) -> Self {
-        Self { views, source, place, boot, inbox, applied, waiters: Vec::new() }
+        Self { views, source, place, boot, inbox, applied, waiters: Vec::new(), listed: 0 }
     }
 
     /// Runs until the end.
@@ -291,14 +294,14 @@ impl ViewsLoop {
     pub fn run(mut self) -> Result<(), DaemonError> {
         let idle = Duration::from_millis(limits::VIEWS_IDLE_MS);
         loop {
-            let dirty = self.views.dirty() > 0;
-            let messages = if dirty { self.inbox.take_within(idle) } else { self.inbox.take() };
+            let is_behind = self.views.dirty() > 0 || self.listed < self.views.applied();
+            let messages = if is_behind { self.inbox.take_within(idle) } else { self.inbox.take() };
             if messages.is_empty() {
-                self.views.flush()?;
+                self.write_down()?;
             }
             for message in messages {
                 if matches!(message, ToViews::End) {
-                    self.views.flush()?;
+                    self.write_down()?;
                     return Ok(());
                 }
                 self.take(message)?;
@@ -307,6 +310,15 @@ impl ViewsLoop {
                 self.views.flush()?;
             }
         }
+    }
+
+    fn write_down(&mut self) -> Result<(), DaemonError> {
+        self.views.flush()?;
+        self.listed = self.views.applied();
+        if !self.place.is_in_memory() {
+            shortlist::write(&self.place, self.boot, &self.views);
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: ToViews) -> Result<(), DaemonError> {

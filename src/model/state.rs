@@ -126,23 +126,6 @@ impl State {
         open.contains_key(&run.first_seq).then_some(parent)
     }
 
-    /// What lives and what waits, without what ended lately: for those who ask for nothing else,
-    /// since that is most of a state.
-    #[must_use]
-    pub fn living(&self) -> Self {
-        Self {
-            environment: self.environment.clone(),
-            seq: self.seq,
-            time_max: self.time_max,
-            cores: self.cores,
-            runs: self.runs.clone(),
-            waits: self.waits.clone(),
-            batches: self.batches.clone(),
-            services: self.services.clone(),
-            ..Self::default()
-        }
-    }
-
     /// Whether any run or queue would make a daemon useful.
     pub fn is_idle(&self) -> bool {
         self.runs.is_empty() && self.pruning.is_none()

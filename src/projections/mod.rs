@@ -11,7 +11,7 @@
 pub mod answer;
 mod backend;
 pub mod brief_view;
-mod candidates;
+pub mod candidates;
 mod changes;
 mod delta;
 pub mod digest;

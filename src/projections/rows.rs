@@ -36,7 +36,7 @@ pub(super) enum Table {
     Checkpoints = 7,
     /// seq → highest time up to it.
     Times = 8,
-    /// [`META`], [`LATEST`] and [`LIVING`].
+    /// [`META`] and [`LATEST`].
     Meta = 9,
     /// outcome, 0, first seq → nothing; of runs that ended otherwise than they should.
     Outcomes = 10,
@@ -85,12 +85,10 @@ impl Table {
 pub(super) const META: &[u8] = b"meta";
 /// The row with the state at `applied`, where that is small; else it is empty.
 pub(super) const LATEST: &[u8] = b"latest";
-/// The row with [`State::living`] there, where [`LATEST`] is not empty.
-pub(super) const LIVING: &[u8] = b"living";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 7;
+pub(super) const VERSION: u32 = 8;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use super::backend::{Lying, NoSync};
 use super::delta::Delta;
 use super::error::ViewsError;
 use super::progress::paused::Paused;
-use super::rows::{LATEST, LIVING, META, Meta, NAME, Row, Table, VERSION, decode, encode};
+use super::rows::{LATEST, META, Meta, NAME, Row, Table, VERSION, decode, encode};
 use super::source::{Apply, LogSource, Stored};
 use super::store::{Rows, Store};
 use super::tally;
@@ -121,29 +121,6 @@ impl Views {
             Overlay::new(base)
         };
         Self::open_with(make, boot, Pace::default(), source)
-    }
-
-    /// What the file alone says of what lives, if it is of this boot and was written at its end:
-    /// without a look at the log, so whoever asks knows that nothing was appended since. What
-    /// ended lately is not in its state, only in its rows. No byte of the file changes.
-    pub fn peek(path: &Path, boot: BootId) -> Result<Option<Self>, ViewsError> {
-        let bytes = regular::open(path).and_then(|file| Overlay::new(Lying::File(file)));
-        let bytes = bytes.map_err(|source| ViewsError::Io { operation: "open", source })?;
-        let store = Store::open(bytes)?;
-        let Some(meta) = Self::read_meta(&store)? else { return Ok(None) };
-        let living = store.get(Table::Meta, LIVING)?.filter(|row| !row.is_empty());
-        let Some(living) = living else { return Ok(None) };
-        let state: State = decode(Table::Meta, &living)?;
-        let fits = meta.name == NAME && meta.version == VERSION && meta.boot == boot;
-        if !fits || state.seq != meta.applied {
-            return Ok(None);
-        }
-        let floor = (meta.first_seq, meta.floor);
-        let mut views = Self::empty(store, boot, Pace::default(), floor);
-        (views.state, views.hash) = (state, meta.hash);
-        views.paused.since = meta.applied;
-        views.note_live();
-        Ok(Some(views))
     }
 
     /// As [`Self::open`], over any bytes.
@@ -393,14 +370,12 @@ impl Views {
         }
         let is_small = self.state.runs.len() <= self.pace.latest_live_max;
         let latest = if is_small { encode(&self.state) } else { Vec::new() };
-        let living = if is_small { encode(&self.state.living()) } else { Vec::new() };
         let (name, version) = (NAME.to_owned(), VERSION);
         let (applied, hash, boot) = (self.state.seq, self.hash, self.boot);
         let (first_seq, floor) = self.floor;
         let meta = encode(&Meta { name, version, applied, hash, first_seq, floor, boot });
         let mut tables = self.delta.tables();
-        let meta =
-            vec![(LATEST.to_vec(), latest), (LIVING.to_vec(), living), (META.to_vec(), meta)];
+        let meta = vec![(LATEST.to_vec(), latest), (META.to_vec(), meta)];
         tables.push((Table::Meta, meta));
         self.store.commit(tables)?;
         self.delta = Delta::default();

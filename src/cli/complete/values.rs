@@ -10,6 +10,7 @@ use crate::cli::ui::{Color, Ui};
 use crate::config::select::declared;
 use crate::daemon::client;
 use crate::daemon::offline;
+use crate::daemon::shortlist;
 use crate::limits;
 use crate::model::{EnvironmentId, Signal};
 use crate::projections::query::{Candidates, CandidatesQuery, Query, Question};
@@ -100,10 +101,14 @@ fn selectors(
     Some(found)
 }
 
-/// From the daemon if one lives, else from the files; nothing rather than late.
+/// From the list that is made ahead, else from the daemon if one lives, else from the files;
+/// nothing rather than late.
 fn ask(context: &Context, what: Candidates, begun: &str) -> Vec<Candidate> {
-    let query = Query::Candidates(CandidatesQuery { what, begun: begun.to_owned() });
-    let question = Question::from(query);
+    let query = CandidatesQuery { what, begun: begun.to_owned() };
+    if let Some(list) = shortlist::ask(&context.place, &query) {
+        return offered(list);
+    }
+    let question = Question::from(Query::Candidates(query));
     let asked = client::begin(&context.place, "/v1/read", &question);
     let document = match asked {
         Ok(Some(mut lines)) => {
@@ -117,8 +122,12 @@ fn ask(context: &Context, what: Candidates, begun: &str) -> Vec<Candidate> {
         Err(_) => None,
     };
     let list = document.and_then(|document| parse::<List<CandidateView>>(&document).ok());
-    let items = list.map(|list| list.items).unwrap_or_default();
-    items.into_iter().map(|item| Candidate { value: item.value, about: item.about }).collect()
+    list.map(offered).unwrap_or_default()
+}
+
+fn offered(list: List<CandidateView>) -> Vec<Candidate> {
+    let items = list.items.into_iter();
+    items.map(|item| Candidate { value: item.value, about: item.about }).collect()
 }
 
 /// Commands of jr, or behind one its subcommands.

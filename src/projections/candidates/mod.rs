@@ -1,7 +1,9 @@
 //! What a word of a command line may become, for shells that complete it.
 //!
 //! Bounded, however much there is: what lives, the newest runs, and what an index finds by the
-//! beginning of the word.
+//! beginning of the word. [`shortlist`] is most of it as a text that is made ahead.
+
+pub mod shortlist;
 
 use std::collections::BTreeSet;
 
@@ -25,36 +27,46 @@ pub(super) fn candidates(
     query: &CandidatesQuery,
     views: &Views,
 ) -> Result<List<CandidateView>, QueryError> {
-    let (state, begun) = (views.state(), query.begun.as_str());
-    let mut found = Found { state, begun, items: Vec::new(), values: BTreeSet::new() };
-    match query.what {
-        Candidates::Living => found.living(views)?,
-        Candidates::Runs => {
-            found.living(views)?;
-            found.kept(views)?;
-        }
-        Candidates::Names => found.names(views)?,
-        Candidates::Labels => found.labels(views)?,
-        Candidates::Queues => found.queues(views),
-        Candidates::Services => {
-            for (name, service) in &views.state.services.known {
-                let about = if service.wanted { "is to be up" } else { "is down" };
-                found.push(name.as_str(), about);
-            }
-        }
-    }
-    Ok(List { schema: "jr.candidates/1".to_owned(), items: found.items })
+    Ok(Found::find(query.what, &query.begun, views)?.into_list())
 }
 
 /// What fits so far.
 struct Found<'a> {
-    state: &'a State,
     begun: &'a str,
     items: Vec<CandidateView>,
     values: BTreeSet<String>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    fn new(begun: &'a str) -> Self {
+        Self { begun, items: Vec::new(), values: BTreeSet::new() }
+    }
+
+    fn find(what: Candidates, begun: &'a str, views: &Views) -> Result<Self, ViewsError> {
+        let mut found = Self::new(begun);
+        match what {
+            Candidates::Living => found.living(views)?,
+            Candidates::Runs => {
+                found.living(views)?;
+                found.kept(views)?;
+            }
+            Candidates::Names => found.names(views)?,
+            Candidates::Labels => found.labels(views)?,
+            Candidates::Queues => found.queues(views),
+            Candidates::Services => {
+                for (name, service) in &views.state.services.known {
+                    let about = if service.wanted { "is to be up" } else { "is down" };
+                    found.push(name.as_str(), about);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn into_list(self) -> List<CandidateView> {
+        List { schema: "jr.candidates/1".to_owned(), items: self.items }
+    }
+
     fn is_full(&self) -> bool {
         self.items.len() >= limits::CANDIDATES
     }
@@ -81,13 +93,8 @@ impl Found<'_> {
         }
     }
 
-    /// How it ended, or what it does.
-    fn word_of(&self, run: &Run) -> &'static str {
-        run.outcome.map_or_else(|| self.state.shown_state(run), |outcome| outcome.word())
-    }
-
-    fn push_id(&mut self, run: &Run) {
-        let about = format!("{}, {}", run.spec.name, self.word_of(run));
+    fn push_id(&mut self, run: &Run, state: &State) {
+        let about = format!("{}, {}", run.spec.name, word_of(run, state));
         self.push(&run.id.to_string(), &about);
     }
 
@@ -105,11 +112,11 @@ impl Found<'_> {
             let name = &run.spec.name;
             let fits = self.fits(name) || self.fits(&format!("{NAME}{name}"));
             if fits && views.named(name, u64::MAX, 1)?.first() == Some(&run.first_seq) {
-                self.push_name(name, self.word_of(run));
+                self.push_name(name, word_of(run, views.state()));
             }
         }
         for run in offered {
-            self.push_id(run);
+            self.push_id(run, views.state());
         }
         Ok(())
     }
@@ -118,20 +125,20 @@ impl Found<'_> {
     fn kept(&mut self, views: &Views) -> Result<(), ViewsError> {
         let newest = newest(views)?;
         for run in &newest {
-            self.push_name(&run.spec.name, self.word_of(run));
+            self.push_name(&run.spec.name, word_of(run, views.state()));
         }
         let begun = self.begun.strip_prefix(NAME).unwrap_or(self.begun);
-        for name in distinct_names(views, begun)? {
+        for name in indexed_names(views, begun)? {
             self.push_name(&name, "");
         }
         for run in &newest {
-            self.push_id(run);
+            self.push_id(run, views.state());
         }
         // Fewer characters begin too many ids to be of use.
         let range = RunId::prefix_range(self.begun).filter(|_| self.begun.len() >= ID_BEGUN);
         if let Some(range) = range {
             for place in views.ids_in(range, limits::CANDIDATE_ROWS)?.into_values() {
-                self.push_id(&views.row(place)?.run);
+                self.push_id(&views.row(place)?.run, views.state());
             }
         }
         Ok(())
@@ -141,7 +148,7 @@ impl Found<'_> {
         for run in newest(views)? {
             self.push(&run.spec.name, "");
         }
-        for name in distinct_names(views, self.begun)? {
+        for name in indexed_names(views, self.begun)? {
             self.push(&name, "");
         }
         Ok(())
@@ -166,6 +173,11 @@ impl Found<'_> {
             self.push(&queue.name, &about);
         }
     }
+}
+
+/// How it ended, or what it does.
+fn word_of(run: &Run, state: &State) -> &'static str {
+    run.outcome.map_or_else(|| state.shown_state(run), |outcome| outcome.word())
 }
 
 /// Whether a selector means the run of this name by the name alone.
@@ -194,16 +206,24 @@ fn newest(views: &Views) -> Result<Vec<Run>, ViewsError> {
     Ok(runs)
 }
 
-/// Names that begin so, each once, whatever number of runs has it; none of all of them.
-fn distinct_names(views: &Views, begun: &str) -> Result<BTreeSet<String>, ViewsError> {
+/// Names that begin so; none where nothing is typed, since any will do then.
+fn indexed_names(views: &Views, begun: &str) -> Result<BTreeSet<String>, ViewsError> {
+    let count_max = if begun.is_empty() { 0 } else { limits::CANDIDATE_ROWS };
+    distinct_names(views, begun, count_max)
+}
+
+/// Names that begin so, each once, whatever number of runs has it: so many of those that are
+/// stored, and so many of those that are not yet.
+fn distinct_names(
+    views: &Views,
+    begun: &str,
+    count_max: usize,
+) -> Result<BTreeSet<String>, ViewsError> {
     let mut names = BTreeSet::new();
-    if begun.is_empty() {
-        return Ok(names);
-    }
     // No name holds the byte 255: it is UTF-8.
     let end = [begun.as_bytes(), &[0xff]].concat();
     let mut from = begun.as_bytes().to_vec();
-    while names.len() < limits::CANDIDATE_ROWS {
+    while names.len() < count_max {
         let rows = views.store.scan(Table::Names, (&from, &end), Order::Ascending, 1)?;
         let Some((key, _)) = rows.first() else { break };
         let name = name_of(key)?;
@@ -211,7 +231,7 @@ fn distinct_names(views: &Views, begun: &str) -> Result<BTreeSet<String>, ViewsE
         names.insert(name.to_owned());
     }
     let mut held = begun.to_owned();
-    for _ in 0..limits::CANDIDATE_ROWS {
+    for _ in 0..count_max {
         let next = views.delta.names.range((held.clone(), 0)..).next();
         let Some((name, _)) = next.filter(|(name, _)| name.starts_with(begun)) else { break };
         names.insert(name.clone());
