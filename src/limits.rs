@@ -31,7 +31,8 @@ pub const TERMINAL_COLUMNS: u16 = 80;
 
 /// Between the first signal of a stop and SIGKILL.
 pub const GRACE_MS: u64 = 10_000;
-/// `jr pause` waits so long for the processes to stand still.
+/// `jr pause` waits so long for the processes to stand still, and `jr resume` for their shims to
+/// say that they go on.
 pub const HOLD_WAIT_MS: u64 = 3_000;
 /// Between SIGKILL and the report that something survived it (a process in state D).
 pub const KILL_WAIT_MS: u64 = 5_000;
