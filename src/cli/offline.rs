@@ -7,6 +7,7 @@ use crate::model::State;
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::services;
 use crate::projections::view::{FollowView, InForceView, List};
+use crate::runners::linux::clock;
 
 use super::error::CommandError;
 use super::exit;
@@ -115,7 +116,7 @@ fn nothing(place: &Place, query: &Query) -> Result<Document, CommandError> {
         Query::Services => Ok(Document::Services(list("jr.status/1"))),
         Query::Ports => Ok(Document::Ports(list("jr.ports/1"))),
         Query::Plan(wish) => {
-            let plan = services::plan(&State::default(), wish)?;
+            let plan = services::plan(&State::default(), wish, clock::now().wall)?;
             Ok(Document::Plan(plan))
         }
         Query::Candidates(_) => Ok(Document::Candidates(list("jr.candidates/1"))),
