@@ -5,7 +5,7 @@ use super::configuring::resumes;
 use super::error::DaemonError;
 use super::offline::{self, OfflineError};
 use super::place::Place;
-use super::start::{beginning, document_in_force};
+use super::start::{beginning, document_in_force, jump_since_last};
 use super::{recovery, upkeep};
 use crate::log::part;
 use crate::model::engine::Input;
@@ -50,7 +50,8 @@ pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let mut events = Vec::new();
-    for input in beginning(place, boot, findings) {
+    let jump = jump_since_last(&engine, &look.reader, boot).map_err(failed)?;
+    for input in beginning(place, boot, jump, findings) {
         let step = engine.step(input, clock::now());
         events.extend(step.map_err(|error| OfflineError::Files(DaemonError::Bug(error)))?);
     }
