@@ -41,6 +41,18 @@ impl Foreseen {
 /// # Errors
 /// [`OfflineError`]; also [`OfflineError::DaemonLives`]: then nothing is left to recover.
 pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
+    ahead(place, false)
+}
+
+/// As [`foresee`], with `jr resume` as the first thing that this daemon is asked.
+///
+/// # Errors
+/// As [`foresee`].
+pub fn foresee_resumed(place: &Place) -> Result<Foreseen, OfflineError> {
+    ahead(place, true)
+}
+
+fn ahead(place: &Place, is_asked: bool) -> Result<Foreseen, OfflineError> {
     let look = offline::look(place)?;
     let failed = |error: crate::log::LogError| OfflineError::Files(DaemonError::from(error));
     let last = look.reader.head().map_err(failed)?.seq;
@@ -58,7 +70,7 @@ pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
     // As the daemon: by what was in force, before anybody looks at the files again.
     let document = document_in_force(place, engine.state());
     let resumes = document.is_some_and(|document| resumes(&document));
-    if resumes {
+    if resumes || is_asked {
         let asker = Some(upkeep::configured());
         let (cause, facts_seq) = (upkeep::own_cause(), engine.state().seq);
         let command = Command::ResumeInterrupted { asker };
