@@ -220,10 +220,13 @@ impl Context {
     /// From now on what is read is of that moment and that log.
     ///
     /// # Errors
-    /// The bundle cannot be believed.
+    /// The bundle cannot be believed, or is of another environment than the one that is named.
     pub fn look(&mut self, read: &ReadArgs) -> Result<(), CommandError> {
         self.at = read.at;
         let bundled = read.bundle.as_ref().map(|path| Bundled::open(path)).transpose()?;
+        if let (Some(bundled), Some(named)) = (&bundled, self.configuration.flag()) {
+            bundled.must_be_of(named)?;
+        }
         self.bundled = bundled.map(Box::new);
         Ok(())
     }

@@ -207,7 +207,8 @@ fn tell_missing(
             StreamName::Stdout => view.stdout_bytes,
             StreamName::Stderr => view.stderr_bytes,
         };
-        let output = open_output(view).map_err(|error| CommandError::io(&view.base, &error))?;
+        let output =
+            open_output(view).map_err(|error| CommandError::io(view.base().display(), &error))?;
         let kept = output.kept(stream);
         let left = kept.end - kept.start;
         if let Some(printed) = printed.filter(|printed| *printed > left) {
