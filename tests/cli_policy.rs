@@ -349,7 +349,17 @@ fn why_of_a_batch_names_its_lines_and_of_a_line_who_stopped_its_batch() {
     assert!(told.contains("pid ") && told.contains(&format!("jr pause {batch}`")), "{told}");
     let (reason, message, _) = why(&home, &batch);
     assert_eq!(reason, "paused", "{message}");
+    home.ok(&["resume", &batch]);
+    let told = told_of(&home, &batch, "resumed", 2);
+    let parts = ["it had been paused by uid ", &format!("jr resume {batch}`")];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    let kinds = |words: &[&str]| {
+        let events = home.events(words).into_iter();
+        events.map(|event| event["kind"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&["--run", &batch]), ["run_admitted"]);
     home.ok(&["stop", &batch]);
+    assert_eq!(told_of(&home, &batch, "resumed", 2), told, "also when it has ended");
     let (_, message, _) = why(&home, &batch);
     assert!(message.contains("with `") && !message.contains("attempt 0"), "{message}");
     let (_, message, records) = why(&home, &line);

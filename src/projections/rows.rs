@@ -90,7 +90,7 @@ pub(super) const LIVING: &[u8] = b"living";
 /// What these views are called.
 pub(super) const NAME: &str = "jr.views";
 /// Raised with any change of a row's shape or meaning: an older file is then made anew.
-pub(super) const VERSION: u32 = 7;
+pub(super) const VERSION: u32 = 8;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
