@@ -213,6 +213,13 @@ fn after_a_reboot_each_policy_is_followed_and_what_was_asked_for_waits() {
         println!("SKIPPED (no mount namespace can be made)");
         return;
     };
+    // Whoever only reads is told that this was before.
+    for words in [&["ps"][..], &["show", "ask"], &["why", "ask"], &["history"]] {
+        let told = text(&after_a_reboot(&home, words).expect("runs").stderr);
+        assert!(told.contains("was restarted") && told.contains("jr resume"), "{words:?}: {told}");
+        let told = text(&home.jr(words).stderr);
+        assert!(told.contains("no daemon runs") && !told.contains("restarted"), "{told}");
+    }
     let foreseen: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     let all = expected(&[("fail", "lost"), ("requeue", "lost"), ("ask", "resumed")]);
     assert_eq!(decisions(&foreseen), all, "{}", text(&listed.stderr));
