@@ -2,6 +2,10 @@
 
 /// A daemon with nothing to do exits after this.
 pub const IDLE_EXIT_MS: u64 = 60_000;
+/// The wall clock moved so far against `CLOCK_BOOTTIME` before that is recorded, in milliseconds. A
+/// time service that makes the clock faster or slower moves both; what it sets in one step is
+/// mostly less than this, and misleads nobody who reads times of seconds.
+pub const CLOCK_JUMP_MS: i64 = 1_000;
 /// A shim that holds nothing ends this long after it lost its daemon.
 pub const SHIM_IDLE_EXIT_MS: u64 = 60_000;
 /// A shim that answers nothing for so long is ended together with its tree.
@@ -31,7 +35,8 @@ pub const TERMINAL_COLUMNS: u16 = 80;
 
 /// Between the first signal of a stop and SIGKILL.
 pub const GRACE_MS: u64 = 10_000;
-/// `jr pause` waits so long for the processes to stand still.
+/// `jr pause` waits so long for the processes to stand still, and `jr resume` for their shims to
+/// say that they go on.
 pub const HOLD_WAIT_MS: u64 = 3_000;
 /// Between SIGKILL and the report that something survived it (a process in state D).
 pub const KILL_WAIT_MS: u64 = 5_000;

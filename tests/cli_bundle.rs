@@ -434,6 +434,25 @@ fn a_recorded_run_is_done_here_again() {
 }
 
 #[test]
+fn a_bundle_is_of_one_environment_and_its_output_lies_nowhere_else() {
+    let home = Home::new();
+    home.ok(&["run", "--name", "built", "echo", "out"]);
+    let bundle = report(&home, &["--include-output"]);
+    for words in [&["ps", "-a"][..], &["env"], &["config", "show"], &["diff", "last", "last"]] {
+        let refused = elsewhere(&[words, &["-e", "other"]].concat(), &bundle);
+        let told = text(&refused.stderr);
+        assert_eq!(code(&refused), 3, "{words:?}: {told}");
+        assert!(told.contains("is of environment local"), "{told}");
+        assert!(told.contains("jr ps -a -e local --bundle"), "{told}");
+        assert_eq!(code(&elsewhere(&[words, &["-e", "local"]].concat(), &bundle)), 0, "{words:?}");
+    }
+    let places = document(&elsewhere(&["--json", "logs", "built"], &bundle));
+    assert_eq!(places["items"][0]["run_id"], home.show("built")["run_id"], "{places}");
+    assert!(places["items"][0]["base"].is_null(), "{places}");
+    assert!(home.json(&["logs", "built"])["items"][0]["base"].is_string());
+}
+
+#[test]
 fn what_is_no_bundle_is_told() {
     let home = Home::new();
     let path = home.path().join("x");

@@ -391,6 +391,16 @@ fn what_was_in_force_can_be_asked_of_any_moment_and_of_a_bundle() {
     project.write("jr.toml", "[environments.local]\ntype = \"local\"\nlabels = { team = \"c\" }\n");
     let bundled = project.ok(&["env", "--bundle", &file]);
     assert!(bundled.contains("team = \"b\""), "{bundled}");
+    for past in [["--at", &seq], ["--bundle", &file]] {
+        let shown = project.ok(&[&["env"][..], &past].concat());
+        for words in [&["env", "show"][..], &["env", "show", "local"]] {
+            assert_eq!(project.ok(&[words, &past].concat()), shown, "{words:?} {past:?}");
+        }
+        let of_another = project.jr(&[&["env", "show", "other"][..], &past].concat());
+        assert_eq!(code(&of_another), 3, "{of_another:?}");
+        let (exit, told) = error_of(&project.jr(&[&["env", "list"][..], &past].concat()));
+        assert!(exit == 2 && told.contains("not recorded") && told.contains("jr env"), "{told}");
+    }
 }
 
 /// The document and the text of a command, here and of the past: both have to be as they were.

@@ -111,6 +111,32 @@ fn a_paused_run_stands_still_over_the_death_of_the_daemon_and_goes_on() {
     assert_eq!((code(&output), text(&output.stderr).contains("rerun")), (4, true), "{output:?}");
 }
 
+/// The record that the run moves again is there when the command comes back, and where its shim
+/// does not answer, that is what is told.
+#[test]
+fn resume_comes_back_when_the_run_goes_on() {
+    let home = Home::new();
+    let run = home.detach(&["--name", "held", "sleep", "300"]);
+    let pid = home.pid_of(&run);
+    let shim = home::parent_of(pid).expect("a parent");
+    for round in 1..=3 {
+        home.ok(&["pause", "held"]);
+        let said = home.items(&["resume", "held"]).remove(0);
+        assert_eq!(said["result"], "resumed", "{said}");
+        assert_eq!(home.show(&run)["state"], "running");
+        assert_eq!(home.events(&["--kind", "run_unpaused"]).len(), round);
+    }
+    home.ok(&["pause", "held"]);
+    home::kill(shim, rustix::process::Signal::STOP);
+    let told = home.jr(&["resume", "held"]);
+    assert_eq!(code(&told), 0, "{told:?}");
+    assert!(text(&told.stderr).contains("jr doctor"), "{told:?}");
+    assert_eq!(home.show(&run)["state"], "paused");
+    home::kill(shim, rustix::process::Signal::CONT);
+    home.until_state(&run, "running");
+    home.ok(&["stop", "held"]);
+}
+
 /// The state of a run, and the counts of its lines, as each way of asking has them.
 fn asked_in_every_way(home: &Home, run: &str, more: &[&str]) -> Vec<(Value, Value)> {
     let find = |items: Vec<Value>| items.into_iter().find(|item| item["run_id"] == run);
@@ -323,7 +349,17 @@ fn why_of_a_batch_names_its_lines_and_of_a_line_who_stopped_its_batch() {
     assert!(told.contains("pid ") && told.contains(&format!("jr pause {batch}`")), "{told}");
     let (reason, message, _) = why(&home, &batch);
     assert_eq!(reason, "paused", "{message}");
+    home.ok(&["resume", &batch]);
+    let told = told_of(&home, &batch, "resumed", 2);
+    let parts = ["it had been paused by uid ", &format!("jr resume {batch}`")];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    let kinds = |words: &[&str]| {
+        let events = home.events(words).into_iter();
+        events.map(|event| event["kind"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&["--run", &batch]), ["run_admitted"]);
     home.ok(&["stop", &batch]);
+    assert_eq!(told_of(&home, &batch, "resumed", 2), told, "also when it has ended");
     let (_, message, _) = why(&home, &batch);
     assert!(message.contains("with `") && !message.contains("attempt 0"), "{message}");
     let (_, message, records) = why(&home, &line);

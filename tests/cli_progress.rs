@@ -154,6 +154,40 @@ fn paused_time_does_not_count() {
     assert!(home.show("load")["duration_ms"].as_u64().expect("it began") >= later + 300);
 }
 
+/// Of a batch too, whoever is asked: the daemon that saw it, another one, and nobody but the files.
+#[test]
+fn paused_time_of_a_batch_does_not_count() {
+    let home = Home::new();
+    let lines = home.path().join("lines");
+    std::fs::write(&lines, "true\nsleep 600\n").expect("written");
+    let client = home.spawn(&["batch", "--name", "some", "-j1", lines.to_str().expect("text")]);
+    progress(&home, "some", |told| told["completed"] == 1);
+    home.ok(&["pause", "some"]);
+    let told = home.show("some")["progress"].clone();
+    assert!(told["eta_ms"].is_u64() && told["eta_at"].is_null(), "{told}");
+    let elapsed = told["elapsed_ms"].as_u64().expect("known");
+    let age = || home.show("some")["duration_ms"].as_u64().expect("it began");
+    let begin = age();
+    until_so("time to pass", || age() > begin + 500);
+    assert_eq!(home.show("some")["progress"]["elapsed_ms"], elapsed);
+    home.ok(&["resume", "some"]);
+    let goes_on = |more: &[&str]| {
+        let shown = home.json(&[&["show", "some"][..], more].concat());
+        let later = shown["progress"]["elapsed_ms"].as_u64().expect("known");
+        let age = shown["duration_ms"].as_u64().expect("it began");
+        assert!(elapsed <= later && age >= later + 500, "{more:?} {later} of {age}");
+    };
+    goes_on(&[]);
+    let head = home.json(&["log", "stat"])["seq"].to_string();
+    goes_on(&["--at", &head]);
+    home.without_daemon();
+    goes_on(&[]);
+    home.ok(&["daemon", "start"]);
+    goes_on(&[]);
+    home.ok(&["stop", "some"]);
+    drop(client);
+}
+
 #[test]
 fn hostile_output_steers_nothing() {
     let home = wide();

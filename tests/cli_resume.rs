@@ -18,6 +18,13 @@ fn decisions(document: &Value) -> BTreeMap<String, String> {
     items.iter().map(|item| (word(item, "name"), word(item, "decision"))).collect()
 }
 
+/// Names, decisions and reasons.
+fn reasons(document: &Value) -> Vec<[Value; 3]> {
+    let items = document["items"].as_array().unwrap_or_else(|| panic!("{document}"));
+    let words = |item: &Value| ["name", "decision", "reason"].map(|key| item[key].clone());
+    items.iter().map(words).collect()
+}
+
 fn expected(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, word)| ((*name).to_owned(), (*word).to_owned())).collect()
 }
@@ -80,16 +87,19 @@ fn after_the_death_of_daemon_and_shims_each_run_is_decided_once() {
         ("ends", "ended"),
         ("fail", "lost"),
         ("requeue", "lost"),
-        ("ask", "lost"),
+        ("ask", "resumed"),
         ("held", "adopted"),
     ]);
+    // What is asked for is foreseen as what `jr resume` says then.
     let foreseen = home.json(&["resume", "--dry-run"]);
     assert_eq!((&foreseen["schema"], &foreseen["dry_run"]), (&"jr.resume/1".into(), &true.into()));
     assert_eq!(decisions(&foreseen), all);
     assert!(files(&home.root()) == before, "a dry run changes no byte");
     assert_eq!(home.daemons(), Vec::<i32>::new());
 
-    check_decisions(&home, &home.json(&["resume"]));
+    let resumed = home.json(&["resume"]);
+    assert_eq!(reasons(&resumed), reasons(&foreseen));
+    check_decisions(&home, &resumed);
     assert_eq!(home.show("ends")["exit_code"], 7);
     for name in ["requeue", "ask"] {
         home.pid_of(name);
@@ -203,9 +213,16 @@ fn after_a_reboot_each_policy_is_followed_and_what_was_asked_for_waits() {
         println!("SKIPPED (no mount namespace can be made)");
         return;
     };
+    // Whoever only reads is told that this was before.
+    for words in [&["ps"][..], &["show", "ask"], &["why", "ask"], &["history"]] {
+        let told = text(&after_a_reboot(&home, words).expect("runs").stderr);
+        assert!(told.contains("was restarted") && told.contains("jr resume"), "{words:?}: {told}");
+        let told = text(&home.jr(words).stderr);
+        assert!(told.contains("no daemon runs") && !told.contains("restarted"), "{told}");
+    }
     let foreseen: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
-    let lost = expected(&[("fail", "lost"), ("requeue", "lost"), ("ask", "lost")]);
-    assert_eq!(decisions(&foreseen), lost, "{}", text(&listed.stderr));
+    let all = expected(&[("fail", "lost"), ("requeue", "lost"), ("ask", "resumed")]);
+    assert_eq!(decisions(&foreseen), all, "{}", text(&listed.stderr));
     // Any command that needs a daemon recovers; what waits for an answer goes on waiting.
     after_a_reboot(&home, &["queue", "set", "other", "-j", "1"]).expect("runs");
     let state = |name: &str| home.show(name)["state"].as_str().expect("text").to_owned();

@@ -50,6 +50,31 @@ fn a_plan_says_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
+fn between_two_moments_a_service_was_declared_otherwise() {
+    let project = Project::new(&format!("[services.web]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    let head = || project.json(&["log", "stat"])["seq"].to_string();
+    let from = head();
+    assert_eq!(project.json(&["diff", "--from", &from])["config"], serde_json::json!([]));
+    project.declare("[services.web]\ncommand = [\"sleep\", \"2000\"]\n");
+    project.jr(&["up", "--wait"]);
+    let to = head();
+    project.declare(&format!("[services.web]\n{STAYS}"));
+    project.jr(&["up", "--wait"]);
+    let diff = ["diff", "--from", &from, "--to", &to];
+    let changes = project.json(&diff);
+    assert_eq!(changes["same"], false);
+    let field = &changes["config"][0];
+    assert_eq!(field["field"], "config.services.web.command", "{changes}");
+    assert_eq!(field["b"], serde_json::json!(["sleep", "2000"]));
+    let told = home::text(&project.jr(&diff).stdout);
+    assert!(told.contains("services.web.command\n- ") && told.contains("2000\"]"), "{told}");
+    // There and back again.
+    assert_eq!(project.json(&["diff", "--from", &from])["config"], serde_json::json!([]));
+    project.jr(&["down"]);
+}
+
+#[test]
 fn only_what_changed_is_started_anew() {
     let project = Project::new(&format!("[services.a]\n{STAYS}[services.b]\n{STAYS}"));
     project.jr(&["up", "--wait"]);

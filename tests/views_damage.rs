@@ -175,7 +175,7 @@ fn pieces(envelopes: &[Envelope], kept: usize) -> impl Iterator<Item = &[Envelop
 }
 
 fn ask(place: &Place, question: &Question) -> Answer {
-    let document = offline::ask(place, question).map_err(|error| match error {
+    let answer = offline::ask(place, question).map_err(|error| match error {
         OfflineError::Query(QueryError::Damaged { message } | QueryError::Log { message }) => {
             Refusal::Files(message)
         }
@@ -184,7 +184,7 @@ fn ask(place: &Place, question: &Question) -> Answer {
         OfflineError::NoState(_) => Refusal::NoState,
         OfflineError::DaemonLives => Refusal::DaemonLives,
     })?;
-    let mut value = serde_json::to_value(document).expect("is JSON");
+    let mut value = serde_json::to_value(answer.document).expect("is JSON");
     hide_age(&mut value);
     Ok(value)
 }

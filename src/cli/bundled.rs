@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::parse;
 use super::error::CommandError;
+use super::shell::quote;
 use super::{exit, text};
 use crate::bundle::layout::{OutputName, OutputPart};
 use crate::bundle::{Bundle, BundleError};
@@ -71,6 +72,21 @@ impl Bundled {
         let wall = head.map(|stored| stored.envelope.time).unwrap_or_default();
         let (output, now) = (OnceCell::new(), Now { wall, boottime_ms: 0 });
         Ok(Self { bundle, views, output, now })
+    }
+
+    /// A bundle is of one environment.
+    ///
+    /// # Errors
+    /// Another one was named.
+    pub fn must_be_of(&self, named: &str) -> Result<(), CommandError> {
+        let environment = text::line(&self.bundle.header.environment);
+        if environment == named {
+            return Ok(());
+        }
+        let path = quote(self.bundle.path.as_os_str().as_encoded_bytes());
+        let message = format!("{path} is of environment {environment}, and has nothing of {named}");
+        let error = CommandError::new("environment_not_found", exit::NOT_FOUND, message);
+        Err(error.hint(format!("jr ps -a -e {environment} --bundle {path}, or leave -e out")))
     }
 
     /// The document that answers a question; "now" is the time of its last record.
@@ -165,7 +181,7 @@ impl Bundled {
     fn unpack(&self, run: RunId, view: &mut OutputView) -> Result<(), CommandError> {
         let mut is_absent = true;
         for part in OutputPart::ALL {
-            let path = Path::new(&view.base).with_added_extension(part.extension());
+            let path = view.base().with_added_extension(part.extension());
             let name = OutputName { run, attempt: view.attempt, part };
             let failed = |error: &BundleError| CommandError::of_bundle(&self.bundle.path, error);
             let bytes = self.bundle.output(name).map_err(|error| failed(&error))?;

@@ -122,6 +122,11 @@ impl Configuration {
         Ok(Selection { id, by, is_declared: name == DEFAULT, project: None })
     }
 
+    /// The environment that `-e` names.
+    pub fn flag(&self) -> Option<&str> {
+        self.flag.as_deref()
+    }
+
     /// Who names this environment for the present command: an option or a variable.
     pub fn named_by(&self, id: &str) -> Option<Chosen> {
         match (self.flag.as_deref(), self.search.environment.as_deref()) {

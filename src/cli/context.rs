@@ -12,6 +12,8 @@ use crate::config::select::DEFAULT;
 use crate::daemon::DaemonError;
 use crate::daemon::client::{self, Lines, Start, monotonic_ms};
 use crate::daemon::isolated::{self, Isolated};
+use crate::daemon::machine::elsewhere;
+use crate::daemon::offline::Answer;
 use crate::daemon::place::{Keeping, Place, PlaceVariables};
 use crate::log::part::Part;
 use crate::model::CommandId;
@@ -27,6 +29,11 @@ use super::mode::ModeArgs;
 use super::offline;
 use super::ui::{Color, Ui};
 
+/// While nobody writes to the log.
+const STALE: &str = "no daemon runs: this is what the last one knew; jr resume";
+/// Between a reboot and the next daemon.
+const AFTER_REBOOT: &str = "no daemon runs, and the machine was restarted since the last one did: \
+     this is the state before that, of which no process is left; jr resume";
 /// A daemon that starts or ends may hold the files without an answer for so long.
 const HANDOVER_MS: u64 = 30_000;
 /// Between two looks at it.
@@ -220,10 +227,13 @@ impl Context {
     /// From now on what is read is of that moment and that log.
     ///
     /// # Errors
-    /// The bundle cannot be believed.
+    /// The bundle cannot be believed, or is of another environment than the one that is named.
     pub fn look(&mut self, read: &ReadArgs) -> Result<(), CommandError> {
         self.at = read.at;
         let bundled = read.bundle.as_ref().map(|path| Bundled::open(path)).transpose()?;
+        if let (Some(bundled), Some(named)) = (&bundled, self.configuration.flag()) {
+            bundled.must_be_of(named)?;
+        }
         self.bundled = bundled.map(Box::new);
         Ok(())
     }
@@ -307,9 +317,9 @@ impl Context {
             if self.place.keeping == Keeping::Memory && !matches!(answered, Ok(None)) {
                 self.ui.warn(&offline::nothing_kept(&self.place));
             }
-            if let Some(document) = answered? {
-                self.tell_if_stale(question, &document);
-                return serde_json::to_vec(&document).map_err(|error| {
+            if let Some(answer) = answered? {
+                self.tell_if_stale(question, &answer);
+                return serde_json::to_vec(&answer.document).map_err(|error| {
                     let message = format!("cannot write JSON: {error}");
                     CommandError::new("internal", exit::FAILED, message)
                 });
@@ -319,20 +329,21 @@ impl Context {
     }
 
     /// Without a daemon the log ends where the last one did: what lives by it may have ended since.
-    fn tell_if_stale(&self, question: &Question, document: &Document) {
+    fn tell_if_stale(&self, question: &Question, answer: &Answer) {
         let lives = |run: &RunView| run.outcome.is_none();
-        let shows_living = match (&question.query, document) {
+        let shows_living = match (&question.query, &answer.document) {
             (Query::Ps(_) | Query::History(_), Document::Runs(list)) => {
                 list.items.iter().any(lives)
             }
             (_, Document::Lines(list)) => list.items.iter().any(|line| line.state != "ended"),
             (_, Document::Show(view)) => lives(&view.run),
             (_, Document::Why(view)) => lives(&view.run),
+            (_, Document::Services(list)) => list.items.iter().any(|one| one.pid.is_some()),
             _ => false,
         };
         if shows_living && question.at.is_none() && !self.is_told_stale.replace(true) {
-            let words = "no daemon runs: this is what the last one knew; jr resume";
-            self.ui.status(words);
+            let is_before = answer.is_of_other_boot && elsewhere(&self.place).is_none();
+            self.ui.status(if is_before { AFTER_REBOOT } else { STALE });
         }
     }
 

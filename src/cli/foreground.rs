@@ -218,7 +218,7 @@ impl<'a> Foreground<'a> {
         (self.shim, self.shim_is_gone) = (None, false);
         (self.session, self.typing) = (None, None);
         if self.view.as_ref().is_none_or(|view| view.follows_files) {
-            self.follow_output(output);
+            self.follow_output(Path::new(output));
         }
         if self.end.is_some() || !self.next_attempts.is_empty() {
             // It is over already: what it printed is all there is of it.
@@ -231,10 +231,10 @@ impl<'a> Foreground<'a> {
         }
     }
 
-    fn follow_output(&mut self, base: &str) {
-        let path = |ending: &str| PathBuf::from(format!("{base}{ending}"));
-        let stdout = Tail::new(path(".out"), self.stdout);
-        self.tails = Some([stdout, Tail::new(path(".err"), rustix::stdio::stderr())]);
+    fn follow_output(&mut self, base: &Path) {
+        let path = |ending: &str| base.with_added_extension(ending);
+        let stdout = Tail::new(path("out"), self.stdout);
+        self.tails = Some([stdout, Tail::new(path("err"), rustix::stdio::stderr())]);
     }
 
     /// The daemon names a shim only once it listens.
@@ -339,7 +339,7 @@ impl<'a> Foreground<'a> {
         let query = Query::Outputs { selectors: vec![run.to_string()], attempt: None };
         let outputs = self.context.read::<List<OutputView>>(&query).map(|list| list.items);
         if let Some(output) = outputs.ok().and_then(|mut outputs| outputs.pop()) {
-            self.follow_output(&output.base);
+            self.follow_output(output.base());
         }
     }
 

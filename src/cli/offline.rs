@@ -1,12 +1,13 @@
 //! Answers from files, when no daemon lives: reading needs none and starts none.
 
-use crate::daemon::offline::{self, OfflineError};
+use crate::daemon::offline::{self, Answer, OfflineError};
 use crate::daemon::place::{Keeping, Place};
 use crate::log::part::{self, Part};
 use crate::model::State;
 use crate::projections::query::{Document, FollowQuery, Query, QueryError, Question, Scope};
 use crate::projections::services;
 use crate::projections::view::{FollowView, InForceView, List};
+use crate::runners::linux::clock;
 
 use super::error::CommandError;
 use super::exit;
@@ -15,11 +16,14 @@ use super::exit;
 ///
 /// # Errors
 /// As the daemon would refuse it, or why the files cannot be read.
-pub fn answer(place: &Place, question: &Question) -> Result<Option<Document>, CommandError> {
+pub fn answer(place: &Place, question: &Question) -> Result<Option<Answer>, CommandError> {
     match offline::ask(place, question) {
-        Ok(document) => Ok(Some(document)),
+        Ok(answer) => Ok(Some(answer)),
         Err(OfflineError::DaemonLives) => Ok(None),
-        Err(OfflineError::NoState(_)) => nothing(place, &question.query).map(Some),
+        Err(OfflineError::NoState(_)) => {
+            let document = nothing(place, &question.query)?;
+            Ok(Some(Answer { document, is_of_other_boot: false }))
+        }
         Err(OfflineError::Query(error)) => Err(error.into()),
         Err(OfflineError::Files(error)) => {
             let error = CommandError::new("log", exit::FAILED, error.to_string());
@@ -115,7 +119,7 @@ fn nothing(place: &Place, query: &Query) -> Result<Document, CommandError> {
         Query::Services => Ok(Document::Services(list("jr.status/1"))),
         Query::Ports => Ok(Document::Ports(list("jr.ports/1"))),
         Query::Plan(wish) => {
-            let plan = services::plan(&State::default(), wish)?;
+            let plan = services::plan(&State::default(), wish, clock::now().wall)?;
             Ok(Document::Plan(plan))
         }
         Query::Candidates(_) => Ok(Document::Candidates(list("jr.candidates/1"))),

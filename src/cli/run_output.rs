@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
 
 use super::context::Context;
 use super::error::CommandError;
@@ -21,7 +20,7 @@ use crate::runners::capture::reader::{Output, Piece};
 /// # Errors
 /// A file cannot be read.
 pub fn open_output(view: &OutputView) -> io::Result<Output> {
-    let base = Path::new(&view.base);
+    let base = view.base();
     let opened = match view.until_ms {
         Some(until) => Output::open_until(base, limits::OUTPUT_BYTES_MAX, UnixMillis(until)),
         None => Output::open(base, limits::OUTPUT_BYTES_MAX),
@@ -188,7 +187,7 @@ impl RunOutput {
             };
             let left = output.kept(*stream).end;
             if let Some(printed) = printed.filter(|printed| *printed > left) {
-                let is_there = stream.path(Path::new(&view.base)).exists();
+                let is_there = stream.path(view.base()).exists();
                 let left = what_is_left(is_there.then_some(left), view.absent.as_deref());
                 let words = format!("{printed} bytes were printed, {left}");
                 context.ui.warn(&self.about(attempt, *stream, &words));
@@ -207,7 +206,7 @@ impl RunOutput {
     }
 
     fn failed(&self, attempt: u32, error: &io::Error) -> CommandError {
-        CommandError::io(&self.attempts[&attempt].base, error)
+        CommandError::io(self.attempts[&attempt].base().display(), error)
     }
 
     fn about(&self, attempt: u32, stream: StreamName, words: &str) -> String {
@@ -302,7 +301,7 @@ impl RunOutput {
     ) -> Result<(), CommandError> {
         let key = (attempt, stream);
         let printed = self.printed.get(&key).copied();
-        let path = stream.path(Path::new(&self.attempts[&attempt].base));
+        let path = stream.path(self.attempts[&attempt].base());
         let length = match std::fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

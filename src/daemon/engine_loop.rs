@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::clock_watch::ClockWatch;
 use super::error::DaemonError;
 use super::mailbox::Mailbox;
 use super::message::{Order, ToEngine, ToStorage};
@@ -36,6 +37,7 @@ pub struct EngineLoop {
     news: watch::Sender<News>,
     /// The seq from which on the hot segment is to be sealed; `None` while it is.
     seal_at: Option<u64>,
+    clocks: ClockWatch,
 }
 
 /// Where the engine meets sealing and pruning.
@@ -71,6 +73,7 @@ impl EngineLoop {
             pruner,
             news,
             seal_at: Some(seal_at),
+            clocks: ClockWatch::new(clock::now()),
         }
     }
 
@@ -118,10 +121,21 @@ impl EngineLoop {
 
     /// Feeds an input whose reply nobody waits for.
     fn feed(&mut self, input: Input) -> Result<(), DaemonError> {
+        self.look_at_clocks()?;
         let events = self.engine.step(input, clock::now()).map_err(DaemonError::Bug)?;
         self.decided.extend(events);
         let released = self.engine.released();
         self.let_go(released);
+        Ok(())
+    }
+
+    /// Records that the wall clock was set before anything else has a time of it.
+    fn look_at_clocks(&mut self) -> Result<(), DaemonError> {
+        let now = clock::now();
+        let Some(by_ms) = self.clocks.look(now, clock::now) else { return Ok(()) };
+        let seen = Input::Observed(Observation::ClockJumped { by_ms });
+        let events = self.engine.step(seen, clock::now()).map_err(DaemonError::Bug)?;
+        self.decided.extend(events);
         Ok(())
     }
 
@@ -158,6 +172,7 @@ impl EngineLoop {
                 self.feed(Input::Command(*request))?;
             }
             ToEngine::Observed(seen) => {
+                self.look_at_clocks()?;
                 for observation in seen {
                     self.feed(Input::Observed(observation))?;
                 }

@@ -5,7 +5,7 @@ use super::configuring::resumes;
 use super::error::DaemonError;
 use super::offline::{self, OfflineError};
 use super::place::Place;
-use super::start::{beginning, document_in_force};
+use super::start::{beginning, document_in_force, jump_since_last};
 use super::{recovery, upkeep};
 use crate::log::part;
 use crate::model::engine::Input;
@@ -41,6 +41,18 @@ impl Foreseen {
 /// # Errors
 /// [`OfflineError`]; also [`OfflineError::DaemonLives`]: then nothing is left to recover.
 pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
+    ahead(place, false)
+}
+
+/// As [`foresee`], with `jr resume` as the first thing that this daemon is asked.
+///
+/// # Errors
+/// As [`foresee`].
+pub fn foresee_resumed(place: &Place) -> Result<Foreseen, OfflineError> {
+    ahead(place, true)
+}
+
+fn ahead(place: &Place, is_asked: bool) -> Result<Foreseen, OfflineError> {
     let look = offline::look(place)?;
     let failed = |error: crate::log::LogError| OfflineError::Files(DaemonError::from(error));
     let last = look.reader.head().map_err(failed)?.seq;
@@ -50,14 +62,15 @@ pub fn foresee(place: &Place) -> Result<Foreseen, OfflineError> {
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let mut events = Vec::new();
-    for input in beginning(place, boot, findings) {
+    let jump = jump_since_last(&engine, &look.reader, boot).map_err(failed)?;
+    for input in beginning(place, boot, jump, findings) {
         let step = engine.step(input, clock::now());
         events.extend(step.map_err(|error| OfflineError::Files(DaemonError::Bug(error)))?);
     }
     // As the daemon: by what was in force, before anybody looks at the files again.
     let document = document_in_force(place, engine.state());
     let resumes = document.is_some_and(|document| resumes(&document));
-    if resumes {
+    if resumes || is_asked {
         let asker = Some(upkeep::configured());
         let (cause, facts_seq) = (upkeep::own_cause(), engine.state().seq);
         let command = Command::ResumeInterrupted { asker };

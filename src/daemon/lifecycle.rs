@@ -18,10 +18,10 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use super::clock_watch::ClockWatch;
 use super::error::DaemonError;
 use super::filesystem;
 use super::known;
-use super::mailbox::Mailbox;
 use super::message::ToEngine;
 use super::place::Place;
 use super::recovery;
@@ -223,7 +223,7 @@ async fn watch_for_end(
     let engine = shared.engine.clone();
     let mut terminate = signal(SignalKind::terminate()).ok();
     let mut interrupt = signal(SignalKind::interrupt()).ok();
-    let mut jump = ClockWatch::new();
+    let mut clocks = ClockWatch::new(clock::now());
     let look = Duration::from_millis((options.idle_exit_ms / 8).clamp(20, 5_000));
     let mut tick = tokio::time::interval(look);
     let mut idle_since = clock::boottime_ms();
@@ -238,7 +238,10 @@ async fn watch_for_end(
             }),
             _ = failed.changed() => return,
             _ = tick.tick() => {
-                jump.look(&engine);
+                // The engine, which may sleep, looks for itself and records it.
+                if clocks.look(clock::now(), clock::now).is_some() {
+                    engine.post(ToEngine::Observed(Vec::new()));
+                }
                 settling.look(*shared.applied.borrow());
                 let now = clock::boottime_ms();
                 // What only its memory has would be gone with it.
@@ -296,35 +299,6 @@ impl Settling {
         }
         self.is_settled = is_quiet;
         self.seen = head;
-    }
-}
-
-/// Notices when the wall clock moves against `CLOCK_BOOTTIME`.
-struct ClockWatch {
-    offset_ms: i64,
-}
-
-impl ClockWatch {
-    /// Smaller moves are the work of a time service and need no mention.
-    const WORTH_SAYING_MS: i64 = 1_000;
-
-    fn new() -> Self {
-        Self { offset_ms: Self::offset() }
-    }
-
-    fn offset() -> i64 {
-        let now = clock::now();
-        now.wall.0.saturating_sub(i64::try_from(now.boottime_ms).unwrap_or(i64::MAX))
-    }
-
-    fn look(&mut self, engine: &Mailbox<ToEngine>) {
-        let offset = Self::offset();
-        let by_ms = offset - self.offset_ms;
-        if by_ms.abs() >= Self::WORTH_SAYING_MS {
-            self.offset_ms = offset;
-            let jump = crate::model::Observation::ClockJumped { by_ms };
-            engine.post(ToEngine::Observed(vec![jump]));
-        }
     }
 }
 

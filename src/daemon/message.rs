@@ -28,7 +28,7 @@ pub enum ToEngine {
         /// Where the reply goes.
         reply: oneshot::Sender<Reply>,
     },
-    /// What the shims saw.
+    /// What the shims saw; nothing, where the engine is only to look at the clocks.
     Observed(Vec<Observation>),
     /// A client of the foreground waits to hand over its standard input to this run.
     AwaitAttach {

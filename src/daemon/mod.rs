@@ -17,6 +17,7 @@
 pub mod admission;
 pub mod blobs;
 pub mod client;
+mod clock_watch;
 pub mod configuring;
 pub mod declaration;
 pub mod doctor;

@@ -218,31 +218,43 @@ pub fn ask_soon(place: &Place, question: &Question) -> Result<Document, OfflineE
     Ok(with_world(place, |world| answer(question, &views, &near, world, clock::now()))?)
 }
 
+/// What the files say.
+#[derive(Debug)]
+pub struct Answer {
+    /// To the question.
+    pub document: Document,
+    /// The latest daemon ran in another boot than this one: of what lives by the log no process is
+    /// left.
+    pub is_of_other_boot: bool,
+}
+
 /// Answers one question from the files.
 ///
 /// # Errors
 /// [`OfflineError`].
-pub fn ask(place: &Place, question: &Question) -> Result<Document, OfflineError> {
+pub fn ask(place: &Place, question: &Question) -> Result<Answer, OfflineError> {
     let Look { reader, _lock } = look(place)?;
     let boot = clock::boot_id();
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
+    let with = |views: &Views, log: &dyn LogSource| {
+        let ask = |world: &Where<'_>| answer(question, views, log, world, clock::now());
+        let is_of_other_boot = views.state().boot != boot;
+        with_world(place, ask).map(|document| Answer { document, is_of_other_boot })
+    };
     let opened = Views::open_readonly(&place.views(), boot, &reader);
     if let (Err(ViewsError::Log(_)), Some(At::Seq(last))) = (&opened, question.at) {
         let upto = Upto { reader: &reader, last };
         let views = Views::in_memory(boot, &upto).map_err(DaemonError::from)?;
-        return Ok(with_world(place, |world| {
-            answer(question, &views, &upto, world, clock::now())
-        })?);
+        return Ok(with(&views, &upto)?);
     }
     let views = opened.map_err(DaemonError::from)?;
-    let answered =
-        with_world(place, |world| answer(question, &views, &reader, world, clock::now()));
+    let answered = with(&views, &reader);
     if !matches!(answered, Err(QueryError::Damaged { .. })) {
         return Ok(answered?);
     }
     // The log has everything; the next daemon makes the file anew.
     let views = Views::in_memory(boot, &reader).map_err(DaemonError::from)?;
-    Ok(with_world(place, |world| answer(question, &views, &reader, world, clock::now()))?)
+    Ok(with(&views, &reader)?)
 }
 
 /// What a prune would take away, by the files.

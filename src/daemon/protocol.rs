@@ -316,8 +316,8 @@ pub struct HoldRequest {
 /// What a pause or a resume does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldReply {
-    /// Run and `held`, `pausing`, `already_paused`, `stopping` or `already_ended`; of a resume
-    /// `resumed`, `not_paused` or `already_ended`.
+    /// Run and `held`, `paused`, `pausing`, `already_paused`, `stopping` or `already_ended`; of a
+    /// resume `resumed`, `resuming`, `not_paused` or `already_ended`.
     pub runs: Vec<(RunId, String)>,
 }
 

@@ -8,6 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use tokio::sync::watch;
 
 use super::admission::Admission;
+use super::clock_watch;
 use super::configuring::{Configuring, InForce, ToConfiguring};
 use super::engine_loop::{EngineLoop, Keeping};
 use super::error::DaemonError;
@@ -23,7 +24,7 @@ use super::recovery;
 use super::storage::Storage;
 use super::views_loop::{Questions, ToViews, ViewsLoop};
 use crate::config::document::Document;
-use crate::log::{Blobs, MemoryFolder, Reader, SegmentHeader, Store, segments};
+use crate::log::{Blobs, LogError, MemoryFolder, Reader, SegmentHeader, Store, segments};
 use crate::model::{BootId, Engine, Finding, Input, Observation, QueueName, RunId, State};
 use crate::projections::{Views, ViewsError};
 use crate::runners::linux::clock;
@@ -94,7 +95,7 @@ pub fn start(place: &Place, options: RunOptions) -> Result<Started, DaemonError>
     let (adopted, next_shim) = (found.adopted, found.next_shim);
     let taken = occupied(engine.state(), &adopted);
     let pool = Pool::new(place.clone(), inbox.clone(), orders.clone(), adopted, next_shim, taken);
-    let begin = beginning(place, boot, found.findings);
+    let begin = beginning(place, boot, jump_since_last(&engine, &log, boot)?, found.findings);
     let admission = Admission::new(place.clone());
     let (engine_of, asked, stores) = (inbox.clone(), questions.clone(), admission.clone());
     let pruner = Pruner::new(place.clone(), boot, log.clone(), engine_of, asked, stores);
@@ -283,10 +284,21 @@ fn has_something(path: &Path) -> bool {
     }
 }
 
+/// Whether the clock was set back since the last record.
+pub(super) fn jump_since_last(
+    engine: &Engine,
+    log: &Reader,
+    boot: BootId,
+) -> Result<Option<Observation>, LogError> {
+    let last = log.get(engine.state().seq)?.map(|envelope| envelope.time);
+    Ok(clock_watch::jump_before(engine.state(), boot, last, clock::now().wall))
+}
+
 /// What the engine takes before any client.
 pub(super) fn beginning(
     place: &Place,
     boot: BootId,
+    jump: Option<Observation>,
     findings: Vec<(RunId, Finding)>,
 ) -> Vec<Input> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -299,6 +311,7 @@ pub(super) fn beginning(
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
         }),
     ];
+    inputs.extend(jump.map(Input::Observed));
     inputs.extend(findings.into_iter().map(|(run, finding)| Input::Found { run, finding }));
     inputs.push(Input::RecoveryDone);
     inputs

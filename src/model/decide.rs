@@ -36,7 +36,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// [`Rejection`]: nothing happens, and why.
-pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> {
+pub fn command(state: &State, request: &Request, now: Now) -> Result<Decision, Rejection> {
     match &request.command {
         Command::Run { run, spec, key_holder, ended } => {
             admit_run(state, request, *run, spec, key_holder.as_ref(), ended)
@@ -62,7 +62,7 @@ pub fn command(state: &State, request: &Request) -> Result<Decision, Rejection> 
             prune::request(state, *before, *keep_days, *keep_runs)
         }
         Command::Configure { resolution } => Ok(config::configure(state, resolution)),
-        Command::Up { wish, asker } => up(state, request, wish, asker.as_ref()),
+        Command::Up { wish, asker } => up(state, request, wish, asker.as_ref(), now),
         Command::Down { services, asker } => {
             let plan = plan::down(state, services.as_deref(), asker.as_ref())?;
             Ok(Decision { events: plan.events, reply: Reply::Planned(plan.steps) })
@@ -90,10 +90,15 @@ fn up(
     request: &Request,
     wish: &plan::Wish,
     asker: Option<&Asker>,
+    now: Now,
 ) -> Result<Decision, Rejection> {
     let seen = state.commands.contains_key(&request.cause.command);
     let again = plan::Wish { anew: wish.anew && !seen, ..wish.clone() };
-    let plan = plan::up(state, &again, request.cause.command.to_u128(), asker)?;
+    let plan = plan::up(
+        state,
+        &again,
+        plan::Asked { seed: request.cause.command.to_u128(), asker, now: now.wall },
+    )?;
     room_for(state, plan.steps.len())?;
     Ok(Decision { events: plan.events, reply: Reply::Planned(plan.steps) })
 }

@@ -198,7 +198,7 @@ impl Engine {
 
     fn take_command(&mut self, step: &mut Step, request: &Request) -> Result<(), IllegalEvent> {
         step.cause = Some(request.cause);
-        let reply = match decide::command(&self.state, request) {
+        let reply = match decide::command(&self.state, request, step.now) {
             Ok(decision) => {
                 self.append_all(step, decision.events)?;
                 decision.reply

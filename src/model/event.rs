@@ -470,6 +470,14 @@ impl Event {
         }
     }
 
+    /// The batch whose queue is paused, or gives starts again.
+    pub fn held_batch(&self) -> Option<RunId> {
+        let (Self::QueuePaused { queue, .. } | Self::QueueUnpaused { queue, .. }) = self else {
+            return None;
+        };
+        queue.batch()
+    }
+
     /// The service that it is about.
     pub fn service(&self) -> Option<&ServiceName> {
         match self {

@@ -258,6 +258,9 @@ path_name!(
     "service name"
 );
 
+/// How queues of batches begin.
+const BATCH_QUEUE: &str = "batch-";
+
 impl QueueName {
     /// Where detached runs go when nothing else is said.
     pub fn default_queue() -> Self {
@@ -266,7 +269,12 @@ impl QueueName {
 
     /// The queue that a batch has for itself.
     pub fn of_batch(batch: RunId) -> Self {
-        Self(format!("batch-{batch}"))
+        Self(format!("{BATCH_QUEUE}{batch}"))
+    }
+
+    /// The batch that has it for itself, if it is named as such a queue.
+    pub fn batch(&self) -> Option<RunId> {
+        self.0.strip_prefix(BATCH_QUEUE)?.parse().ok()
     }
 }
 
@@ -293,6 +301,15 @@ mod tests {
         by_text.sort_by_key(ToString::to_string);
         ids.sort();
         assert_eq!(ids, by_text);
+    }
+
+    #[test]
+    fn the_queue_of_a_batch_names_it() {
+        let batch = RunId::from_chance(7);
+        assert_eq!(QueueName::of_batch(batch).batch(), Some(batch));
+        for other in ["default", "batch-", "batch-nightly", "of-batch-aaaaaaaaaaaa"] {
+            assert_eq!(other.parse::<QueueName>().expect("a name").batch(), None, "{other}");
+        }
     }
 
     #[test]

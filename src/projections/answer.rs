@@ -87,7 +87,7 @@ fn answer_plainly(
         Query::Interrupted => Document::Runs(resolve::interrupted(moment, place)?),
         Query::Services => Document::Services(services::services(moment.state()?, moment.now())),
         Query::Ports => Document::Ports(services::ports(moment.state()?)),
-        Query::Plan(wish) => Document::Plan(services::plan(moment.state()?, wish)?),
+        Query::Plan(wish) => Document::Plan(services::plan(moment.state()?, wish, moment.now())?),
         Query::Queues => Document::Queues(queues::queues(moment.state()?)),
     })
 }

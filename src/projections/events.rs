@@ -40,7 +40,8 @@ pub(super) fn events(
             }
             seqs.retain(|seq| *seq >= from_of_run);
             let mut records = moment.source.get_many(&seqs)?;
-            records.retain(fits);
+            // As who follows the run sees them.
+            records.retain(|stored| fits(stored) && stored.envelope.event.run().is_some());
             limited(records, query)
         }
         None if query.from.is_none() && query.limit.is_some() => newest(query, moment, &fits)?,

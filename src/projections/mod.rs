@@ -57,7 +57,7 @@ pub use event_view::event_view;
 pub use keep::Policy;
 pub use lineage::BatchLineState;
 pub use query::{At, Document, Query, QueryError, Question, Scope};
-pub use resumption::decisions;
+pub use resumption::{RESUMED, decisions};
 pub use run_view::run_view;
 pub use source::{LogSource, MemoryLog, SourceError, Stored};
 pub use views::{Pace, Start, Views};

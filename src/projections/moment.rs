@@ -204,6 +204,10 @@ impl<'a> Moment<'a> {
         }
         for stored in self.source.get_many(&seqs)? {
             let envelope = &stored.envelope;
+            // What is done to the queue of a batch is no record of the run.
+            if envelope.event.run() != Some(run.id) {
+                continue;
+            }
             let illegal = |source| ViewsError::Illegal { seq: envelope.seq, source };
             match &mut folded {
                 None => folded = Run::admitted(envelope),

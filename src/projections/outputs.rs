@@ -148,7 +148,7 @@ fn view(
         run_id: run.id.to_string(),
         name: run.spec.name.clone(),
         attempt,
-        base: (place.output)(run.id, attempt).to_string_lossy().into_owned(),
+        base: Some((place.output)(run.id, attempt).to_string_lossy().into_owned()),
         until_ms: (open && moment.is_past()).then_some(moment.now().0),
         open,
         run_open: run.outcome.is_none() && may_come,

@@ -8,6 +8,9 @@ use super::why::end_words;
 use crate::model::reason::QueuedReason;
 use crate::model::{Envelope, Event, ExitStatus, Run, RunId, State};
 
+/// What is said of a run that is let go on.
+pub const RESUMED: &str = "it was interrupted and waited to be asked for; it is queued again";
+
 /// The decisions in these records, which follow `before` directly, in the order of admission.
 pub fn decisions(before: &State, records: &[Envelope]) -> Vec<DecisionView> {
     let mut items: BTreeMap<u64, DecisionView> = BTreeMap::new();
@@ -25,8 +28,7 @@ pub fn decisions(before: &State, records: &[Envelope]) -> Vec<DecisionView> {
         let Some(run) = before.runs.get(run) else { continue };
         let item = items.entry(run.first_seq).or_insert_with(|| empty(run));
         "resumed".clone_into(&mut item.decision);
-        "it was interrupted and waited to be asked for; it is queued again"
-            .clone_into(&mut item.reason);
+        RESUMED.clone_into(&mut item.reason);
         item.events.push(envelope.seq);
     }
     items.into_values().collect()

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::query::QueryError;
 use super::run_view::rfc3339;
 use super::view::{List, PortView, ServiceView, StepView};
-use crate::limits;
 use crate::model::command::Rejection;
 use crate::model::event::Outcome;
 use crate::model::service::gate::{Gate, Waits, gate, is_ready};
 use crate::model::service::plan::{self, Step, Verb, Wish};
+use crate::model::service::restart::is_crash_looping;
 use crate::model::service::spec::{Health, Role};
 use crate::model::service::state::{Replica, Service, Standing};
 use crate::model::{Phase, Run, State, UnixMillis};
@@ -89,9 +89,7 @@ fn living(
     standing: &Standing,
     now: UnixMillis,
 ) -> (&'static str, Option<String>) {
-    let ran_ms = run.process.as_ref().map_or(0, |process| now.0.saturating_sub(process.at.0));
-    let stable_ms = i64::try_from(standing.spec.supervision.stable_ms).unwrap_or(i64::MAX);
-    let loops = run.streak >= limits::CRASH_LOOP && (ran_ms < stable_ms || !run.attempt_lives);
+    let loops = is_crash_looping(run, &standing.spec.supervision, now);
     let last = || run.last_end.as_ref().map(|end| super::why::end_words(end.status));
     let last = || last().map(|words| format!("its last attempt {words}"));
     match run.phase {
@@ -104,10 +102,7 @@ fn living(
         Phase::Starting if loops => ("crash_looping", last()),
         Phase::Starting => ("starting", None),
         Phase::Running if run.health == Some(Health::Unhealthy) => ("unhealthy", None),
-        // Who answers is counted on by what depends on it, whatever was before.
-        Phase::Running if loops && !run.health.is_some_and(Health::is_ready) => {
-            ("crash_looping", last())
-        }
+        Phase::Running if loops => ("crash_looping", last()),
         Phase::Running if run.restart.is_some() => {
             ("restarting", run.restart.map(|reason| reason.word().to_owned()))
         }
@@ -191,15 +186,18 @@ pub(super) fn ports(state: &State) -> List<PortView> {
     List { schema: "jr.ports/1".to_owned(), items: items.collect() }
 }
 
-/// What a wish would come to.
+/// What a wish would come to at `now`.
 ///
 /// # Errors
 /// [`QueryError::NoSuchService`].
-pub fn plan(state: &State, wish: &Wish) -> Result<List<StepView>, QueryError> {
-    let plan = plan::up(state, wish, 0, None).map_err(|rejection| match rejection {
-        Rejection::NoSuchService(service) => QueryError::NoSuchService { service },
-        other => QueryError::Log { message: other.to_string() },
-    })?;
+pub fn plan(state: &State, wish: &Wish, now: UnixMillis) -> Result<List<StepView>, QueryError> {
+    let plan =
+        plan::up(state, wish, plan::Asked { seed: 0, asker: None, now }).map_err(|rejection| {
+            match rejection {
+                Rejection::NoSuchService(service) => QueryError::NoSuchService { service },
+                other => QueryError::Log { message: other.to_string() },
+            }
+        })?;
     let items = plan.steps.iter().map(|step| {
         let view = step_view(step);
         // Its id will be another one.

@@ -327,6 +327,11 @@ impl Views {
                 self.live.insert(run.first_seq, id);
                 self.admit(&run)?;
             }
+        } else if let Some(batch) = envelope.event.held_batch()
+            && let Some(run) = self.state.runs.get(&batch)
+        {
+            // Its queue is there for it alone: what is done to that is done to the batch.
+            self.delta.events.entry(run.first_seq).or_default().push(envelope.seq);
         }
         if let Some(mut run) = ending {
             run.apply(envelope).map_err(illegal)?;

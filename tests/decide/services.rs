@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jr::limits;
 use jr::model::event::{LostReason, StopReason};
 use jr::model::service::plan::{Because, Step, Verb, Wish};
 use jr::model::service::probe::{Probe, ProbePort, ProbeWay};
@@ -163,6 +164,47 @@ fn up_leaves_paused_what_somebody_paused_and_says_so() {
     let (events, steps) = up(&mut jr, &[("web", spec(1, supervision()))]);
     assert_eq!((kinds(&events), steps[0].verb), (vec![], Verb::Keep));
     assert_eq!(steps[0].because, Because::Paused);
+}
+
+/// Why a step of `up` leaves the service as it is.
+fn kept(jr: &mut Fixture, declared: &[(&str, ServiceSpec)]) -> Vec<Because> {
+    let (events, steps) = up(jr, declared);
+    assert_eq!(events, []);
+    assert!(steps.iter().all(|step| step.verb == Verb::Keep), "{steps:?}");
+    steps.iter().map(|step| step.because).collect()
+}
+
+#[test]
+fn up_says_of_what_is_not_up_how_it_is() {
+    let mut jr = Fixture::new();
+    let db = Supervision { readiness: Some(probe()), ..supervision() };
+    let web = Supervision { depends_on: vec![on("db", ServiceCondition::Ready)], ..supervision() };
+    let all = [("db", spec(1, db)), ("web", spec(1, web))];
+    up(&mut jr, &all);
+    assert_eq!(kept(&mut jr, &all), [Because::Starting, Because::Waiting]);
+    started(&mut jr, "db");
+    assert_eq!(kept(&mut jr, &all), [Because::Starting, Because::Waiting], "it is not ready");
+    healthy(&mut jr, "db", Health::Ready);
+    assert_eq!(kept(&mut jr, &all), [Because::Up, Because::Starting]);
+    started(&mut jr, "web");
+    assert_eq!(kept(&mut jr, &all), [Because::Up, Because::Up]);
+    for streak in 1..=limits::CRASH_LOOP {
+        ended(&mut jr, "web", exited(1));
+        let is = if streak < limits::CRASH_LOOP {
+            [Because::Restarting, Because::Starting]
+        } else {
+            [Because::CrashLooping; 2]
+        };
+        assert_eq!(kept(&mut jr, &all)[1], is[0], "after end {streak}");
+        jr.pass(400);
+        assert_eq!(kept(&mut jr, &all)[1], is[1], "after end {streak}");
+        started(&mut jr, "web");
+    }
+    assert_eq!(kept(&mut jr, &all)[1], Because::CrashLooping, "it may not last either");
+    jr.pass(10_000);
+    assert_eq!(kept(&mut jr, &all)[1], Because::Up);
+    healthy(&mut jr, "db", Health::Unhealthy);
+    assert_eq!(kept(&mut jr, &all)[0], Because::Unhealthy);
 }
 
 #[test]

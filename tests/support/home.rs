@@ -254,7 +254,7 @@ pub(crate) fn state_of(pid: i32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-fn parent_of(pid: i32) -> Option<i32> {
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     let stat = String::from_utf8_lossy(&proc_file(pid, "stat")).into_owned();
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }

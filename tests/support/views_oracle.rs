@@ -114,6 +114,24 @@ pub(crate) fn ps(records: &[Stored], all: bool, at: Option<u64>, now: Now) -> Li
     List { schema: "jr.ps/1".to_owned(), items }
 }
 
+/// For how long the queue of a batch gave no starts.
+fn held_ms(records: &[Stored], batch: &Run, now: UnixMillis) -> u64 {
+    let (mut held_ms, mut began) = (0, None::<i64>);
+    let queue = QueueName::of_batch(batch.id);
+    for stored in records {
+        let time = stored.envelope.time.0;
+        match &stored.envelope.event {
+            Event::QueuePaused { queue: of, .. } if *of == queue => began = Some(time),
+            Event::QueueUnpaused { queue: of, .. } if *of == queue => {
+                held_ms += began.take().map_or(0, |began| (time - began).max(0));
+            }
+            _ => {}
+        }
+    }
+    held_ms += began.map_or(0, |began| (now.0 - began).max(0));
+    u64::try_from(held_ms).expect("positive")
+}
+
 /// Since when it runs, without its pauses, and how long the last successes of its name took.
 pub(crate) fn progress(
     records: &[Stored],
@@ -127,7 +145,8 @@ pub(crate) fn progress(
     }
     let since = |begun: UnixMillis| u64::try_from(now.0 - begun.0).unwrap_or(0);
     if let Some(counts) = tally(runs, run) {
-        let (mut view, share) = ProgressView::of_batch(&counts, since(run.started_at?));
+        let elapsed_ms = since(run.started_at?).saturating_sub(held_ms(records, run, now));
+        let (mut view, share) = ProgressView::of_batch(&counts, elapsed_ms);
         estimate(&mut view, share, state(records, runs, run) == "paused", now);
         return Some(Box::new(view));
     }
@@ -240,15 +259,22 @@ pub(crate) fn history_queries(chance: &[u16]) -> Vec<HistoryQuery> {
     ]
 }
 
-/// `show` tells of the run's own records, all of them.
+/// `show` tells of the run's own records, all of them, and of what was done to a batch's queue.
 pub(crate) fn check_show(records: &[Stored], run: &Run, show: &ShowView, now: Now) {
     assert_eq!(show.run.progress, progress(records, &runs(records, u64::MAX), run, now.wall));
-    let own: Vec<&Stored> =
-        records.iter().filter(|one| one.envelope.event.run() == Some(run.id)).collect();
+    let queue = QueueName::of_batch(run.id);
+    let is_own = |event: &Event| match event {
+        Event::QueuePaused { queue: of, .. } | Event::QueueUnpaused { queue: of, .. } => {
+            *of == queue
+        }
+        event => event.run() == Some(run.id),
+    };
+    let own: Vec<&Stored> = records.iter().filter(|one| is_own(&one.envelope.event)).collect();
     let seqs: Vec<u64> = show.timeline.iter().map(|event| event.seq).collect();
     assert_eq!(seqs, own.iter().map(|one| one.envelope.seq).collect::<Vec<_>>());
     assert_eq!(show.run.first_seq, run.first_seq);
-    assert_eq!(show.run.last_seq, *seqs.last().expect("its admission"));
+    let last = own.iter().rev().find(|one| one.envelope.event.run().is_some());
+    assert_eq!(show.run.last_seq, last.expect("its admission").envelope.seq);
     let count = |kind| own.iter().filter(|one| one.envelope.event.kind_name() == kind).count();
     assert_eq!(show.attempts.len(), count("attempt_intended"));
     let ended = show.attempts.iter().filter(|attempt| attempt.state == "ended").count();

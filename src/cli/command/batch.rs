@@ -102,7 +102,13 @@ impl Runnable for BatchArgs {
         let answer = context.open("/v1/batch", &request)?;
         let heeded: &[Signal] = if context.place.is_isolated() { &ENDING } else { &[Signal::INT] };
         let signals = Blocked::new(heeded).map_err(|error| CommandError::io("signals", &error))?;
-        let run = Watch { context, signals: &signals, batch: None, interrupts: 0 };
+        let run = Watch {
+            context,
+            signals: &signals,
+            batch: None,
+            interrupts: 0,
+            pauses: Pauses::default(),
+        };
         let run = run.follow(answer)?;
         drop(signals);
         let Some(run) = run else { return Ok(exit::INTERRUPTED) };
@@ -186,6 +192,31 @@ struct Watch<'a> {
     batch: Option<RunId>,
     /// How often somebody wanted the end.
     interrupts: u32,
+    pauses: Pauses,
+}
+
+/// For how long a batch stood still, as far as this client saw it.
+#[derive(Debug, Default)]
+struct Pauses {
+    over_ms: i64,
+    /// How long it had lasted at the begin of the one that is not over.
+    began_ms: Option<i64>,
+}
+
+impl Pauses {
+    /// How long it went on, of so long that it has lasted.
+    fn without(&mut self, is_paused: bool, lasted_ms: i64) -> u64 {
+        match self.began_ms {
+            None if is_paused => self.began_ms = Some(lasted_ms),
+            Some(began_ms) if !is_paused => {
+                self.over_ms = self.over_ms.saturating_add(lasted_ms.saturating_sub(began_ms));
+                self.began_ms = None;
+            }
+            None | Some(_) => {}
+        }
+        let went_on = self.began_ms.unwrap_or(lasted_ms).saturating_sub(self.over_ms);
+        u64::try_from(went_on).unwrap_or(0)
+    }
 }
 
 impl Watch<'_> {
@@ -221,7 +252,7 @@ impl Watch<'_> {
             RunLine::Admitted { run_id, lines, .. } => {
                 self.batch = Some(run_id);
                 let counts = BatchView { lines, queued: lines, ..BatchView::default() };
-                self.show(&counts, false, None);
+                self.show(&counts, false, 0);
                 if ui.verbose {
                     ui.status(&format!("batch {run_id}: {lines} lines"));
                 }
@@ -310,18 +341,18 @@ impl Watch<'_> {
         false
     }
 
-    fn show_run(&self, run: &RunView) {
+    fn show_run(&mut self, run: &RunView) {
         let is_paused = run.state == "paused";
-        self.show(&run.batch.unwrap_or_default(), is_paused, run.duration_ms);
+        let ran_ms = run.duration_ms.map(|lasted_ms| self.pauses.without(is_paused, lasted_ms));
+        self.show(&run.batch.unwrap_or_default(), is_paused, ran_ms.unwrap_or(0));
     }
 
     /// Draws how far it is, and how long the rest may take while it goes on.
-    fn show(&self, counts: &BatchView, is_paused: bool, ran_ms: Option<i64>) {
+    fn show(&self, counts: &BatchView, is_paused: bool, ran_ms: u64) {
         let ui = &self.context.ui;
         if !ui.shows_progress() {
             return;
         }
-        let ran_ms = ran_ms.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0);
         let (mut view, share) = ProgressView::of_batch(counts, ran_ms);
         estimate(&mut view, share, is_paused, progress::now());
         let left = progress::left_words(&view, Detail::Short).filter(|_| !is_paused);
@@ -448,6 +479,17 @@ mod tests {
         assert!(whole.starts_with("[====") && !whole.contains('>'));
         assert!(!draw(&BatchView::default(), false, None, 80).is_empty());
         assert_eq!((percent(&counts), percent(&all), percent(&BatchView::default())), (50, 100, 0));
+    }
+
+    #[test]
+    fn pauses_do_not_count() {
+        let mut pauses = Pauses::default();
+        let mut went_on = |is_paused, lasted_ms| pauses.without(is_paused, lasted_ms);
+        assert_eq!(went_on(false, 1_000), 1_000);
+        assert_eq!((went_on(true, 2_000), went_on(true, 50_000)), (2_000, 2_000));
+        assert_eq!((went_on(false, 60_000), went_on(false, 61_000)), (2_000, 3_000));
+        assert_eq!((went_on(true, 62_000), went_on(false, 72_000)), (4_000, 4_000));
+        assert_eq!(went_on(false, 0), 0, "its clock was set back");
     }
 
     #[test]

@@ -41,7 +41,8 @@ Exit codes:
 
 /// Compare two runs: command, environment, commit, outcome, output; or two moments
 ///
-/// Between two moments: the runs that something happened to, and the queues that differ.
+/// Between two moments: the runs that something happened to, the queues that differ, and what the
+/// configuration says otherwise.
 /// Of two batches also what became of each line.
 /// Ends with 0 if they are the same, with 1 if they differ. Ids, times and durations are shown,
 /// and differ always; variables of a login or terminal are not compared.
@@ -71,7 +72,7 @@ pub struct DiffArgs {
 
 /// One thing in which they differ.
 #[derive(Debug, PartialEq, Serialize)]
-struct Difference {
+pub(super) struct Difference {
     field: String,
     a: Value,
     b: Value,
@@ -207,7 +208,8 @@ fn tell_missing(
             StreamName::Stdout => view.stdout_bytes,
             StreamName::Stderr => view.stderr_bytes,
         };
-        let output = open_output(view).map_err(|error| CommandError::io(&view.base, &error))?;
+        let output =
+            open_output(view).map_err(|error| CommandError::io(view.base().display(), &error))?;
         let kept = output.kept(stream);
         let left = kept.end - kept.start;
         if let Some(printed) = printed.filter(|printed| *printed > left) {
@@ -297,11 +299,37 @@ fn settings(run: &RecordedView) -> Result<BTreeMap<String, Value>, CommandError>
         let message = format!("the configuration of {} cannot be read: {error}", run.run.run_id);
         return Err(CommandError::new("config", exit::FAILED, message));
     }
+    Ok(leaves(run.config_document.as_deref()))
+}
+
+/// What a stored configuration says, by dotted keys.
+fn leaves(document: Option<&str>) -> BTreeMap<String, Value> {
     let mut leaves = BTreeMap::new();
-    if let Some(Ok(document)) = run.config_document.as_ref().map(|text| Document::parse(text)) {
+    if let Some(Ok(document)) = document.map(Document::parse) {
         flatten("", document.tree.values, &mut leaves);
     }
-    Ok(leaves)
+    leaves
+}
+
+/// What two stored configurations say otherwise.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn of_configurations(old: &str, new: &str) -> Result<Vec<Difference>, CommandError> {
+    let mut items = Vec::new();
+    let mut compare = |field: &str, a: Value, b: Value| take(&mut items, field, a, b);
+    compare_maps("config", &leaves(Some(old)), &leaves(Some(new)), &mut compare)?;
+    Ok(items)
+}
+
+/// For people, as [`DiffArgs`] prints them.
+pub(super) fn print(items: &[Difference], context: &mut Context) {
+    let (color, escape) = (context.ui.medium().color, context.ui.stdout_is_terminal());
+    let mut printer = Printer { out: Vec::new(), color, escape };
+    for item in items {
+        printer.item(item);
+    }
+    context.ui.raw(&printer.out);
 }
 
 fn flatten(path: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {

@@ -57,12 +57,20 @@ pub struct EnvArgs {
 #[derive(clap::Subcommand, Debug)]
 enum Action {
     /// List all environments: declared here, or with state on this machine
-    List,
-    /// Tell about one, for people
+    List {
+        // Told why it cannot be, instead of as an unknown word.
+        #[arg(long, hide = true, value_name = "SEQ|TIME", allow_hyphen_values = true)]
+        at: Option<String>,
+        #[arg(long, hide = true, value_name = "FILE.jrb")]
+        bundle: Option<PathBuf>,
+    },
+    /// Tell about one, for people; of the past as `jr env --at` does
     Show {
         /// Its id
         #[arg(value_name = "ID")]
         id: Option<String>,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Print the directory of its state
     Path,
@@ -129,8 +137,12 @@ impl Runnable for EnvArgs {
                 print_then(context, &self.read, self.all, self.origin)
             }
             None => print(context, self.all, self.origin),
-            Some(Action::List) => list(context),
-            Some(Action::Show { id }) => show(context, id.as_deref()),
+            Some(Action::List { at: None, bundle: None }) => list(context),
+            Some(Action::List { .. }) => Err(no_list_then()),
+            Some(Action::Show { id, read }) if read.is_of_the_past() => {
+                show_then(context, &read, id.as_deref())
+            }
+            Some(Action::Show { id, .. }) => show(context, id.as_deref()),
             Some(Action::Path) => path(context),
             Some(Action::Move { id, from }) => move_here(context, &id, &from),
         }
@@ -170,6 +182,12 @@ fn emit(context: &mut Context, all: bool, texts: &[String], mut views: Vec<Envir
     }
 }
 
+/// Each environment has a log of its own, and none says which others there were.
+fn no_list_then() -> CommandError {
+    let message = "which environments there were is not recorded: each has a log of its own";
+    CommandError::usage(message).hint("of one: jr env -e ID --at TIME")
+}
+
 /// As it was at a moment, or is by a bundle: of the others nothing is recorded.
 fn print_then(
     context: &mut Context,
@@ -177,6 +195,30 @@ fn print_then(
     all: bool,
     origin: bool,
 ) -> Result<u8, CommandError> {
+    let view = known_then(context, read, all)?;
+    let text = print::environment(&view.environment, &view.tree, origin);
+    emit(context, all, &[text], vec![view.shown()]);
+    Ok(exit::OK)
+}
+
+/// The one that is meant here, or that a bundle is of.
+fn show_then(context: &mut Context, read: &ReadArgs, id: Option<&str>) -> Result<u8, CommandError> {
+    let view = known_then(context, read, false)?;
+    if let Some(other) = id.filter(|id| *id != view.environment) {
+        let message = format!("what was recorded here is of environment {}", view.environment);
+        let error = CommandError::new("environment_not_found", exit::NOT_FOUND, message);
+        let other = crate::cli::shell::quote(other.as_bytes());
+        return Err(error.hint(format!("of another: jr env -e {other} --at TIME")));
+    }
+    if context.ui.json {
+        context.ui.json(&Shown { schema: "jr.env_show/1", view: view.shown() });
+    } else {
+        context.ui.data(&print::environment(&view.environment, &view.tree, false));
+    }
+    Ok(exit::OK)
+}
+
+fn known_then(context: &mut Context, read: &ReadArgs, all: bool) -> Result<Known, CommandError> {
     let document = in_force(context, read)?;
     // With --all each is as if -e named it.
     let named = all.then_some(Chosen::Flag);
@@ -187,7 +229,7 @@ fn print_then(
     for problem in beside.iter().flat_map(|beside| &beside.problems) {
         context.ui.warn(&problem.line());
     }
-    let view = Known {
+    Ok(Known {
         declared: beside.as_ref().map(|beside| beside.declared),
         project,
         path: beside.as_ref().and_then(|beside| beside.path.clone()),
@@ -195,10 +237,7 @@ fn print_then(
         chosen_by,
         // Read back elsewhere it is the same.
         tree: document.tree.with_absolute_paths(),
-    };
-    let text = print::environment(&view.environment, &view.tree, origin);
-    emit(context, all, &[text], vec![view.shown()]);
-    Ok(exit::OK)
+    })
 }
 
 /// As if `-e` named it.

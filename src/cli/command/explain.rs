@@ -17,6 +17,7 @@ use crate::model::{Phase, Run, State};
 use crate::projections::query::{Query, Scope};
 use crate::projections::services;
 use crate::projections::view::{List, RunView, StepView};
+use crate::runners::linux::clock;
 
 /// Below the options.
 const HELP: &str = "\
@@ -145,5 +146,5 @@ fn steps_after(
     let key: Key = key.unwrap_or_default();
     let declared = request.services.iter();
     let declared = declared.map(|one| (one.service.clone(), sketch(one, &key).into())).collect();
-    Ok(services::plan(state, &request.wish(declared))?.items)
+    Ok(services::plan(state, &request.wish(declared), clock::now().wall)?.items)
 }

@@ -191,8 +191,17 @@ impl LogsArgs {
             let error = CommandError::usage("--grep prints lines, --json where the files lie");
             return Err(error.hint("give one of them"));
         }
-        let document = context.read_bytes(&self.query())?;
-        context.ui.document(&document);
+        if self.read.bundle.is_none() {
+            let document = context.read_bytes(&self.query())?;
+            context.ui.document(&document);
+            return Ok(exit::OK);
+        }
+        let mut outputs: List<OutputView> = context.read(&self.query())?;
+        for view in &mut outputs.items {
+            // Where it was unpacked to is gone with this command.
+            view.base = None;
+        }
+        context.ui.json(&outputs);
         Ok(exit::OK)
     }
 

@@ -107,6 +107,7 @@ fn words(result: &str) -> &str {
         "stopping" => "is being stopped",
         "already_ended" => "has ended",
         "resumed" => "goes on",
+        "resuming" => "was told to go on, but its shim has not said that it does: see jr doctor",
         "not_paused" => "is neither paused nor delayed",
         other => other,
     }

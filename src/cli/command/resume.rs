@@ -7,16 +7,16 @@ use crate::cli::error::CommandError;
 use crate::cli::report::gather::extent;
 use crate::cli::table::{Cell, Medium, Style, Table};
 use crate::cli::{exit, offline};
-use crate::daemon::foresee::foresee;
+use crate::daemon::foresee::foresee_resumed;
 use crate::daemon::machine;
 use crate::daemon::offline::OfflineError;
 use crate::daemon::protocol::{HoldReply, HoldRequest};
 use crate::log::part::{Origin, Part};
 use crate::log::{Lock, Sharing};
 use crate::model::{Envelope, State};
-use crate::projections::decisions;
 use crate::projections::query::Query;
 use crate::projections::view::{DecisionView, List, RunView};
+use crate::projections::{RESUMED, decisions};
 
 /// Below the options.
 const HELP: &str = "\
@@ -86,6 +86,7 @@ impl Runnable for ResumeArgs {
         context.ui.data(&text);
         let words = match (document.items.len(), self.dry_run) {
             (0, _) => "nothing to do".to_owned(),
+            (1, true) => "1 decision; nothing was changed".to_owned(),
             (count, true) => format!("{count} decisions; nothing was changed"),
             (_, false) => {
                 format!("records {} to {}", document.from_seq + 1, document.head_seq)
@@ -127,19 +128,10 @@ fn resume(context: &Context) -> Result<Document, CommandError> {
 
 /// What would be decided.
 fn look(context: &Context) -> Result<Document, CommandError> {
-    let (from_seq, items) = match foresee(&context.place) {
+    let (from_seq, items) = match foresee_resumed(&context.place) {
         Ok(foreseen) => {
+            // By the same rule as what `jr resume` prints.
             let mut items = decisions(&foreseen.before, &foreseen.events);
-            items.retain(|item| !item.events.is_empty() || item.decision == "adopted");
-            for run in foreseen.after.runs.values().filter(|run| run.awaits_answer()) {
-                let id = run.id.to_string();
-                match items.iter_mut().find(|item| item.run_id == id) {
-                    Some(item) => {
-                        item.reason = item.reason.replace("waits for jr resume", "is queued again");
-                    }
-                    None => items.push(resumed(id, run.spec.name.clone())),
-                }
-            }
             for item in &mut items {
                 // Nothing of it is in the log.
                 item.events.clear();
@@ -162,8 +154,7 @@ fn look(context: &Context) -> Result<Document, CommandError> {
 }
 
 fn resumed(run_id: String, name: String) -> DecisionView {
-    let decision = "resumed".to_owned();
-    let reason = "it was interrupted and waits to be asked for".to_owned();
+    let (decision, reason) = ("resumed".to_owned(), RESUMED.to_owned());
     DecisionView { run_id, name, decision, reason, events: Vec::new() }
 }
 

@@ -14,7 +14,7 @@ use crate::daemon::protocol::{
 use crate::limits;
 use crate::model::action::{PauseAnswer, ResumeAnswer, SignalAnswer, StopAnswer};
 use crate::model::event::{Asker, Cause, StopReason};
-use crate::model::{Command, CommandId, Reply};
+use crate::model::{Command, CommandId, Phase, Reply, RunId};
 use crate::projections::query::{Document, Query, Scope};
 use crate::projections::view::RunView;
 
@@ -109,26 +109,37 @@ pub(super) async fn pause(shared: &Shared, peer: Peer, request: Request<Incoming
 /// in an uninterruptible sleep (state D) does not stop before that is over.
 async fn wait_until_still(shared: &Shared, runs: Vec<String>) -> Result<bool, Refusal> {
     let moves = |run: &RunView| matches!(run.state.as_str(), "running" | "starting");
+    Ok(wait_while(shared, runs, moves).await?.is_empty())
+}
+
+/// Waits until the records say of runs what was asked for, at most [`limits::HOLD_WAIT_MS`]; those
+/// of which they still do not.
+async fn wait_while(
+    shared: &Shared,
+    runs: Vec<String>,
+    is_open: impl Fn(&RunView) -> bool,
+) -> Result<Vec<String>, Refusal> {
     let mut applied = shared.applied.clone();
+    let mut open = runs;
     let wait = async {
-        loop {
-            let query = Query::Resolve { selectors: runs.clone(), scope: Scope::Any };
+        while !open.is_empty() {
+            // What comes after this look is not missed.
+            applied.mark_unchanged();
+            let query = Query::Resolve { selectors: open.clone(), scope: Scope::Any };
             let document = shared.questions.ask(query).await;
             let document = document.map_err(|error| refuse_query(&error))?;
-            let Document::Runs(found) = document else { return Ok(true) };
-            if !found.items.iter().any(moves) {
-                return Ok(true);
-            }
-            if applied.changed().await.is_err() {
-                return Ok(false);
+            let Document::Runs(found) = document else { return Ok(()) };
+            let found = found.items.into_iter().filter(&is_open);
+            open = found.map(|run| run.run_id).collect();
+            if !open.is_empty() && applied.changed().await.is_err() {
+                return Ok(());
             }
         }
+        Ok(())
     };
-    if runs.is_empty() {
-        return Ok(true);
-    }
     let limit = Duration::from_millis(limits::HOLD_WAIT_MS);
-    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(false))
+    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(()))?;
+    Ok(open)
 }
 
 /// `POST /v1/resume`.
@@ -143,12 +154,16 @@ pub(super) async fn resume(shared: &Shared, peer: Peer, request: Request<Incomin
     let Reply::Resuming(answers) = ask(shared, peer.cause(asked.command_id), command).await? else {
         return Err(Refusal::ending());
     };
-    let word = |answer| match answer {
+    let resumed = answers.iter().filter(|(_, answer)| *answer == ResumeAnswer::Resumed);
+    let resumed = resumed.map(|(run, _)| run.to_string()).collect();
+    let still = wait_while(shared, resumed, |run| run.state == Phase::Paused.word()).await?;
+    let word = |run: RunId, answer| match answer {
+        ResumeAnswer::Resumed if still.contains(&run.to_string()) => "resuming".to_owned(),
         ResumeAnswer::Resumed => "resumed".to_owned(),
         ResumeAnswer::NotPaused => "not_paused".to_owned(),
         ResumeAnswer::AlreadyEnded => "already_ended".to_owned(),
     };
-    let runs = answers.into_iter().map(|(run, answer)| (run, word(answer))).collect();
+    let runs = answers.into_iter().map(|(run, answer)| (run, word(run, answer))).collect();
     Ok(whole(StatusCode::OK, &HoldReply { runs }))
 }
 

@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{MAIN_PORT, PortRelease, PortWish, Role, ServiceSpec, UnwantedReason};
+use super::gate::{Gate, Waits, gate, is_ready};
+use super::restart::is_crash_looping;
+use super::spec::{
+    Health, MAIN_PORT, PortRelease, PortWish, Role, ServiceSpec, Supervision, UnwantedReason,
+};
 use super::state::{Replica, Service};
 use crate::model::command::Rejection;
 use crate::model::commit::GitCommit;
 use crate::model::event::{Asker, Event, Outcome, QueuedReason};
 use crate::model::id::{RunId, ServiceName};
 use crate::model::phase::Phase;
+use crate::model::run::Run;
 use crate::model::spec::RunSpec;
 use crate::model::state::State;
+use crate::model::time::UnixMillis;
 
 /// What is asked for.
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
@@ -91,8 +97,18 @@ pub enum Because {
     Ended(Outcome),
     /// It is being stopped.
     Stopping,
-    /// It is up.
+    /// It is up: ready, where it says so.
     Up,
+    /// It has begun, and does not say yet that it is ready.
+    Starting,
+    /// What has to come before it is not so far.
+    Waiting,
+    /// It runs and says that it is not well.
+    Unhealthy,
+    /// It is being ended, or has ended, to be started again.
+    Restarting,
+    /// Its starts do not last.
+    CrashLooping,
     /// Somebody paused it.
     Paused,
     /// It was interrupted, and has waited to be asked for.
@@ -118,28 +134,34 @@ pub struct Plan {
     pub events: Vec<Event>,
 }
 
-/// Works out what a wish comes to. `seed` is random, and the same for the same command.
+/// Who wishes it, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Random, and the same for the same command.
+    pub seed: u128,
+    /// Who, as far as that is known.
+    pub asker: Option<&'a Asker>,
+    /// When.
+    pub now: UnixMillis,
+}
+
+/// Works out what a wish comes to.
 ///
 /// # Errors
 /// [`Rejection::NoSuchService`]: nothing of that name is declared.
-pub fn up(
-    state: &State,
-    wish: &Wish,
-    seed: u128,
-    asker: Option<&Asker>,
-) -> Result<Plan, Rejection> {
-    let mut planner = Planner { state, wish, seed, drawn: 0, plan: Plan::default() };
+pub fn up(state: &State, wish: &Wish, asked: Asked<'_>) -> Result<Plan, Rejection> {
+    let mut planner = Planner { state, wish, asked, drawn: 0, plan: Plan::default() };
     let specs = planner.specs();
     let wanted = wanted(&specs, wish)?;
     for (name, spec) in &specs {
         planner.declare(name, spec);
     }
     if wish.forget_others {
-        planner.forget_others(&wanted, asker);
+        planner.forget_others(&wanted);
     }
     for name in in_order(&specs, &wanted) {
         if let Some(spec) = specs.get(name) {
-            planner.service(name, spec, asker);
+            planner.service(name, spec);
         }
     }
     Ok(planner.plan)
@@ -254,7 +276,7 @@ fn overridden(spec: &ServiceSpec, over: &Override) -> ServiceSpec {
 struct Planner<'a> {
     state: &'a State,
     wish: &'a Wish,
-    seed: u128,
+    asked: Asked<'a>,
     drawn: u64,
     plan: Plan,
 }
@@ -325,7 +347,8 @@ impl<'a> Planner<'a> {
     }
 
     /// All but what is declared, and what is to be up.
-    fn forget_others(&mut self, wanted: &BTreeSet<&ServiceName>, asker: Option<&Asker>) {
+    fn forget_others(&mut self, wanted: &BTreeSet<&ServiceName>) {
+        let asker = self.asked.asker;
         let declared = self.wish.declared.iter().map(|(name, _)| name);
         let declared: BTreeSet<&ServiceName> = declared.chain(wanted.iter().copied()).collect();
         let known = self.state.services.known.iter();
@@ -347,7 +370,8 @@ impl<'a> Planner<'a> {
     }
 
     /// One service that is to be up.
-    fn service(&mut self, name: &ServiceName, spec: &Arc<ServiceSpec>, asker: Option<&Asker>) {
+    fn service(&mut self, name: &ServiceName, spec: &Arc<ServiceSpec>) {
+        let asker = self.asked.asker;
         let known = self.state.services.known.get(name).filter(|service| !service.forgotten);
         let was_wanted = known.is_some_and(|service| service.wanted);
         if !was_wanted {
@@ -405,8 +429,8 @@ impl<'a> Planner<'a> {
             } else if newest.spec.is_same(spec) {
                 match run {
                     Some(run) if run.awaits_answer() => (Verb::Resume, Because::Interrupted),
-                    Some(run) if run.phase == Phase::Paused => (Verb::Keep, Because::Paused),
-                    _ => (Verb::Keep, Because::Up),
+                    Some(run) => (Verb::Keep, self.kept(run, &newest.spec.supervision)),
+                    None => (Verb::Keep, Because::Up),
                 }
             } else {
                 (Verb::Restart, Because::Changed)
@@ -427,9 +451,34 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// How a live run is that stays: what is not up is not called so.
+    fn kept(&self, run: &Run, supervision: &Supervision) -> Because {
+        let loops = is_crash_looping(run, supervision, self.asked.now);
+        match run.phase {
+            Phase::Paused => Because::Paused,
+            Phase::Queued => match gate(self.state, run) {
+                Gate::Open if loops => Because::CrashLooping,
+                Gate::Open | Gate::Waits(Waits::Hook(_) | Waits::Preparation | Waits::Ports) => {
+                    Because::Starting
+                }
+                Gate::Never(_)
+                | Gate::Waits(Waits::Unwanted | Waits::Predecessor(_) | Waits::Dependency(_)) => {
+                    Because::Waiting
+                }
+            },
+            Phase::Running if run.health == Some(Health::Unhealthy) => Because::Unhealthy,
+            Phase::Starting | Phase::Running | Phase::Delayed if loops => Because::CrashLooping,
+            Phase::Running if run.restart.is_some() => Because::Restarting,
+            Phase::Running if is_ready(run, supervision) => Because::Up,
+            Phase::Starting | Phase::Running => Because::Starting,
+            Phase::Delayed => Because::Restarting,
+            Phase::Stopping | Phase::Ended => Because::Stopping,
+        }
+    }
+
     fn admit(&mut self, role: &Role, spec: &ServiceSpec, parent: Option<RunId>) -> RunId {
         let run = loop {
-            let run = RunId::drawn(self.seed, self.drawn);
+            let run = RunId::drawn(self.asked.seed, self.drawn);
             self.drawn += 1;
             if self.state.is_fresh(run) {
                 break run;
@@ -480,6 +529,13 @@ impl Because {
             },
             Self::Stopping => "it is being stopped".to_owned(),
             Self::Up => "it is up".to_owned(),
+            Self::Starting => "it is starting".to_owned(),
+            Self::Waiting => "it waits for what has to come before it".to_owned(),
+            Self::Unhealthy => "it is unhealthy".to_owned(),
+            Self::Restarting => "it is restarting by itself".to_owned(),
+            Self::CrashLooping => {
+                "it is crash-looping: its starts do not last, and it is tried again".to_owned()
+            }
             Self::Paused => "it is paused, until jr resume".to_owned(),
             Self::Interrupted => "it was interrupted".to_owned(),
             Self::Completed => "it has completed".to_owned(),

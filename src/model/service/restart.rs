@@ -1,13 +1,25 @@
 //! What follows the end of an attempt of a service.
 
-use super::spec::{PortRelease, RestartPolicy, RestartReason, Supervision};
+use super::spec::{Health, PortRelease, RestartPolicy, RestartReason, Supervision};
 use crate::limits;
 use crate::model::event::{
     AttemptEnd, Due, Event, ExitStatus, LostReason, Outcome, QueuedReason, SpawnError,
 };
+use crate::model::phase::Phase;
 use crate::model::run::Run;
 use crate::model::state::State;
 use crate::model::time::{Now, UnixMillis};
+
+/// Whether its starts do not last: there were [`limits::CRASH_LOOP`] of them in a row, and the one
+/// that lives is not stable at `now`. Who answers is counted on by what depends on it, whatever
+/// was before.
+pub fn is_crash_looping(run: &Run, supervision: &Supervision, now: UnixMillis) -> bool {
+    let ran_ms = run.process.as_ref().map_or(0, |process| now.0.saturating_sub(process.at.0));
+    let stable_ms = i64::try_from(supervision.stable_ms).unwrap_or(i64::MAX);
+    let lasts = run.attempt_lives && ran_ms >= stable_ms;
+    let answers = run.phase == Phase::Running && run.health.is_some_and(Health::is_ready);
+    run.streak >= limits::CRASH_LOOP && !lasts && !answers
+}
 
 /// The next attempt by the policy, or the end. `run` is between attempts.
 pub fn after_attempt(

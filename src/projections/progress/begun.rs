@@ -41,7 +41,7 @@ impl<'a> Begun<'a> {
         let (mut view, share) = match run.spec.kind {
             Kind::Batch => {
                 let Some((counts, begun)) = row.tally.zip(run.started_at) else { return Ok(None) };
-                ProgressView::of_batch(&counts, self.since(begun, 0))
+                ProgressView::of_batch(&counts, self.since(begun, self.paused_ms(run)?))
             }
             // It is not to end.
             Kind::Service => return Ok(None),
@@ -75,14 +75,22 @@ impl<'a> Begun<'a> {
         Ok(usual)
     }
 
-    /// For how long its attempt was held. Of a run that is older than the views' memory its newest
-    /// records say that.
+    /// For how long it was held, of a job this attempt. Of a run that is older than the views'
+    /// memory its newest records say that.
     fn paused_ms(&self, run: &Run) -> Result<i64, QueryError> {
-        if run.first_seq > self.moment.views.paused.since {
-            return Ok(self.moment.views.paused.length_ms(run, self.moment.now()));
+        let length_ms = |paused: &Paused| match run.spec.kind {
+            Kind::Batch => paused.batch_length_ms(run.id, self.moment.now()),
+            Kind::Job | Kind::Service => paused.length_ms(run, self.moment.now()),
+        };
+        if run.first_seq > self.moment.views.paused.since && !self.moment.is_past() {
+            return Ok(length_ms(&self.moment.views.paused));
         }
-        let seqs = self.moment.views.seqs_of(run.first_seq)?;
-        if seqs.len() <= RECORDS_WITHOUT_PAUSE {
+        let seqs = self.moment.seqs_of(run.first_seq)?;
+        let without = match run.spec.kind {
+            Kind::Batch => 1,
+            Kind::Job | Kind::Service => RECORDS_WITHOUT_PAUSE,
+        };
+        if seqs.len() <= without {
             return Ok(0);
         }
         let newest = &seqs[seqs.len().saturating_sub(limits::PROGRESS_RECORDS)..];
@@ -96,6 +104,6 @@ impl<'a> Begun<'a> {
         for stored in &records {
             paused.take(&stored.envelope);
         }
-        Ok(paused.length_ms(run, self.moment.now()))
+        Ok(length_ms(&paused))
     }
 }

@@ -1,4 +1,5 @@
-//! For how long attempts were held: what `RunPaused` and `RunUnpaused` add up to.
+//! For how long attempts were held: what `RunPaused` and `RunUnpaused` add up to; and batches, by
+//! what was done to their queues.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,12 @@ struct Held {
     began: Option<UnixMillis>,
 }
 
+impl Held {
+    fn length_until(&self, now: UnixMillis) -> i64 {
+        self.length_ms.saturating_add(self.began.map_or(0, |began| between(began, now)))
+    }
+}
+
 impl Paused {
     /// Takes the next record.
     pub(in crate::projections) fn take(&mut self, envelope: &Envelope) {
@@ -40,9 +47,24 @@ impl Paused {
                 let length_ms = between(began, envelope.time);
                 held.length_ms = held.length_ms.saturating_add(length_ms);
             }
+        } else if let Some(batch) = envelope.event.held_batch() {
+            self.take_batch(batch, envelope);
         } else if let Event::RunEnded { run, .. } = &envelope.event {
             self.runs.remove(run);
         }
+    }
+
+    fn take_batch(&mut self, batch: RunId, envelope: &Envelope) {
+        let none = Held { attempt: 0, length_ms: 0, began: None };
+        let held = self.runs.entry(batch).or_insert(none);
+        held.length_ms = held.length_until(envelope.time);
+        let is_pause = matches!(envelope.event, Event::QueuePaused { .. });
+        held.began = is_pause.then_some(envelope.time);
+    }
+
+    /// For how long a batch that lives was held until now.
+    pub(in crate::projections) fn batch_length_ms(&self, batch: RunId, now: UnixMillis) -> i64 {
+        self.runs.get(&batch).map_or(0, |held| held.length_until(now))
     }
 
     /// For how long the attempt of a run that lives was held until now.

@@ -1,6 +1,7 @@
 //! A run, what it was started with, its attempts and where they print.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -180,8 +181,9 @@ pub struct OutputView {
     pub name: String,
     /// Which attempt.
     pub attempt: u32,
-    /// Files `<base>.out`, `<base>.err` and `<base>.idx`.
-    pub base: String,
+    /// Files `<base>.out`, `<base>.err` and `<base>.idx`; `null` of a bundle, which has them in
+    /// it.
+    pub base: Option<String>,
     /// At a moment of the past at which it lived: what was seen by then, in Unix milliseconds.
     #[serde(default)]
     pub until_ms: Option<i64>,
@@ -204,6 +206,13 @@ pub struct OutputView {
     /// Why a bundle has none of what it printed.
     #[serde(default)]
     pub absent: Option<String>,
+}
+
+impl OutputView {
+    /// Where its files are read, without their endings.
+    pub fn base(&self) -> &Path {
+        Path::new(self.base.as_deref().unwrap_or_default())
+    }
 }
 
 /// Outputs that are followed, with the place of the log at which they were looked up.

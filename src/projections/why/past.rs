@@ -45,10 +45,13 @@ impl Past {
                 self.items.push(item("restarted", message, &[*ended, seq]));
             }
             Event::RestartScheduled { .. } => self.scheduled = Some(seq),
-            Event::PauseRequested { asker, .. } => {
+            // Of a batch: its own queue.
+            Event::PauseRequested { asker, .. } | Event::QueuePaused { asker, .. } => {
                 self.paused = Some((seq, who(cause, asker.as_ref())));
             }
-            Event::UnpauseRequested { asker, .. } => self.unpaused(seq, cause, asker.as_ref()),
+            Event::QueueUnpaused { asker, .. } | Event::UnpauseRequested { asker, .. } => {
+                self.unpaused(seq, cause, asker.as_ref());
+            }
             Event::RunQueued { reason: QueuedReason::Resumed, asker, .. } => {
                 self.released(seq, cause, asker.as_ref());
             }

@@ -2,11 +2,10 @@
 
 use crate::daemon::doctor::facts::Facts;
 use crate::daemon::doctor::finding::{Finding, count, duration};
+use crate::limits::CLOCK_JUMP_MS;
 
 /// No clock that was set since says less: 2024-01-01.
 const PLAUSIBLE_MS: i64 = 1_704_067_200_000;
-/// Smaller steps back are the work of a time service.
-const STEP_MS: i64 = 1_000;
 
 /// The wall clock is not before what was recorded.
 pub(super) fn wall(facts: &Facts) -> Vec<Finding> {
@@ -16,7 +15,7 @@ pub(super) fn wall(facts: &Facts) -> Vec<Finding> {
     let set = "sudo timedatectl set-ntp true";
     let finding = if now < PLAUSIBLE_MS {
         Finding::warning("clock", "the wall clock was never set").fix(set)
-    } else if let Some(last) = last.filter(|last| now < last - STEP_MS) {
+    } else if let Some(last) = last.filter(|last| now < last - CLOCK_JUMP_MS) {
         let back = duration(u64::try_from(last - now).unwrap_or(0));
         let message = format!(
             "the wall clock is {back} behind the last record; order is kept by number, but times \
@@ -77,7 +76,7 @@ mod tests {
         let fix = Some("sudo timedatectl set-ntp true");
         let mut facts = facts();
         assert_eq!(only(&wall(&facts)), is("clock", "ok", None));
-        known(&mut facts.log).time_max_ms = Some(NOW_MS + STEP_MS);
+        known(&mut facts.log).time_max_ms = Some(NOW_MS + CLOCK_JUMP_MS);
         assert_eq!(only(&wall(&facts)), is("clock", "ok", None), "a small step");
         known(&mut facts.log).time_max_ms = Some(NOW_MS + 3_600_000);
         let found = wall(&facts);
