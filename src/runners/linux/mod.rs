@@ -6,6 +6,8 @@ pub mod carriers;
 pub mod cgroup;
 pub mod clock;
 pub mod confine;
+#[cfg(all(target_arch = "x86_64", any(test, all(target_env = "musl", not(debug_assertions)))))]
+mod copy;
 pub mod datagrams;
 pub mod fds;
 pub mod hierarchy;
