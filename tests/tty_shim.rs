@@ -270,10 +270,10 @@ fn a_program_that_stops_at_its_terminal_is_told_to_who_typed_last() {
 }
 
 #[test]
-fn what_stopped_while_nobody_was_there_goes_on_for_who_comes() {
+fn who_reads_in_the_background_is_put_into_the_foreground_where_no_shell_is() {
     let mut shim = Shim::new();
     let path = shim.home.path().join("pid");
-    // The first is stopped by the kernel: it reads while the other has the foreground.
+    // The shell reads while another group, which has ended, has the foreground: SIGTTIN.
     let script = format!(
         "perl -e 'use POSIX; $SIG{{TTOU}} = q(IGNORE); setpgid(0, 0); tcsetpgrp(0, $$)'; \
          echo $$ > {}; read x; echo \"got $x\"; exit 6",
@@ -281,11 +281,30 @@ fn what_stopped_while_nobody_was_there_goes_on_for_who_comes() {
     );
     let start = terminal(&mut shim, &script);
     let id = shim.start(&start);
-    let pid = pid_in(&path);
-    until("it to be stopped", || {
-        let stat = procfs::stat(pid).expect("readable").expect("alive");
-        (stat.state == b'T').then_some(())
+    pid_in(&path);
+    let mut viewer = Viewer::new(&shim, id, Some(SIZE));
+    until("somebody to read", || {
+        viewer.write("word\n");
+        viewer.listen();
+        viewer.text().contains("got word").then_some(())
     });
+    assert_eq!(shim.wait_ended(id).status, exited(6));
+}
+
+#[test]
+fn what_was_told_to_stand_still_does_so_until_somebody_comes() {
+    let mut shim = Shim::new();
+    let path = shim.home.path().join("pid");
+    let script = format!("echo $$ > {}; read x; echo \"got $x\"; exit 6", path.display());
+    let start = terminal(&mut shim, &script);
+    let id = shim.start(&start);
+    let pid = pid_in(&path);
+    let state = || procfs::stat(pid).expect("readable").expect("alive").state;
+    // Nobody could let it go on.
+    shim.send(&ToShim::Signal(id, Signal::TSTP));
+    until("it to go on", || (state() == b'S').then_some(()));
+    shim.send(&ToShim::Signal(id, Signal::STOP));
+    until("it to be stopped", || (state() == b'T').then_some(()));
     let mut viewer = Viewer::new(&shim, id, Some(SIZE));
     viewer.write("word\n");
     viewer.expect("got word");

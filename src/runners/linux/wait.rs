@@ -54,8 +54,8 @@ pub fn reap() -> Option<Reaped> {
 /// A child between its start and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobControl {
-    /// A signal has stopped it.
-    Stopped,
+    /// This signal has stopped it.
+    Stopped(Signal),
     /// SIGCONT has let it go on.
     Continued,
 }
@@ -65,10 +65,10 @@ pub fn job_control(child: u32) -> Option<JobControl> {
     let child = Pid::from_raw(i32::try_from(child).ok()?)?;
     let look = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
     let status = waitid(WaitId::Pid(child), look).ok()??;
-    if status.stopped() {
-        return Some(JobControl::Stopped);
+    if status.continued() {
+        return Some(JobControl::Continued);
     }
-    status.continued().then_some(JobControl::Continued)
+    status.stopping_signal().and_then(Signal::new).map(JobControl::Stopped)
 }
 
 /// Whether there is any child, alive or not. A subreaper without one has no descendants.

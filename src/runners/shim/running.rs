@@ -218,9 +218,11 @@ impl Running {
             return;
         };
         match wait::job_control(self.process.pid) {
-            Some(JobControl::Stopped) if self.pause.is_none() => terminal.halt = Some(Halt::Fresh),
+            Some(JobControl::Stopped(signal)) if self.pause.is_none() => {
+                terminal.halt = Some(Halt::By(signal));
+            }
             Some(JobControl::Continued) => terminal.halt = None,
-            Some(JobControl::Stopped) | None => {}
+            Some(JobControl::Stopped(_)) | None => {}
         }
     }
 

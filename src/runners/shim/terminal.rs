@@ -52,8 +52,8 @@ pub(super) struct Terminal {
 /// The main process was stopped, by a key or by itself, and not by a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
-    /// Nobody was told.
-    Fresh,
+    /// By this signal, and nobody was told.
+    By(Signal),
     /// A client waits with it, in the shell that it was started from.
     Told,
 }

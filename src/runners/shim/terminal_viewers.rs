@@ -80,7 +80,7 @@ pub(super) fn welcome(running: &mut Running, connection: &mut Connection, now: N
         terminal.resume_input();
     }
     // Stopped while nobody was there: to come is what `fg` is in a shell.
-    let goes_on = !read_only && terminal.halt == Some(Halt::Fresh);
+    let goes_on = !read_only && matches!(terminal.halt, Some(Halt::By(_)));
     connection.send(&FromShim::Terminal(id, Some(terminal.size())));
     if output && running.recorder.has_recorded() {
         let shown = replay(running.recorder.fds()[0], bytes_max, &terminal.modes);
@@ -139,29 +139,32 @@ fn smallest(connections: &[Connection], id: AttemptId) -> Option<WindowSize> {
 }
 
 /// Tells who typed last that the main process is stopped, so that it stops with it and the shell
-/// behind it asks for the next command. True if that client is gone: nobody else would let the run
-/// go on.
+/// behind it asks for the next command. True if nobody would let the run go on: that client is
+/// gone, or there was none. SIGSTOP is what somebody sends who wants it to stand still; the others
+/// the kernel would discard where no shell is.
 fn has_been_left(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId) -> bool {
     let mut viewers = of(connections, id).filter_map(|connection| connection.viewer.as_mut());
     match terminal.halt {
         None => viewers.for_each(|viewer| viewer.waits = false),
         Some(Halt::Told) => return !viewers.any(|viewer| viewer.waits),
-        Some(Halt::Fresh) => {
+        Some(Halt::By(signal)) => {
             drop(viewers);
-            tell_halted(terminal, connections, id);
+            return !tell_halted(terminal, connections, id) && signal != Signal::STOP;
         }
     }
     false
 }
 
-fn tell_halted(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId) {
+/// False if nobody is there who types.
+fn tell_halted(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId) -> bool {
     let typing = of(connections, id)
         .filter(|one| one.viewer.as_ref().is_some_and(|viewer| !viewer.request.read_only));
     let last = typing.max_by_key(|one| one.viewer.as_ref().map(|viewer| viewer.turn));
-    let Some(connection) = last else { return };
+    let Some(connection) = last else { return false };
     connection.viewer.iter_mut().for_each(|viewer| viewer.waits = true);
     connection.send(&FromShim::Halted(id));
     terminal.halt = Some(Halt::Told);
+    true
 }
 
 fn enter(terminal: &mut Terminal, connections: &mut [Connection], id: AttemptId, now: Now) {
