@@ -101,7 +101,7 @@ impl Questions {
     pub async fn ask(&self, question: impl Into<Question>) -> Result<Document, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::Ask(Box::new(question.into()), reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// Runs as they are; what is not known is left out.
@@ -111,7 +111,7 @@ impl Questions {
     pub async fn runs(&self, runs: Vec<RunId>) -> Result<Vec<Run>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::Runs(runs, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// What an admission needs to know of older runs: who holds its key, and how these ended.
@@ -121,7 +121,7 @@ impl Questions {
     pub async fn facts(&self, key: Option<String>, runs: Vec<RunId>) -> Result<Facts, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::Facts(key, runs, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// What became of the lines of a batch.
@@ -134,7 +134,7 @@ impl Questions {
     ) -> Result<Option<Vec<BatchLineState>>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::BatchLines(batch, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// The newest generation of each of these runs, each once, in their order.
@@ -144,7 +144,7 @@ impl Questions {
     pub async fn newest_generations(&self, runs: Vec<Run>) -> Result<Vec<Run>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::NewestGenerations(runs, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// Where services run; those that nobody knows are left out.
@@ -161,7 +161,7 @@ impl Questions {
     pub async fn prune_cut(&self, policy: Policy) -> Result<PruneCut, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::PruneCut(policy, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// Of what lies before a place: these, and the lines of those that are batches. Blocks until
@@ -191,7 +191,7 @@ impl Questions {
     ) -> Result<BTreeSet<RunId>, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::KeptBefore(named, before, reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// Lets new views, made in that file if in any, take the place of the others. Blocks until
@@ -217,7 +217,7 @@ impl Questions {
     pub async fn rebuild(&self) -> Result<u64, QueryError> {
         let (reply, answer) = oneshot::channel();
         self.0.post(ToViews::Rebuild(reply));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 
     /// The runs once all of them (or any) have ended.
@@ -228,7 +228,7 @@ impl Questions {
         let (reply, answer) = oneshot::channel();
         let open = runs.iter().copied().collect();
         self.0.post(ToViews::Ended(Waiter { runs, open, any, reply }));
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        answer.await.unwrap_or(Err(QueryError::Ending))
     }
 }
 
@@ -240,18 +240,14 @@ fn block_on<T>(
     loop {
         match answer.try_recv() {
             Ok(answered) => return answered,
-            Err(oneshot::error::TryRecvError::Closed) => return Err(ending()),
+            Err(oneshot::error::TryRecvError::Closed) => return Err(QueryError::Ending),
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         if over.load(Ordering::Relaxed) {
-            return Err(ending());
+            return Err(QueryError::Ending);
         }
         std::thread::sleep(LOOK);
     }
-}
-
-fn ending() -> QueryError {
-    QueryError::Log { message: "the daemon is ending".to_owned() }
 }
 
 /// The views thread.

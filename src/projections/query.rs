@@ -360,6 +360,9 @@ pub enum QueryError {
         /// What, where, why.
         message: String,
     },
+    /// Who was asked is on its way out: the next one answers, or the files.
+    #[error("the daemon is ending")]
+    Ending,
 }
 
 impl QueryError {
@@ -376,6 +379,7 @@ impl QueryError {
             Self::Pruned { .. } | Self::Beyond { .. } => "see: jr log stat",
             Self::Backwards { from, to } => return format!("jr diff --from {to} --to {from}"),
             Self::Log { .. } | Self::Damaged { .. } => "jr log verify",
+            Self::Ending => "ask again",
         };
         hint.to_owned()
     }

@@ -25,8 +25,10 @@ use crate::log::{Lock, LogError, Sharing};
 
 /// An answer that is due at once (no wait, no stream) comes within this, commit included.
 const ANSWER_MS: u64 = 30_000;
-/// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault.
-const ATTEMPTS: u32 = 4;
+/// An older daemon is replaced so often; one that is still there then is a fault.
+const REPLACEMENTS: u32 = 3;
+/// A daemon that ends is gone from its socket within this, also on a busy machine.
+const HANDOVER_MS: u64 = 2_000;
 /// Between two looks at a daemon that ends.
 const GONE_TICK_MS: u64 = 5;
 
@@ -112,9 +114,8 @@ pub fn ask_any_version_within(
     limit_ms: Option<u64>,
 ) -> Result<Option<Vec<u8>>, ClientError> {
     let request = encode_request(method, path, body);
-    let mut attempts = 0;
+    let handover = Handover::begin();
     loop {
-        attempts += 1;
         let Some(stream) = connect(place)? else { return Ok(None) };
         let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
             lines.set_read_timeout(limit_ms)?;
@@ -122,7 +123,7 @@ pub fn ask_any_version_within(
             lines.body()
         });
         match answered {
-            Err(error) if error.is_gone() && attempts < ATTEMPTS => {}
+            Err(error) if handover.goes_on(&error) => {}
             answered => return answered.map(Some),
         }
     }
@@ -159,9 +160,8 @@ fn exchange(
     timeout_ms: Option<u64>,
 ) -> Result<Option<Lines>, ClientError> {
     let request = encode_request(method, path, body);
-    let mut attempts = 0;
+    let (handover, mut replaced) = (Handover::begin(), 0);
     loop {
-        attempts += 1;
         let stream = match start {
             Start::Allowed => connect_or_start(place)?,
             Start::Never => match connect(place)? {
@@ -177,12 +177,36 @@ fn exchange(
             Ok((lines, head)) => match head.protocol {
                 Some(PROTOCOL) => return Ok(Some(lines)),
                 Some(theirs) if theirs > PROTOCOL => return Err(ClientError::Newer { theirs }),
-                Some(_) if attempts < ATTEMPTS => replace(place)?,
+                Some(_) if replaced < REPLACEMENTS => {
+                    replace(place)?;
+                    replaced += 1;
+                }
                 _ => return Ok(Some(lines)),
             },
-            Err(error) if attempts < ATTEMPTS && error.is_gone() => {}
+            Err(error) if handover.goes_on(&error) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// A daemon that ends may still be reached for a moment, and says so or hangs up; then there is
+/// another one, or none.
+struct Handover {
+    until_ms: u64,
+}
+
+impl Handover {
+    fn begin() -> Self {
+        Self { until_ms: monotonic_ms() + HANDOVER_MS }
+    }
+
+    /// Whether it is worth to ask again, after a pause.
+    fn goes_on(&self, error: &ClientError) -> bool {
+        let goes_on = error.is_gone() && monotonic_ms() < self.until_ms;
+        if goes_on {
+            std::thread::sleep(Duration::from_millis(GONE_TICK_MS));
+        }
+        goes_on
     }
 }
 
@@ -309,8 +333,13 @@ mod tests {
     fn a_daemon_that_ends_before_it_answers_is_asked_again() {
         let home = tempfile::tempdir().expect("a directory");
         let place = place(&home);
-        let server = serve(&place, vec![Vec::new(), answer(200, 1, "{}")]);
+        let ending =
+            r#"{"error":{"code":"daemon_ending","message":"m","hint":null,"exit_code":69}}"#;
+        let ending = answer(503, 1, ending);
+        let mut answers = vec![ending; 20];
+        answers.extend([Vec::new(), answer(200, 1, "{}")]);
+        let server = serve(&place, answers);
         assert!(get(&place, Start::Never, "/v1/version").expect("an answer").is_some());
-        assert_eq!(server.join().expect("served").len(), 2);
+        assert_eq!(server.join().expect("served").len(), 22);
     }
 }

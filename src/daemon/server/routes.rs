@@ -120,6 +120,7 @@ fn refuse(rejection: &Rejection) -> Refusal {
 /// The answer to a question that the views refuse.
 pub(in crate::daemon) fn refuse_query(error: &QueryError) -> Refusal {
     let (status, exit_code, code) = match error {
+        QueryError::Ending => return Refusal::ending(),
         QueryError::NoSuchRun { .. } | QueryError::MaybePruned { .. } => {
             (StatusCode::NOT_FOUND, 3, "no_such_run")
         }
@@ -227,5 +228,20 @@ impl Shared {
             self.questions.ask(query).await.map_err(|error| refuse_query(&error))?;
         }
         Ok(if named.is_empty() { u64::MAX } else { seq })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::client::ClientError;
+
+    #[test]
+    fn who_asks_views_that_are_ending_asks_the_next_daemon() {
+        let refusal = refuse_query(&QueryError::Ending);
+        assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(ClientError::Refused(refusal.detail).is_gone());
+        let damaged = QueryError::Damaged { message: "a row".to_owned() };
+        assert!(!ClientError::Refused(refuse_query(&damaged).detail).is_gone());
     }
 }
