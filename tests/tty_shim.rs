@@ -295,16 +295,22 @@ fn who_reads_in_the_background_is_put_into_the_foreground_where_no_shell_is() {
 fn what_was_told_to_stand_still_does_so_until_somebody_comes() {
     let mut shim = Shim::new();
     let path = shim.home.path().join("pid");
-    let script = format!("echo $$ > {}; read x; echo \"got $x\"; exit 6", path.display());
-    let start = terminal(&mut shim, &script);
+    let script = format!(
+        "$| = 1; $SIG{{CONT}} = sub {{ print qq(on\n) }}; open F, q(>), q({}); print F qq($$\\n); \
+         close F; $_ = <STDIN>; print qq(got $_); exit 6",
+        path.display()
+    );
+    let start = Start { tty: Some(SIZE), ..shim.start_of(&["perl", "-e", &script]) };
     let id = shim.start(&start);
     let pid = pid_in(&path);
-    let state = || procfs::stat(pid).expect("readable").expect("alive").state;
-    // Nobody could let it go on.
+    // Nobody is there who could let it go on.
     shim.send(&ToShim::Signal(id, Signal::TSTP));
-    until("it to go on", || (state() == b'S').then_some(()));
+    until("it to go on", || shim.stdout(id).contains("on").then_some(()));
     shim.send(&ToShim::Signal(id, Signal::STOP));
-    until("it to be stopped", || (state() == b'T').then_some(()));
+    until("it to be stopped", || {
+        let stat = procfs::stat(pid).expect("readable").expect("alive");
+        (stat.state == b'T').then_some(())
+    });
     let mut viewer = Viewer::new(&shim, id, Some(SIZE));
     viewer.write("word\n");
     viewer.expect("got word");
