@@ -27,7 +27,9 @@ use crate::log::{Lock, LogError, Sharing};
 const ANSWER_MS: u64 = 30_000;
 /// An older daemon is replaced so often; one that is still there then is a fault.
 const REPLACEMENTS: u32 = 3;
-/// A daemon that ends is gone from its socket within this, also on a busy machine.
+/// A daemon that ends while a request is under way is replaced; twice is bad luck, this is a fault,
+const ATTEMPTS: u32 = 4;
+/// unless it is one and the same: it is gone from its socket within this, also on a busy machine.
 const HANDOVER_MS: u64 = 2_000;
 /// Between two looks at a daemon that ends.
 const GONE_TICK_MS: u64 = 5;
@@ -114,7 +116,7 @@ pub fn ask_any_version_within(
     limit_ms: Option<u64>,
 ) -> Result<Option<Vec<u8>>, ClientError> {
     let request = encode_request(method, path, body);
-    let handover = Handover::begin();
+    let mut handover = Handover::default();
     loop {
         let Some(stream) = connect(place)? else { return Ok(None) };
         let answered = Lines::send(place, stream, &request).and_then(|mut lines| {
@@ -160,7 +162,7 @@ fn exchange(
     timeout_ms: Option<u64>,
 ) -> Result<Option<Lines>, ClientError> {
     let request = encode_request(method, path, body);
-    let (handover, mut replaced) = (Handover::begin(), 0);
+    let (mut handover, mut replaced) = (Handover::default(), 0);
     loop {
         let stream = match start {
             Start::Allowed => connect_or_start(place)?,
@@ -191,18 +193,24 @@ fn exchange(
 
 /// A daemon that ends may still be reached for a moment, and says so or hangs up; then there is
 /// another one, or none.
+#[derive(Debug, Default)]
 struct Handover {
-    until_ms: u64,
+    /// How often it was gone.
+    gone: u32,
+    /// Set when it was gone for the first time: the answer may have been waited for long before.
+    until_ms: Option<u64>,
 }
 
 impl Handover {
-    fn begin() -> Self {
-        Self { until_ms: monotonic_ms() + HANDOVER_MS }
-    }
-
     /// Whether it is worth to ask again, after a pause.
-    fn goes_on(&self, error: &ClientError) -> bool {
-        let goes_on = error.is_gone() && monotonic_ms() < self.until_ms;
+    fn goes_on(&mut self, error: &ClientError) -> bool {
+        if !error.is_gone() {
+            return false;
+        }
+        self.gone += 1;
+        let now_ms = monotonic_ms();
+        let until_ms = *self.until_ms.get_or_insert(now_ms + HANDOVER_MS);
+        let goes_on = self.gone < ATTEMPTS || now_ms < until_ms;
         if goes_on {
             std::thread::sleep(Duration::from_millis(GONE_TICK_MS));
         }
@@ -327,6 +335,20 @@ mod tests {
             }
         }
         assert_eq!(server.join().expect("served").len(), 2);
+    }
+
+    #[test]
+    fn daemons_that_die_one_after_the_other_are_asked_again_for_a_while() {
+        let gone = || ClientError::Io {
+            operation: "read",
+            path: "socket".into(),
+            source: std::io::ErrorKind::ConnectionReset.into(),
+        };
+        // The first one died long ago: what is asked took its time.
+        let mut handover = Handover { until_ms: Some(0), ..Handover::default() };
+        let answers = [(); 4].map(|()| handover.goes_on(&gone()));
+        assert_eq!(answers, [true, true, true, false]);
+        assert!(!Handover::default().goes_on(&ClientError::Newer { theirs: 9 }));
     }
 
     #[test]
