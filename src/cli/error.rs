@@ -156,9 +156,8 @@ impl From<QueryError> for CommandError {
             QueryError::Pruned { .. } => ("pruned", exit::USAGE),
             QueryError::Beyond { .. } => ("beyond", exit::USAGE),
             QueryError::Backwards { .. } => ("usage", exit::USAGE),
-            QueryError::Damaged { .. } | QueryError::Log { .. } | QueryError::Ending => {
-                ("log", exit::FAILED)
-            }
+            QueryError::Damaged { .. } | QueryError::Log { .. } => ("log", exit::FAILED),
+            QueryError::Ending => ("daemon_ending", exit::UNAVAILABLE),
         };
         Self::new(code, exit, error.to_string()).hint(error.hint())
     }

@@ -14,7 +14,7 @@ use super::orders::Orders;
 use super::prune::{News, ToPruner};
 use crate::log::snapshot;
 use crate::model::event::DaemonStopReason;
-use crate::model::{Action, CommandId, Engine, Envelope, Input, Observation, Release, Reply};
+use crate::model::{Action, CommandId, Engine, Envelope, Input, Now, Observation, Release, Reply};
 use crate::runners::linux::clock;
 
 /// Between two looks at the clock while something is delayed: the wait of a condition variable
@@ -121,8 +121,9 @@ impl EngineLoop {
 
     /// Feeds an input whose reply nobody waits for.
     fn feed(&mut self, input: Input) -> Result<(), DaemonError> {
-        self.look_at_clocks()?;
-        let events = self.engine.step(input, clock::now()).map_err(DaemonError::Bug)?;
+        let now = clock::now();
+        self.look_at_clocks(now)?;
+        let events = self.engine.step(input, now).map_err(DaemonError::Bug)?;
         self.decided.extend(events);
         let released = self.engine.released();
         self.let_go(released);
@@ -130,11 +131,10 @@ impl EngineLoop {
     }
 
     /// Records that the wall clock was set before anything else has a time of it.
-    fn look_at_clocks(&mut self) -> Result<(), DaemonError> {
-        let now = clock::now();
+    fn look_at_clocks(&mut self, now: Now) -> Result<(), DaemonError> {
         let Some(by_ms) = self.clocks.look(now, clock::now) else { return Ok(()) };
         let seen = Input::Observed(Observation::ClockJumped { by_ms });
-        let events = self.engine.step(seen, clock::now()).map_err(DaemonError::Bug)?;
+        let events = self.engine.step(seen, now).map_err(DaemonError::Bug)?;
         self.decided.extend(events);
         Ok(())
     }
@@ -172,7 +172,7 @@ impl EngineLoop {
                 self.feed(Input::Command(*request))?;
             }
             ToEngine::Observed(seen) => {
-                self.look_at_clocks()?;
+                self.look_at_clocks(clock::now())?;
                 for observation in seen {
                     self.feed(Input::Observed(observation))?;
                 }

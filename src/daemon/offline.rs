@@ -105,60 +105,27 @@ pub fn rebuild(place: &Place) -> Result<u64, OfflineError> {
     Ok(views.applied())
 }
 
-/// A log that is read only if little of it has to be.
+/// A part of a log: as if it ended at some record, so that damage of what comes later harms no
+/// answer about what was before; or read only if little of it has to be.
 #[derive(Debug)]
-struct Near<'a>(&'a Reader);
-
-impl LogSource for Near<'_> {
-    fn head(&self) -> Result<(u64, Digest), SourceError> {
-        LogSource::head(self.0)
-    }
-
-    fn first_seq(&self) -> u64 {
-        LogSource::first_seq(self.0)
-    }
-
-    fn start(&self) -> Result<(State, Digest), SourceError> {
-        LogSource::start(self.0)
-    }
-
-    fn floor(&self) -> Digest {
-        LogSource::floor(self.0)
-    }
-
-    fn scan_kept(
-        &self,
-        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
-    ) -> Result<(), SourceError> {
-        LogSource::scan_kept(self.0, take)
-    }
-
-    fn get(&self, seq: u64) -> Result<Option<Stored>, SourceError> {
-        LogSource::get(self.0, seq)
-    }
-
-    fn scan(
-        &self,
-        range: RangeInclusive<u64>,
-        take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
-    ) -> Result<(), SourceError> {
-        let end = self.head()?.0.min(*range.end());
-        if end.saturating_sub(*range.start()) > limits::CANDIDATE_RECORDS {
-            let message = "the views are far behind the log".to_owned();
-            return Err(SourceError::Log { message });
-        }
-        LogSource::scan(self.0, range, take)
-    }
-}
-
-/// A log as if it ended there: damage of what comes later harms no answer about what was before.
-#[derive(Debug)]
-struct Upto<'a> {
+struct Part<'a> {
     reader: &'a Reader,
     last: u64,
+    /// Records of one scan.
+    scan_max: Option<u64>,
 }
 
-impl LogSource for Upto<'_> {
+impl<'a> Part<'a> {
+    fn upto(reader: &'a Reader, last: u64) -> Self {
+        Self { reader, last, scan_max: None }
+    }
+
+    fn near(reader: &'a Reader) -> Self {
+        Self { reader, last: u64::MAX, scan_max: Some(limits::CANDIDATE_RECORDS) }
+    }
+}
+
+impl LogSource for Part<'_> {
     fn head(&self) -> Result<(u64, Digest), SourceError> {
         let head = LogSource::head(self.reader)?;
         if head.0 <= self.last {
@@ -196,8 +163,14 @@ impl LogSource for Upto<'_> {
         range: RangeInclusive<u64>,
         take: &mut dyn FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), SourceError> {
-        let (first, last) = range.into_inner();
-        LogSource::scan(self.reader, first..=last.min(self.last), take)
+        let (first, last) = (*range.start(), self.last.min(*range.end()));
+        if let Some(most) = self.scan_max
+            && self.head()?.0.min(last).saturating_sub(first) > most
+        {
+            let message = "the views are far behind the log".to_owned();
+            return Err(SourceError::Log { message });
+        }
+        LogSource::scan(self.reader, first..=last, take)
     }
 }
 
@@ -212,7 +185,7 @@ pub fn ask_soon(place: &Place, question: &Question) -> Result<Document, OfflineE
     let boot = boot.map_err(DaemonError::io("read the boot id for", &place.root))?;
     let Look { reader, _lock } = look(place)?;
     let reader = ManuallyDrop::new(reader);
-    let near = Near(&reader);
+    let near = Part::near(&reader);
     let views = Views::open_readonly(&place.views(), boot, &near).map_err(DaemonError::from)?;
     let views = ManuallyDrop::new(views);
     Ok(with_world(place, |world| answer(question, &views, &near, world, clock::now()))?)
@@ -243,7 +216,7 @@ pub fn ask(place: &Place, question: &Question) -> Result<Answer, OfflineError> {
     };
     let opened = Views::open_readonly(&place.views(), boot, &reader);
     if let (Err(ViewsError::Log(_)), Some(At::Seq(last))) = (&opened, question.at) {
-        let upto = Upto { reader: &reader, last };
+        let upto = Part::upto(&reader, last);
         let views = Views::in_memory(boot, &upto).map_err(DaemonError::from)?;
         return Ok(with(&views, &upto)?);
     }
